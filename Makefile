@@ -1,0 +1,104 @@
+# What is done with this repository, each as one word: `make help` lists them.
+# Environments are made as needed: .venv (agent, tests, checks) and .venv-tflite-runtime (the same
+# agent on tflite-runtime, which needs NumPy 1 and Python 3.11). A stamp file in each says that it
+# is complete, so the second run starts at once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# Debian keeps mosquitto in /usr/sbin, which is not on everybody's PATH.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The first Python of 3.11 or later; say PYTHON=... for another one.
+is_recent = $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+	if $(call is_recent,$$python); then echo $$python; break; fi; done)
+PYTHON311 ?= $(shell if python3.11 -c '' 2>/dev/null; then echo python3.11; fi)
+
+VENV ?= .venv
+VENV_TFLITE_RUNTIME ?= .venv-tflite-runtime
+RUN_READY := $(VENV)/run.stamp
+DEV_READY := $(VENV)/dev.stamp
+TFLITE_RUNTIME_READY := $(VENV_TFLITE_RUNTIME)/dev.stamp
+
+# Arguments for `make run` and `make test`, for example ARGS="--data ../shared/data".
+ARGS ?=
+
+.PHONY: help run test check golden lock schemas clean mosquitto
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(RUN_READY) ## the demo: a simulated cell, inspected in this terminal until Ctrl-C
+	@exec $(VENV)/bin/python -m tools.foreground $(VENV)/bin/python -m edge_agent demo $(ARGS)
+
+test: $(DEV_READY) mosquitto ## all tests, those of TensorFlow Lite on both of its packages
+	$(VENV)/bin/python -m pytest $(ARGS)
+	@$(MAKE) --no-print-directory test-tflite-runtime
+
+check: $(DEV_READY) ## ruff, mypy and the architecture test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m pytest -q tests/test_architecture.py
+
+golden: $(DEV_READY) ## answers of published models against their published outputs
+	$(VENV)/bin/python -m tools.golden
+	@$(MAKE) --no-print-directory golden-tflite-runtime
+
+# backports-strenum 1.3 refuses Python 3.11 and later, which pip minds and uv does not.
+lock: ## pin the newest versions anew, with hashes (needs uv)
+	$(LOCK) --group build --extra demo --extra onnx \
+	    --constraints <(printf 'numpy>=2\nbackports-strenum<1.3\n') \
+	    --output-file requirements.lock
+	$(LOCK) --group build --extra dev --constraints requirements.lock \
+	    --output-file requirements-dev.lock
+	$(LOCK) --group build --extra demo --extra onnx --extra test --extra tflite-runtime \
+	    --overrides <(echo 'ai-edge-litert; python_version < "3"') \
+	    --output-file requirements-tflite-runtime.lock
+
+# --no-emit-index-url: where packages come from is each machine's own setting.
+LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --fork-strategy fewest --upgrade --quiet --custom-compile-command "make lock"
+
+schemas: $(DEV_READY) ## write the JSON Schemas of config, manifest and messages anew
+	$(VENV)/bin/python -m tools.schemas
+
+clean: ## remove the environments and everything that was built
+	rm -rf .venv .venv-tflite-runtime build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# --- the same on tflite-runtime, where its last Python is at hand --------------------------------
+
+.PHONY: test-tflite-runtime golden-tflite-runtime
+ifneq ($(PYTHON311),)
+test-tflite-runtime: $(TFLITE_RUNTIME_READY)
+	$(VENV_TFLITE_RUNTIME)/bin/python -m pytest -m tflite -p no:cacheprovider
+
+golden-tflite-runtime: $(TFLITE_RUNTIME_READY)
+	$(VENV_TFLITE_RUNTIME)/bin/python -m tools.golden
+else
+test-tflite-runtime golden-tflite-runtime:
+	@echo "NOT RUN on tflite-runtime: it has no wheels past Python 3.11, and there is no python3.11."
+endif
+
+# --- what the targets need -----------------------------------------------------------------------
+
+mosquitto:
+	@command -v mosquitto >/dev/null || tools/apt_install.sh mosquitto
+	@command -v mosquitto_sub >/dev/null || tools/apt_install.sh mosquitto-clients
+
+$(RUN_READY): requirements.lock pyproject.toml
+	@tools/new_environment.sh $(VENV) "$(PYTHON)" requirements.lock
+	@touch $@
+
+$(DEV_READY): requirements-dev.lock pyproject.toml
+	@tools/new_environment.sh $(VENV) "$(PYTHON)" requirements-dev.lock
+	@touch $(RUN_READY) $@  # requirements-dev.lock holds all of requirements.lock
+
+$(TFLITE_RUNTIME_READY): requirements-tflite-runtime.lock pyproject.toml
+	@tools/new_environment.sh $(VENV_TFLITE_RUNTIME) "$(PYTHON311)" $<
+	@touch $@

@@ -1,0 +1,61 @@
+"""What a backend is: named tensors in, named tensors out. It knows nothing of pictures or tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from edge_agent.errors import ModelError
+
+if TYPE_CHECKING:
+    from edge_agent.types import Tensors, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class BackendContext:
+    """The verified bytes of the model and how many CPU threads it may use."""
+
+    model: bytes
+    threads: int = 1
+
+
+class Backend(Protocol):
+    """A loaded model. One thread uses it."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    accelerator: str
+
+    def run(self, tensors: Tensors) -> Tensors:
+        """Run the model once.
+
+        Tensors have the dtype of their TensorSpec and a shape that fits it (quantised values stay
+        quantised). The arrays returned may be overwritten by the next run. Raises ModelError.
+        """
+
+    def close(self) -> None:
+        """Free the model."""
+
+
+def check_inputs(specs: tuple[TensorSpec, ...], tensors: Tensors) -> None:
+    """Raise ModelError that names the first tensor that is missing, unknown or of another kind."""
+    for spec in specs:
+        array = tensors.get(spec.name)
+        if array is None:
+            raise ModelError(f"input {spec.name} is missing")
+        if array.dtype.name != spec.dtype:
+            raise ModelError(f"input {spec.name} wants {spec.dtype}, not {array.dtype}")
+        if array.shape != spec.shape and not _fits(array.shape, spec.shape):
+            raise ModelError(
+                f"input {spec.name} wants shape {list(spec.shape)}, not {list(array.shape)}"
+            )
+    if len(tensors) != len(specs):
+        unknown = sorted(set(tensors) - {spec.name for spec in specs})
+        raise ModelError(f"the model has no input {unknown[0]}")
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Return whether `shape` is `wanted` but for the sizes that may vary."""
+    return len(shape) == len(wanted) and all(
+        size in {given, -1} for given, size in zip(shape, wanted, strict=True)
+    )

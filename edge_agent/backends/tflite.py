@@ -1,0 +1,157 @@
+"""TensorFlow Lite models on the CPU: on ai-edge-litert, or on tflite-runtime where that is absent.
+
+Both offer the same `Interpreter`. tflite-runtime 2.14 is its predecessor: the only one with wheels
+for 32-bit Arm, and it needs NumPy 1.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.backends.base import check_inputs
+from edge_agent.errors import ModelError
+from edge_agent.lazy import lazy_module
+from edge_agent.types import TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+
+    from edge_agent.backends.base import Backend, BackendContext
+    from edge_agent.types import Tensors
+else:
+    np = lazy_module("numpy")
+
+_RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
+# What the runtimes raise for a model they cannot load or run: there is no class of their own.
+_FAILURES = (ValueError, RuntimeError, TypeError, MemoryError)
+
+
+def create(context: BackendContext) -> Backend:
+    """Load the model. Raises ModelError."""
+    return _TfLite(context)
+
+
+def runtime_module() -> Any:  # noqa: ANN401  neither runtime ships types
+    """Return the module with `Interpreter`: the first runtime that is installed."""
+    for name in _RUNTIMES:
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            reason = error
+    raise ModelError(f"no runtime for TensorFlow Lite models is installed: {reason}")
+
+
+class _TfLite:
+    accelerator = "cpu"
+
+    def __init__(self, context: BackendContext) -> None:
+        # The interpreter reads weights from these bytes for as long as it lives.
+        self._model = context.model
+        interpreter_type = runtime_module().Interpreter
+        try:
+            self._interpreter = interpreter_type(
+                model_content=self._model, num_threads=context.threads
+            )
+            self._interpreter.allocate_tensors()
+        except _FAILURES as error:
+            raise ModelError(f"the model cannot be loaded: {_reason(error)}") from None
+        names = _signature_names(self._interpreter)
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        self.inputs = _specs(inputs, names[0])
+        self.outputs = _specs(outputs, names[1])
+        self._shapes = [tuple(int(size) for size in details["shape"]) for details in inputs]
+        self._input_indices = [int(details["index"]) for details in inputs]
+        self._output_indices = {
+            spec.name: int(details["index"])
+            for spec, details in zip(self.outputs, outputs, strict=True)
+        }
+
+    def run(self, tensors: Tensors) -> Tensors:
+        interpreter = self._interpreter
+        if interpreter is None:
+            raise ModelError("the model is closed")
+        check_inputs(self.inputs, tensors)
+        try:
+            self._fit_shapes(tensors)
+            for spec, index in zip(self.inputs, self._input_indices, strict=True):
+                interpreter.set_tensor(index, tensors[spec.name])
+            interpreter.invoke()
+            # get_tensor copies. A view by tensor() would save nothing that can be measured, and
+            # while anyone holds one, the interpreter refuses to run again.
+            return {
+                name: interpreter.get_tensor(index)
+                for name, index in self._output_indices.items()
+            }
+        except _FAILURES as error:
+            raise ModelError(f"the model failed: {_reason(error)}") from None
+
+    def close(self) -> None:
+        self._interpreter = None
+        self._model = b""
+
+    def _fit_shapes(self, tensors: Tensors) -> None:
+        shapes = [tensors[spec.name].shape for spec in self.inputs]
+        if shapes == self._shapes:
+            return
+        for index, shape in zip(self._input_indices, shapes, strict=True):
+            self._interpreter.resize_tensor_input(index, shape)
+        self._interpreter.allocate_tensors()
+        self._shapes = shapes
+
+
+def _specs(details: Iterable[dict[str, Any]], names: dict[int, str]) -> tuple[TensorSpec, ...]:
+    specs = tuple(_spec(tensor, names.get(int(tensor["index"]))) for tensor in details)
+    if len({spec.name for spec in specs}) != len(specs):
+        raise ModelError(f"two tensors have one name: {', '.join(spec.name for spec in specs)}")
+    return specs
+
+
+def _spec(details: dict[str, Any], name: str | None) -> TensorSpec:
+    name = name or str(details["name"])
+    dtype = np.dtype(details["dtype"])
+    # The signature has -1 where a size may vary; converters leave it out where none may.
+    signature = details.get("shape_signature")
+    shape = details["shape"] if signature is None or not len(signature) else signature
+    scales = details["quantization_parameters"]["scales"]
+    zero_points = details["quantization_parameters"]["zero_points"]
+    if len(scales) > 1:
+        raise ModelError(f"tensor {name} is quantised per channel, which no input or output may be")
+    quantised = dtype.kind in "iu" and len(scales) == 1
+    return TensorSpec(
+        name=name,
+        shape=tuple(int(size) for size in shape),
+        dtype=dtype.name,
+        scale=float(scales[0]) if quantised else 0.0,
+        zero_point=int(zero_points[0]) if quantised else 0,
+    )
+
+
+def _signature_names(interpreter: Any) -> tuple[dict[int, str], dict[int, str]]:  # noqa: ANN401
+    """Return the names that the model's signature gives its inputs and outputs, by tensor index.
+
+    They are what the model's author called them; a tensor's own name is whatever a converter made.
+    """
+    signatures = interpreter._get_full_signature_list()  # noqa: SLF001  only here with the indices
+    if not signatures:
+        return {}, {}
+    signature = signatures.get("serving_default") or next(iter(signatures.values()))
+    inputs, outputs = signature["inputs"], signature["outputs"]
+    return (
+        {int(index): name for name, index in inputs.items()},
+        {int(index): name for name, index in outputs.items()},
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """Return what went wrong in one sentence; the runtimes' own texts run to pages."""
+    text = " ".join(str(error).split())
+    if "edgetpu-custom-op" in text:
+        return "it is compiled for an Edge TPU (edgetpu-custom-op), and there is none"
+    if "unresolved custom op" in text:
+        op = text.split("unresolved custom op:")[1].split(".")[0].strip()
+        return f"its operator {op!r} is none that this runtime knows"
+    return text[:300] or type(error).__name__

@@ -1,0 +1,1 @@
+"""How a message is written on the wire: one file a format."""

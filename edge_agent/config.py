@@ -1,0 +1,175 @@
+"""Config: one strict tree. Whatever is wrong with it is said here, all at once, with its path."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from edge_agent.broker_options import BrokerOptions
+from edge_agent.errors import ConfigError, FieldError
+from edge_agent.field_errors import field_errors
+from edge_agent.options import Name, StrictOptions, Topic
+from edge_agent.registry import options_type
+
+# A config of a hundred pipelines has some 50 kB; more than this is a mistake or an attack.
+MAX_CONFIG_BYTES = 1 << 20
+
+
+class Device(StrictOptions):
+    """Where the gateway stands (ISA-95 levels): the first six parts of every topic."""
+
+    enterprise: Name
+    site: Name
+    area: Name
+    line: Name
+    cell: Name
+    name: Name
+    """The gateway itself; unique in the plant."""
+
+
+class OutboxOptions(StrictOptions):
+    """Verdicts that the broker has not acknowledged, on disk."""
+
+    max_mb: Annotated[float, Field(ge=0.1, le=100_000)] = 256.0
+    """Room for them; when it is full, the oldest passes go first, then the oldest of the rest."""
+    max_age_h: Annotated[float, Field(gt=0)] = 168.0
+
+
+class EvidenceOptions(StrictOptions):
+    """The picture or window behind a verdict, kept on disk."""
+
+    keep: tuple[Literal["pass", "fail", "uncertain", "error"], ...] = ("fail", "uncertain")
+    """The outcomes that are kept."""
+    max_mb: Annotated[float, Field(gt=0)] = 256.0
+    """Room per pipeline; the oldest go first."""
+
+
+class TriggerOptions(StrictOptions):
+    """Inspect only when asked: each message on `topic` is answered by exactly one verdict."""
+
+    topic: Topic
+    part_id: str = ""
+    """JSON pointer to the part id in the message; "" takes the whole message as the part id."""
+    deadline_ms: Annotated[float, Field(ge=1, le=600_000)]
+    """After this time without a result the answer is an `error` verdict."""
+    lookback_ms: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """A picture that came up to this long before the trigger may answer it."""
+
+
+class PipelineOptions(StrictOptions):
+    """One straight line from a source through a model to verdicts."""
+
+    family: Literal["qc", "pdm"]
+    """qc: quality of parts; pdm: condition of machines. Part of the topic."""
+    model: Annotated[str, Field(min_length=1)]
+    """The folder of the model bundle, relative to the config file."""
+    source: options_type("sources")  # type: ignore[valid-type]
+    rule: options_type("rules") | None = None  # type: ignore[valid-type]
+    """How scores become outcomes; the bundle's own rule where this is left out."""
+    trigger: TriggerOptions | None = None
+    roi: tuple[int, int, int, int] | None = None
+    """The part of the picture to inspect: left, top, width, height in pixels."""
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """CPU threads of the model; the sum over pipelines should not exceed the cores."""
+    run_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
+    """A model that takes longer for one item is taken for hung, and its worker is restarted."""
+    worker: Name | None = None
+    """Pipelines with the same name here share a process. By default each `qc` pipeline has its
+    own, and all `pdm` pipelines share one."""
+    evidence: EvidenceOptions = EvidenceOptions()
+
+    @model_validator(mode="after")
+    def _roi_has_an_area(self) -> PipelineOptions:
+        if self.roi is not None and (min(self.roi) < 0 or min(self.roi[2:]) < 1):
+            raise ValueError("roi must be left, top, width, height with width and height above 0")
+        return self
+
+
+class Config(StrictOptions):
+    """The whole file."""
+
+    device: Device
+    broker: BrokerOptions = BrokerOptions()
+    outbox: OutboxOptions = OutboxOptions()
+    pipelines: Annotated[dict[Name, PipelineOptions], Field(max_length=256, default_factory=dict)]
+    stop_timeout_s: Annotated[float, Field(ge=1, le=60)] = 10.0
+    """How long a stop may take to finish what was accepted."""
+    stats_every_s: Annotated[float, Field(ge=0.5, le=3600)] = 5.0
+    """How often the figures of each pipeline are published."""
+
+
+class Secrets(BaseSettings):
+    """What must not stand in a file: read from the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="EDGE_AGENT_", extra="ignore")
+
+    broker_username: str | None = None
+    broker_password: SecretStr | None = None
+
+
+def parse_toml(text: bytes, secrets: Secrets | None = None) -> Config:
+    """Return the config in a TOML file's bytes. Raises ConfigError."""
+    try:
+        tree = tomllib.loads(_checked_size(text).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError([FieldError("", "toml", f"not TOML: {error}")]) from None
+    try:
+        # TOML dates and infinities have no JSON; no field takes either.
+        as_json = json.dumps(tree, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError([FieldError("", "toml", str(error))]) from None
+    return _validated(json.loads(as_json), secrets)
+
+
+def parse_json(text: bytes, secrets: Secrets | None = None) -> Config:
+    """Return the config in JSON bytes. Raises ConfigError, for repeated keys and NaN as well."""
+    try:
+        tree = json.loads(
+            _checked_size(text), object_pairs_hook=_unique_keys, parse_constant=_no_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([FieldError("", "json", f"not JSON: {error}")]) from None
+    return _validated(tree, secrets)
+
+
+def _validated(tree: Any, secrets: Secrets | None) -> Config:  # noqa: ANN401  any JSON
+    merged = _with_secrets(tree, secrets) if isinstance(tree, dict) else tree
+    try:
+        return Config.model_validate_json(json.dumps(merged))
+    except ValidationError as error:
+        raise ConfigError(field_errors(error, merged, Config.model_json_schema())) from None
+
+
+def _with_secrets(tree: dict[str, Any], secrets: Secrets | None) -> dict[str, Any]:
+    if secrets is None:
+        return tree
+    fields: dict[str, Any] = {}
+    if secrets.broker_username is not None:
+        fields["username"] = secrets.broker_username
+    if secrets.broker_password is not None:
+        fields["password"] = secrets.broker_password.get_secret_value()
+    broker = tree.get("broker", {})
+    return tree | {"broker": broker | fields} if fields and isinstance(broker, dict) else tree
+
+
+def _checked_size(text: bytes) -> bytes:
+    if len(text) > MAX_CONFIG_BYTES:
+        message = f"{len(text)} bytes; at most {MAX_CONFIG_BYTES} are read"
+        raise ConfigError([FieldError("", "too_large", message)])
+    return text
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree = dict(pairs)
+    if len(tree) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(k for k in keys if keys.count(k) > 1)!r} stands twice")
+    return tree
+
+
+def _no_constant(constant: str) -> Any:  # noqa: ANN401  never returns
+    raise ValueError(f"{constant} is not a number")

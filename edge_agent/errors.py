@@ -1,0 +1,60 @@
+"""What can go wrong, as a tree: each leaf has one place in the agent that answers it.
+
+    EdgeAgentError
+      NotConnected   a camera, broker or server is away      -> retried with backoff
+      EndOfStream    a file or recording has no more items   -> the pipeline ends
+      BadInput       one item cannot be used                 -> dropped, counted, `error` verdict
+      ConfigError    a config is wrong                       -> refused, what runs keeps running
+      ModelError     a model or its manifest is wrong        -> refused, what runs keeps running
+
+Anything else that is raised is a bug.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class EdgeAgentError(Exception):
+    """Any failure that the agent expects and answers."""
+
+
+class NotConnected(EdgeAgentError):
+    """The other side is away; trying again later may help."""
+
+
+class EndOfStream(EdgeAgentError):
+    """There will be no further item."""
+
+
+class BadInput(EdgeAgentError):
+    """One payload, picture or window cannot be used.
+
+    `reason` is a short stable word (`truncated`, `too_large`, `nan`, ...): it names a counter.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class ModelError(EdgeAgentError):
+    """A model, its manifest or one of its files cannot be used; the text names which."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong field: `path` is a JSON pointer (RFC 6901), `message` says what is allowed."""
+
+    path: str
+    kind: str
+    message: str
+
+
+class ConfigError(EdgeAgentError):
+    """A config is wrong; `fields` names every wrong field at once."""
+
+    def __init__(self, fields: list[FieldError]) -> None:
+        super().__init__("; ".join(f"{field.path or '/'}: {field.message}" for field in fields))
+        self.fields = fields

@@ -1,0 +1,91 @@
+"""From pydantic's errors to JSON pointers of the user's own tree, with what is allowed there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.errors import FieldError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import ValidationError
+
+
+def field_errors(error: ValidationError, tree: object, schema: dict[str, Any]) -> list[FieldError]:
+    """Return one FieldError for each wrong field of `tree`; `schema` is the model's JSON Schema."""
+    return [_field_error(details, tree, _Schema(schema, schema)) for details in error.errors()]
+
+
+def _field_error(details: Mapping[str, Any], tree: object, schema: _Schema) -> FieldError:
+    """Follow pydantic's location through the tree and the schema.
+
+    pydantic puts the `kind` of a plug-in into the location; the user's tree has no such level.
+    """
+    parts: list[str] = []
+    location = details["loc"]
+    node = tree
+    allowed = schema.fields()
+    for depth, key in enumerate(location):
+        there = _has(node, key)
+        if not there and schema.has_kind(key):
+            schema = schema.of_kind(key)
+        elif there or depth == len(location) - 1:
+            parts.append(str(key).replace("~", "~0").replace("/", "~1"))
+            node = node[key] if there else None  # type: ignore[index]
+            allowed = schema.fields()
+            schema = schema.child(key)
+    message = str(details["msg"]).removeprefix("Value error, ")
+    if details["type"] == "extra_forbidden":
+        message = f"there is no such field; there are: {', '.join(allowed) or 'none'}"
+    return FieldError("".join(f"/{part}" for part in parts), details["type"], message)
+
+
+def _has(node: object, key: str | int) -> bool:
+    if isinstance(node, dict):
+        return key in node
+    return isinstance(node, list) and isinstance(key, int) and key < len(node)
+
+
+class _Schema:
+    """A place in a JSON Schema."""
+
+    def __init__(self, root: dict[str, Any], place: object) -> None:
+        self._root = root
+        self._place = self._resolved(place)
+
+    def fields(self) -> list[str]:
+        """Return the names of the fields that may stand here."""
+        return sorted(self._place.get("properties", {}))
+
+    def has_kind(self, kind: str | int) -> bool:
+        """Return whether a plug-in is chosen here, and this is one."""
+        return kind in self._kinds()
+
+    def of_kind(self, kind: str | int) -> _Schema:
+        """Return the options of a plug-in."""
+        return _Schema(self._root, {"$ref": self._kinds()[kind]})
+
+    def child(self, key: str | int) -> _Schema:
+        """Return what may stand under `key`."""
+        place = self._place
+        others = (
+            place.get("additionalProperties"),
+            *place.get("patternProperties", {}).values(),
+            place.get("items"),
+        )
+        known = place.get("properties", {}).get(key)
+        return _Schema(self._root, known or next(filter(None, others), None))
+
+    def _kinds(self) -> dict[str | int, str]:
+        kinds: dict[str | int, str] = self._place.get("discriminator", {}).get("mapping", {})
+        return kinds
+
+    def _resolved(self, place: object) -> dict[str, Any]:
+        if not isinstance(place, dict):
+            return {}
+        if "$ref" in place:
+            return self._resolved(self._root["$defs"][place["$ref"].rsplit("/", 1)[-1]])
+        # An optional table: what it is when it is not left out.
+        options = [part for part in place.get("anyOf", ()) if part.get("type") != "null"]
+        return self._resolved(options[0]) if len(options) == 1 else place

@@ -1,0 +1,1 @@
+"""Model bundles on disk: what they contain and whether they may run."""

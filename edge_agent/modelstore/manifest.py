@@ -1,0 +1,212 @@
+"""manifest.json: one file that says everything about a model, the same wherever the model lies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from edge_agent.errors import ModelError
+from edge_agent.options import Name, StrictOptions
+from edge_agent.registry import options_type
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# A gateway has 1 to 8 GB: a file beyond this is a mistake or an attack, and is not even read.
+MAX_FILE_BYTES = 1 << 30
+MAX_MANIFEST_BYTES = 1 << 20
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ModelFile(StrictOptions):
+    """One file of a variant: a plain name in the bundle's folder, and what its bytes must be."""
+
+    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")]
+    role: Literal["model", "labels", "golden_in", "golden_out"]
+    sha256: Sha256
+    length: Annotated[int, Field(ge=0, le=MAX_FILE_BYTES)]
+
+
+class Tensor(StrictOptions):
+    """A model input or output as the bundle promises it; -1 for a dimension that may vary."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Io(StrictOptions):
+    """All inputs and outputs."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+class Resources(StrictOptions):
+    """What the variant needs, measured when it was built."""
+
+    ram_mb: Annotated[float, Field(ge=0)]
+    p95_ms: Annotated[float, Field(ge=0)]
+
+
+class Variant(StrictOptions):
+    """The same model for one runtime and one kind of hardware."""
+
+    id: Name
+    runtime: Name
+    hw: tuple[Name, ...] = ("cpu",)
+    precision: str
+    files: Annotated[tuple[ModelFile, ...], Field(min_length=1)]
+    io: Io | None = None
+    resources: Resources | None = None
+
+
+class Origin(StrictOptions):
+    """Where the model came from."""
+
+    training: str = ""
+    git: str = ""
+    data_sha256: str = ""
+
+
+class License(StrictOptions):
+    """What may be done with the weights, and whom to name."""
+
+    spdx: str
+    attribution: str = ""
+
+
+class DecisionDefaults(StrictOptions):
+    """How the model's answer becomes a verdict unless the pipeline's config says otherwise."""
+
+    labels: tuple[str, ...] = ()
+    rule: options_type("rules")  # type: ignore[valid-type]
+
+
+class SelfTestCase(StrictOptions):
+    """Golden sample: for the tensors in file `in` the model must answer those in file `out`."""
+
+    golden_in: str = Field(alias="in")
+    golden_out: str = Field(alias="out")
+    atol: Annotated[float, Field(ge=0)]
+    rtol: Annotated[float, Field(ge=0)] = 0.0
+
+
+class SelfTest(StrictOptions):
+    """What must hold before the model may run."""
+
+    cases: tuple[SelfTestCase, ...] = ()
+    p95_ms_max: Annotated[float, Field(gt=0)] | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+
+
+class Shadow(StrictOptions):
+    """How long a new model runs beside the old one, and how far it may disagree."""
+
+    min_items: Annotated[int, Field(ge=0)] = 0
+    max_s: Annotated[float, Field(ge=0)] = 60.0
+    max_disagree: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+class Trial(StrictOptions):
+    """How long a new model must do well before it is confirmed."""
+
+    min_items: Annotated[int, Field(ge=0)] = 0
+    soak_s: Annotated[float, Field(ge=0)] = 60.0
+    max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
+class Manifest(StrictOptions):
+    """The whole file."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    model_id: Name
+    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z.+-]{1,64}$")]
+    seq: Annotated[int, Field(ge=0)]
+    min_seq: Annotated[int, Field(ge=0)] = 0
+    min_agent: str = "0.0.0"
+    source: Origin = Origin()
+    license: License
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
+    task: options_type("tasks")  # type: ignore[valid-type]
+    decision: DecisionDefaults
+    selftest: SelfTest = SelfTest()
+    shadow: Shadow = Shadow()
+    trial: Trial = Trial()
+
+    @field_validator("variants")
+    @classmethod
+    def _one_model_file_each(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        for variant in variants:
+            if sum(file.role == "model" for file in variant.files) != 1:
+                raise ValueError(f"variant {variant.id} must have exactly one file of role model")
+        return variants
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A manifest and the verified bytes of the variant that was chosen."""
+
+    manifest: Manifest
+    variant: Variant
+    model: bytes
+    model_sha256: str
+    labels: tuple[str, ...]
+
+
+def parse_manifest(text: bytes) -> Manifest:
+    """Return the manifest in `text`; raise ModelError that names every wrong field."""
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        fields = (
+            f"{'/'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()
+        )
+        raise ModelError(f"manifest.json: {'; '.join(fields)}") from None
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle, check each file of its first CPU variant against the manifest.
+
+    Raises ModelError that names the file.
+    """
+    manifest = parse_manifest(_read(folder / "manifest.json", MAX_MANIFEST_BYTES))
+    variant = next((v for v in manifest.variants if "cpu" in v.hw), None)
+    if variant is None:
+        raise ModelError(f"{folder.name}: no variant for hardware cpu")
+    contents = {file.role: _verified(folder, file) for file in variant.files}
+    model = next(file for file in variant.files if file.role == "model")
+    labels = contents.get("labels", b"").decode("utf-8", "replace").splitlines()
+    return Bundle(
+        manifest=manifest,
+        variant=variant,
+        model=contents["model"],
+        model_sha256=model.sha256,
+        labels=tuple(labels) or manifest.decision.labels,
+    )
+
+
+def _verified(folder: Path, file: ModelFile) -> bytes:
+    content = _read(folder / file.path, MAX_FILE_BYTES)
+    if len(content) != file.length or hashlib.sha256(content).hexdigest() != file.sha256:
+        raise ModelError(f"{folder.name}/{file.path}: differs from what manifest.json says of it")
+    return content
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        if path.stat().st_size > limit:
+            raise ModelError(f"{path.name}: larger than {limit} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from None
+
+
+def canonical_json(tree: Any) -> bytes:  # noqa: ANN401  any JSON tree
+    """Return the one way this project writes a JSON file, so that equal content is equal bytes."""
+    return (json.dumps(tree, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,1 @@
+"""From a prediction to an outcome: one file a rule."""

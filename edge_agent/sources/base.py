@@ -1,0 +1,55 @@
+"""What a source is: connect, read, close. The pipeline owns retry, pacing of retries and threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from edge_agent.broker_options import BrokerOptions
+    from edge_agent.metrics import Counters
+    from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.types import Item
+
+# inline: `read` is called by the inference thread; every item is wanted (files, recordings), or
+#         the source has a receiving thread and a bounded queue of its own (MQTT).
+# newest: `read` blocks for as long as the device pleases; a capture thread calls it and only the
+#         newest item is kept (cameras).
+Capture = Literal["inline", "newest"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What a source may use beside its own options.
+
+    `window`: the shape of window that the model wants; None for models of pictures. `counters`:
+    `counters.add("dropped_too_large")` for every item or message that is dropped, by reason.
+    """
+
+    pipeline: str
+    device: str
+    broker: BrokerOptions
+    counters: Counters
+    window: WindowPreprocess | None = None
+
+
+class Source(Protocol):
+    """A stream of items. One thread calls `connect` and `read`; any thread may call `close`."""
+
+    capture: Capture
+
+    def connect(self) -> None:
+        """Open the device, file or subscription. Raises NotConnected."""
+
+    def read(self, timeout_s: float) -> Item | None:
+        """Return the next item, or None when none came within `timeout_s`.
+
+        Raises NotConnected (the pipeline will call `connect` again after a while), BadInput (this
+        item is lost, the next one may be good) and EndOfStream.
+        """
+
+    def close(self) -> None:
+        """Accept nothing more.
+
+        What was accepted before is still handed out by `read`, which then raises EndOfStream.
+        """

@@ -1,0 +1,82 @@
+"""Which class an item belongs to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from edge_agent import outputs as output
+from edge_agent.errors import ModelError
+from edge_agent.lazy import lazy_module
+from edge_agent.options import StrictOptions
+from edge_agent.prepare import preparer
+from edge_agent.preprocess import Preprocess
+from edge_agent.types import Prediction
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_agent.tasks.base import Task, TaskContext
+    from edge_agent.types import Item, Tensors, TensorSpec
+else:
+    np = lazy_module("numpy")
+
+
+class Postprocess(StrictOptions):
+    """How the model's output becomes probabilities, and which classes are good."""
+
+    output: str = ""
+    """Name of the output; "": the first one."""
+    activation: Literal["none", "softmax", "sigmoid"] = "none"
+    """What turns the output into probabilities; none: the model has done so."""
+    normal: tuple[str, ...] = ()
+    """Labels of good items. The score is the sum of the other labels' probabilities; with no
+    normal label it is the probability of the best label."""
+
+
+class Options(StrictOptions):
+    """A picture or window to one probability per label.
+
+    A model with a single output value says how likely the second of two labels is.
+    """
+
+    kind: Literal["classify"]
+    preprocess: Preprocess
+    postprocess: Postprocess = Postprocess()
+
+
+def create(options: Options, context: TaskContext) -> Task:
+    """Return the task; raise ModelError where manifest and model disagree."""
+    return _Classify(options, context)
+
+
+class _Classify:
+    def __init__(self, options: Options, context: TaskContext) -> None:
+        self._options = options.postprocess
+        self._preparer = preparer(options.preprocess, context)
+        self._output = output.output_named(self._options.output, context.outputs)
+        self._labels = _labels(context.labels, self._output)
+        output.check_labels_known(self._options.normal, self._labels)
+        self._bad = np.array([label not in self._options.normal for label in self._labels])
+
+    def prepare(self, item: Item) -> Tensors:
+        return self._preparer.prepare(item)
+
+    def interpret(self, outputs: Tensors, item: Item) -> Prediction:  # noqa: ARG002  as every task
+        values = output.read_output(outputs, self._output).reshape(-1)
+        likely = _two_classes(output.probabilities(values, self._options.activation))
+        if len(likely) != len(self._labels):
+            raise ModelError(f"output {self._output.name} gave {len(likely)} classes")
+        best = int(likely.argmax())
+        score = likely[self._bad].sum() if self._options.normal else likely[best]
+        return Prediction(score=min(1.0, float(score)), label=self._labels[best])
+
+
+def _labels(labels: tuple[str, ...], spec: TensorSpec) -> tuple[str, ...]:
+    classes = output.values_per_item(spec) or len(labels)
+    return output.class_labels(labels, 2 if classes == 1 else classes, spec)
+
+
+def _two_classes(likely: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give a single output value, how likely the second class is, the first class beside it."""
+    return np.array([1.0 - likely[0], likely[0]]) if len(likely) == 1 else likely

@@ -1,0 +1,95 @@
+"""What the agent and its workers tell each other over a pipe.
+
+Workers run native code on files that may be hostile, so what they send is decoded into exactly
+these types and never unpickled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_agent.types import Verdict
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+
+class PipelineReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How one pipeline is doing; totals count since the worker started.
+
+    `state`: see pipeline.py. `stage` is what the inference thread does at this moment ("" between
+    items) since `stage_since_mono_ns`. `latency_counts` are the buckets of metrics.Histogram, one
+    list per stage.
+    """
+
+    pipeline: str
+    state: str
+    detail: str
+    stage: str
+    stage_since_mono_ns: int
+    totals: dict[str, int]
+    latency_counts: dict[str, list[int]]
+    model: str
+    model_version: str
+    model_sha256: str
+    accelerator: str
+
+
+class Verdicts(msgspec.Struct, frozen=True, tag=True):
+    """Decided items, in order."""
+
+    verdicts: list[Verdict]
+
+
+class Report(msgspec.Struct, frozen=True, tag=True):
+    """The heartbeat."""
+
+    pipelines: list[PipelineReport]
+
+
+class TriggerTaken(msgspec.Struct, frozen=True, tag=True):
+    """An item was found for this trigger and is being inspected."""
+
+    id: str
+
+
+class Stopped(msgspec.Struct, frozen=True, tag=True):
+    """The worker has handed over everything and leaves."""
+
+
+class Trigger(msgspec.Struct, frozen=True, tag=True):
+    """Inspect the first item captured at or after `since_mono_ns` (time.monotonic_ns)."""
+
+    id: str
+    pipeline: str
+    part_id: str
+    since_mono_ns: int
+    deadline_mono_ns: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """Accept nothing more, finish what was accepted, leave."""
+
+
+FromWorker = Verdicts | Report | TriggerTaken | Stopped
+ToWorker = Trigger | Stop
+
+_from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+
+
+def send(pipe: Connection, message: FromWorker | ToWorker) -> None:
+    """Write one message. Raises OSError when the other side is gone."""
+    pipe.send_bytes(msgspec.msgpack.encode(message))
+
+
+def from_worker(payload: bytes) -> FromWorker:
+    """Read one message of a worker. Raises msgspec.DecodeError."""
+    return _from_worker.decode(payload)
+
+
+def to_worker(payload: bytes) -> ToWorker:
+    """Read one message of the agent. Raises msgspec.DecodeError."""
+    return _to_worker.decode(payload)

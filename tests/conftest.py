@@ -1,0 +1,202 @@
+"""What several test files share: a real broker, a recording client, waiting on an effect."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from paho.mqtt.properties import Properties
+
+T = TypeVar("T")
+
+
+class WaitFor(Protocol):
+    """Type of the `wait_for` fixture."""
+
+    def __call__(self, predicate: Callable[[], T], timeout_s: float = 10) -> T: ...
+
+
+def _wait_for(predicate: Callable[[], T], timeout_s: float = 10) -> T:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {timeout_s} s")
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def wait_for() -> WaitFor:
+    """Return the first true value of a predicate; fail the test when none comes in time."""
+    return _wait_for
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Return the folder of real recordings beside the checkout."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("../shared/data is absent")
+    return folder
+
+
+def free_port() -> int:
+    """Return a TCP port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Mosquitto:
+    """A mosquitto process on a port of its own; `settings` are lines of its config file."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, folder: Path, settings: str = "allow_anonymous true") -> None:
+        self.port = free_port()
+        self._config = folder / f"mosquitto-{self.port}.conf"
+        # As root mosquitto would become another user, who may not read the test's files.
+        user = f"user {pwd.getpwuid(os.getuid()).pw_name}"
+        listener = f"{user}\nlistener {self.port} {self.host}\npersistence false"
+        self._config.write_text(f"{listener}\n{settings}\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            ["mosquitto", "-c", str(self._config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _wait_for(self._listens)
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> None:
+        if self._process is not None:
+            os.kill(self._process.pid, signal_number)
+            os.kill(self._process.pid, signal.SIGCONT)  # a stopped process would not end
+            self._process.wait(10)
+            self._process = None
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "mosquitto refused its config"
+        with socket.socket() as probe:
+            return probe.connect_ex((self.host, self.port)) == 0
+
+
+@pytest.fixture
+def mosquitto_with(tmp_path: Path) -> Iterator[Callable[[str], Mosquitto]]:
+    """Start brokers with settings of the test's own."""
+    brokers: list[Mosquitto] = []
+
+    def start(settings: str) -> Mosquitto:
+        brokers.append(Mosquitto(tmp_path, settings))
+        brokers[-1].start()
+        return brokers[-1]
+
+    yield start
+    for broker in brokers:
+        broker.stop()
+
+
+@pytest.fixture
+def mosquitto(mosquitto_with: Callable[[str], Mosquitto]) -> Mosquitto:
+    """Start a broker that lets everyone in and keeps nothing on disk."""
+    return mosquitto_with("allow_anonymous true")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One message that the recording client received."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    properties: Properties | None
+
+
+class Recorder:
+    """A plain paho client on MQTT 5 that keeps every message of its subscriptions, in order."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.messages: list[Heard] = []
+        self._connected = threading.Event()
+        self._subscribed = threading.Event()
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_connect = self._on_connect
+        self.client.on_subscribe = lambda *_: self._subscribed.set()
+        self.client.on_message = lambda _client, _userdata, m: self.messages.append(
+            Heard(m.topic, bytes(m.payload), m.retain, m.properties)
+        )
+        self._patterns: list[str] = []
+        self.client.connect_async(host, port, keepalive=5)
+        self.client.loop_start()
+        assert self._connected.wait(10)
+
+    def subscribe(self, pattern: str) -> None:
+        """Record topics that match `pattern`; returns once the broker has agreed."""
+        self._patterns.append(pattern)
+        self._subscribed.clear()
+        self._subscribe_again()
+        assert self._subscribed.wait(10)
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes | str,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> None:
+        """Publish and wait for the broker's word on it."""
+        self.client.publish(topic, payload, qos, retain, properties).wait_for_publish(10)
+
+    def payloads(self, topic: str) -> list[bytes]:
+        """Return what was heard on exactly this topic."""
+        return [heard.payload for heard in self.messages if heard.topic == topic]
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def _on_connect(self, *_: object) -> None:
+        self._subscribe_again()
+        self._connected.set()
+
+    def _subscribe_again(self) -> None:
+        options = SubscribeOptions(qos=1, retainAsPublished=True)
+        for pattern in self._patterns:
+            self.client.subscribe(pattern, options=options)
+
+
+@pytest.fixture
+def mqtt_client(mosquitto: Mosquitto) -> Iterator[Recorder]:
+    """Connect a recording client to the `mosquitto` fixture's broker."""
+    recorder = Recorder(mosquitto.host, mosquitto.port)
+    yield recorder
+    recorder.close()

@@ -1,0 +1,196 @@
+"""What is wrong with a config is said with its path, and all at once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.config import MAX_CONFIG_BYTES, Config, Secrets, parse_json, parse_toml
+from edge_agent.errors import ConfigError
+
+DEVICE = {
+    "enterprise": "acme",
+    "site": "graz",
+    "area": "machining",
+    "line": "1",
+    "cell": "3",
+    "name": "gw-01",
+}
+
+
+def good() -> dict[str, Any]:
+    source = {"kind": "mqtt_image", "topic": "camera/1"}
+    pipeline = {"family": "qc", "model": "models/parts", "source": source}
+    return {"device": dict(DEVICE), "pipelines": {"camera-1": pipeline}}
+
+
+def parse(tree: Any) -> Config:
+    return parse_json(json.dumps(tree).encode())
+
+
+def refused(tree: Any) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(tree)
+    return {field.path: field.message for field in caught.value.fields}
+
+
+def test_a_good_config_is_read() -> None:
+    config = parse(good())
+    assert config.device.name == "gw-01"
+    assert config.pipelines["camera-1"].source.topic == "camera/1"
+    assert config.broker.host == "127.0.0.1"
+
+
+def test_toml_and_json_say_the_same() -> None:
+    text = b"""
+    [device]
+    enterprise = "acme"
+    site = "graz"
+    area = "machining"
+    line = "1"
+    cell = "3"
+    name = "gw-01"
+    [pipelines.camera-1]
+    family = "qc"
+    model = "models/parts"
+    source = {kind = "mqtt_image", topic = "camera/1"}
+    """
+    assert parse_toml(text) == parse(good())
+
+
+def test_an_unknown_field_is_named_with_the_fields_that_there_are() -> None:
+    tree = good()
+    tree["pipelines"]["camera-1"]["source"]["topics"] = "x"
+    fields = refused(tree)
+    assert list(fields) == ["/pipelines/camera-1/source/topics"]
+    assert "there is no such field; there are: kind," in fields["/pipelines/camera-1/source/topics"]
+    assert "topic" in fields["/pipelines/camera-1/source/topics"]
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    tree = good()
+    tree["pipelines"]["camera-1"]["source"]["qos"] = 7
+    tree["pipelines"]["camera-1"]["threads"] = 0
+    tree["device"]["line"] = "a/b"
+    del tree["device"]["cell"]
+    assert set(refused(tree)) == {
+        "/pipelines/camera-1/source/qos",
+        "/pipelines/camera-1/threads",
+        "/device/line",
+        "/device/cell",
+    }
+
+
+def test_a_missing_field_of_a_plugin_is_named_without_its_kind_in_the_path() -> None:
+    tree = good()
+    del tree["pipelines"]["camera-1"]["source"]["topic"]
+    assert refused(tree) == {"/pipelines/camera-1/source/topic": "Field required"}
+
+
+@pytest.mark.parametrize("kind", ["os", "../camera", "edge_agent.cli", "base", "__init__", ""])
+def test_only_a_plugin_of_the_folder_can_be_named(kind: str) -> None:
+    tree = good()
+    tree["pipelines"]["camera-1"]["source"]["kind"] = kind
+    fields = refused(tree)
+    assert list(fields) == ["/pipelines/camera-1/source"]
+    assert "'mqtt_image'" in fields["/pipelines/camera-1/source"]
+
+
+def test_a_slash_in_a_key_is_escaped_in_the_pointer() -> None:
+    tree = good()
+    tree["pipelines"]["a/b"] = tree["pipelines"].pop("camera-1")
+    assert any(path.startswith("/pipelines/a~1b") for path in refused(tree))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"device": 1, "device": 2}', "'device' stands twice"),
+        (b'{"stop_timeout_s": NaN}', "NaN is not a number"),
+        (b'{"stop_timeout_s": Infinity}', "Infinity is not a number"),
+        (b"[" * 100_000, "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"", "not JSON"),
+        (b" " * (MAX_CONFIG_BYTES + 1), "at most"),
+    ],
+)
+def test_what_is_not_proper_json_is_refused(text: bytes, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_json(text)
+
+
+@pytest.mark.parametrize("text", [b"a = ", b"\xff", b"a = inf", b"a = 1979-05-27", b"[" * 100_000])
+def test_what_is_not_proper_toml_is_refused(text: bytes) -> None:
+    with pytest.raises(ConfigError):
+        parse_toml(text)
+
+
+@pytest.mark.parametrize("roi", [[0, 0, 0, 5], [-1, 0, 5, 5], [0, 0, 5]])
+def test_a_region_without_an_area_is_refused(roi: list[int]) -> None:
+    tree = good()
+    tree["pipelines"]["camera-1"]["roi"] = roi
+    assert all(path.startswith("/pipelines/camera-1") for path in refused(tree))
+
+
+def test_a_password_comes_from_the_environment_and_never_into_a_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EDGE_AGENT_BROKER_USERNAME", "gateway")
+    monkeypatch.setenv("EDGE_AGENT_BROKER_PASSWORD", "s3cret")
+    config = parse_json(json.dumps(good()).encode(), Secrets())
+    assert config.broker.username == "gateway"
+    assert config.broker.password is not None
+    assert config.broker.password.get_secret_value() == "s3cret"
+    assert "s3cret" not in repr(config) + config.model_dump_json()
+    wrong = good() | {"broker": {"port": 0}}
+    with pytest.raises(ConfigError) as caught:
+        parse_json(json.dumps(wrong).encode(), Secrets())
+    assert "s3cret" not in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+PATHS = st.sampled_from(
+    [
+        ("device",),
+        ("device", "line"),
+        ("pipelines",),
+        ("pipelines", "camera-1"),
+        ("pipelines", "camera-1", "source"),
+        ("pipelines", "camera-1", "source", "kind"),
+        ("pipelines", "camera-1", "rule"),
+        ("pipelines", "camera-1", "roi"),
+        ("pipelines", "camera-1", "evidence", "keep"),
+        ("broker", "tls"),
+    ]
+)
+
+
+@given(path=PATHS, value=JSON)
+def test_any_value_anywhere_is_taken_or_refused_with_its_path(path: tuple[str, ...], value: Any) -> None:
+    tree: Any = good()
+    node = tree
+    for key in path[:-1]:
+        node = node.setdefault(key, {})
+    node[path[-1]] = value
+    try:
+        parse(tree)
+    except ConfigError as error:
+        assert error.fields
+        for field in error.fields:
+            assert field.path == "" or field.path.startswith("/")
+            assert field.message
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_taken_or_refused(text: bytes) -> None:
+    for read in (parse_json, parse_toml):
+        with pytest.raises(ConfigError):
+            read(text)
