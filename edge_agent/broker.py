@@ -44,13 +44,9 @@ BACKOFF_FIRST_S = 0.2
 BACKOFF_MOST_S = 5.0
 # A life at least this long was a good one: the next attempt follows at once.
 GOOD_LIFE_S = 5.0
-# Topics whose handlers are remembered: a wildcard may match without end.
-ROUTES_MOST = 4096
-# paho looks after its keepalive between two waits for the socket.
-LOOP_S = 0.5
-# A broker may close before it answers because it is being restarted: once does not prove that it
-# cannot speak MQTT 5.
-CLOSED_BEFORE_FALLBACK = 2
+# What a broker does with MQTT 5 that cannot speak it: it says so, closes, or waits for ever for
+# what it takes for the rest. Closing once proves nothing: it may just be restarted.
+UNANSWERED_BEFORE_FALLBACK = 2
 
 
 class Connection:
@@ -87,7 +83,8 @@ class Connection:
         self._open_life: Life | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._closed_early = 0
+        self._spoken = ""
+        self._unanswered = 0
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -101,7 +98,7 @@ class Connection:
         """Say goodbye to the broker (it then drops the will) and end within `timeout_s`."""
         self._stopping.set()
         if life := self._life:
-            life.disconnect()
+            life.finish()
         if self._thread is not None:
             self._thread.join(timeout_s)
 
@@ -172,19 +169,28 @@ class Connection:
         finally:
             life.close()
             was_open, self._open_life = self._open_life is life, None
-            self._closed_early = self._closed_early + 1 if life.closed_early else 0
-            if life.refused_protocol:
-                self._closed_early = CLOSED_BEFORE_FALLBACK
+            self._learn(life, was_open=was_open)
             self._log_once(detail)
             if was_open:
                 self._on_lost()
 
     def _plan_of_next_life(self) -> Plan:
         options = self._plan.options
-        if options.protocol == "auto" and self._closed_early >= CLOSED_BEFORE_FALLBACK:
-            self._closed_early = 0
+        older = self._spoken == "3.1.1" or self._unanswered >= UNANSWERED_BEFORE_FALLBACK
+        if options.protocol == "auto" and older:
             return replace(self._plan, options=options.model_copy(update={"protocol": "3.1.1"}))
         return self._plan
+
+    def _learn(self, life: Life, *, was_open: bool) -> None:
+        if was_open:
+            self._spoken = "5" if life.speaks_5 else "3.1.1"
+            self._unanswered = 0
+        elif life.refused_protocol:
+            self._spoken = ""
+            self._unanswered = UNANSWERED_BEFORE_FALLBACK
+        elif self._spoken != "5":  # a broker that spoke it is only away
+            self._spoken = ""
+            self._unanswered = self._unanswered + life.unanswered if life.speaks_5 else 0
 
     def _opened(self, life: Life, refused: str) -> None:
         self._open_life = life

@@ -45,7 +45,7 @@ class PipelineFigures:
 
     def worker_lost(self) -> None:
         """Note that the next report counts from 0."""
-        self._before = self._totals
+        self._before = dict(self._totals)
         self._asked_counts = []
 
     def count(self, name: str) -> None:

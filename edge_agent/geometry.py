@@ -102,7 +102,12 @@ def _centre_crop(source: Rect, model: Size) -> Rect:
     scale = max(model[0] / width, model[1] / height)
     new_width = min(width, max(1, round(model[0] / scale)))
     new_height = min(height, max(1, round(model[1] / scale)))
-    return (left + (width - new_width) // 2, top + (height - new_height) // 2, new_width, new_height)
+    return (
+        left + (width - new_width) // 2,
+        top + (height - new_height) // 2,
+        new_width,
+        new_height,
+    )
 
 
 def _map_boxes(boxes: NDArray[np.floating], old: Rect, new: Rect) -> NDArray[np.float64]:

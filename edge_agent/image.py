@@ -78,9 +78,7 @@ def draw_defects(pixels: Pixels, defects: Sequence[Defect]) -> Pixels:
         (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, max(0.4, size), 1)
         base = top if top > height else min(bottom + height, pixels.shape[0] - 1)
         cv2.rectangle(drawn, (left, base - height), (left + width, base), red, cv2.FILLED)
-        cv2.putText(
-            drawn, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, max(0.4, size), white, 1
-        )
+        cv2.putText(drawn, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, max(0.4, size), white, 1)
     return drawn
 
 
@@ -114,12 +112,13 @@ def recolour(pixels: Pixels, color: Color) -> Pixels:
 def look_up(pixels: Pixels, table: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return pixels [h, w, c] with each value v replaced by table[v, channel].
 
-    `table`: [256, c] of any type. Several times faster than arithmetic on the pixels, and exact.
+    `table`: [256, c] of any type, or [256, 1] for all channels, which is twice as fast.
     """
-    if table.dtype.name not in {"uint8", "int8", "float32"}:
-        channels = [table[:, index][pixels[:, :, index]] for index in range(pixels.shape[2])]
+    if table.dtype.char not in "Bbf":  # uint8, int8, float32: what OpenCV takes
+        columns = np.broadcast_to(table, (256, pixels.shape[2])).T
+        channels = [column[pixels[:, :, index]] for index, column in enumerate(columns)]
         return np.stack(channels, axis=-1)
-    replaced: NDArray[np.generic] = cv2.LUT(pixels, np.ascontiguousarray(table[None]))
+    replaced: NDArray[np.generic] = cv2.LUT(pixels, table[None])
     return replaced.reshape(pixels.shape)  # OpenCV drops a single channel
 
 

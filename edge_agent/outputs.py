@@ -37,14 +37,10 @@ def values_per_item(spec: TensorSpec) -> int | None:
 
 def read_output(outputs: Tensors, spec: TensorSpec) -> NDArray[np.float32]:
     """Return an output as real numbers, float32; raise BadInput("nan_output")."""
-    return finite(dequantise(outputs[spec.name], spec), spec)
-
-
-def finite(values: NDArray[np.float32], spec: TensorSpec) -> NDArray[np.float32]:
-    """Return `values`; raise BadInput("nan_output") where one of them is not a finite number."""
-    if not np.isfinite(values).all():
+    stored = outputs[spec.name]
+    if stored.dtype.kind == "f" and not np.isfinite(stored).all():
         raise BadInput("nan_output", f"output {spec.name} holds a value that is not finite")
-    return values
+    return dequantise(stored, spec)
 
 
 def probabilities(

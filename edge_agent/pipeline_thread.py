@@ -5,7 +5,7 @@ States, published as they are:
     loading   the model is being loaded
     waiting   the source is away; it is tried again and again
     running   items are inspected, or awaited
-    failed    the model or its manifest cannot be used; nothing is inspected
+    failed    the model, its manifest or the config cannot be used; nothing is inspected
     degraded  a bug ended this pipeline; the log has the traceback
     ended     the source has no more items, or the pipeline was stopped
 """
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from edge_agent import registry
 from edge_agent.backoff import full_jitter
 from edge_agent.capture import NewestCapture
-from edge_agent.errors import BadInput, EndOfStream, ModelError, NotConnected
+from edge_agent.errors import BadInput, ConfigError, EndOfStream, ModelError, NotConnected
 from edge_agent.evidence import EvidenceRing
 from edge_agent.metrics import Counters
 from edge_agent.model import load_model
@@ -130,9 +130,9 @@ class PipelineThread:
     def _run(self) -> None:
         try:
             self._inspect_all()
-        except ModelError as error:
+        except (ModelError, ConfigError) as error:
             self._enter("failed", str(error))
-            self._emit_error(f"model: {error}")
+            self._emit_error(str(error))
         except Exception:
             # The one broad except of the agent: a bug here must end this pipeline alone.
             log.exception("%s: bug", self.name)
@@ -167,6 +167,7 @@ class PipelineThread:
             broker=self._context.broker,
             counters=self._counters,
             window=preprocess if isinstance(preprocess, WindowPreprocess) else None,
+            folder=self._context.folder,
         )
         source: Source = registry.create("sources", self._options.source, context)
         return NewestCapture(source, self._counters) if source.capture == "newest" else source

@@ -61,7 +61,7 @@ class PicturePreparer:
         self._preprocess = preprocess
         self.model = (width, height)
         self._roi = context.roi
-        self._table = _table(preprocess, self.spec, channels)
+        self._table = _table(preprocess, self.spec)
 
     def prepare(self, item: Item) -> Tensors:
         """Return the tensor under the input's name. Raises BadInput("roi")."""
@@ -130,13 +130,10 @@ def _picture_layout(spec: TensorSpec) -> tuple[bool, int, int, int]:
     )
 
 
-def _table(
-    preprocess: ImagePreprocess, spec: TensorSpec, channels: int
-) -> NDArray[np.generic] | None:
-    """Return what each pixel value becomes, [256, channels]; None: what it is."""
+def _table(preprocess: ImagePreprocess, spec: TensorSpec) -> NDArray[np.generic] | None:
+    """Return what each pixel value becomes, [256, channels or 1]; None: what it is."""
     pixels = np.arange(256.0)[:, None]
-    real = (pixels - np.array(preprocess.mean)) / np.array(preprocess.std)
-    table = quantise(np.broadcast_to(real, (256, channels)), spec)
+    table = quantise((pixels - np.array(preprocess.mean)) / np.array(preprocess.std), spec)
     if table.dtype == np.uint8 and (table == pixels).all():
         return None
     return table

@@ -32,7 +32,7 @@ def quantise(values: NDArray[np.floating], spec: TensorSpec) -> NDArray[np.gener
 def dequantise(stored: NDArray[np.generic], spec: TensorSpec) -> NDArray[np.float32]:
     """Return the real values that the tensor `spec` stores: float32, same shape."""
     values = stored.astype(np.float32, copy=False)
-    if spec.scale and not is_float(spec):
+    if spec.scale and stored.dtype.kind != "f":
         values = (values - np.float32(spec.zero_point)) * np.float32(spec.scale)
     return values
 

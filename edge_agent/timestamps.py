@@ -29,7 +29,9 @@ def parse_time(value: object, unit: TimeUnit) -> int:
         elif isinstance(value, bool) or not isinstance(value, int | float):
             raise BadInput("time", f"not a number of {unit}: {value!r:.40}")
         else:
-            time_ns = round(value * NS_PER_UNIT[unit])
+            # Whole units apart from the fraction: their product would not fit a float's 53 bits.
+            whole = int(value)
+            time_ns = whole * NS_PER_UNIT[unit] + round((value - whole) * NS_PER_UNIT[unit])
     except (ValueError, OverflowError) as error:
         raise BadInput("time", str(error)) from None
     if not 0 <= time_ns < LATEST_NS:

@@ -98,12 +98,13 @@ class Windower:
         self._series = 0
         self._lonely = 0
         self._not_finite = False
+        self._began_ns: int | None = None
         self._begin()
 
     def push_row(self, values: Sequence[float], time_ns: int) -> Sequence[Cut | BadInput]:
         """Take one row, a number per channel; return the windows that it completes."""
         ahead_ns = time_ns - self._expected_ns
-        if not self._earliest <= ahead_ns <= self._latest and not self._admits(1, time_ns):
+        if not self._earliest <= ahead_ns <= self._latest and not self._admits(1, time_ns, time_ns):
             return ()
         self._expected_ns = time_ns + self._period_ns
         self._staged.append(values)
@@ -119,7 +120,7 @@ class Windower:
         self._message_ns = count * self._period_ns
         earliest, latest = self._limits(count)
         within = earliest <= first_ns - self._expected_ns <= latest
-        if not count or (not within and not self._admits(count, last_ns)):
+        if not count or (not within and not self._admits(count, first_ns, last_ns)):
             return ()
         self._flush()
         self._append(rows, last_ns)
@@ -143,13 +144,15 @@ class Windower:
                 slack_ns = max(self._timing.tolerance_ns, span_ns // 2)
                 return -slack_ns, slack_ns
             case "arrival":
-                return -_ANY, self._timing.pause_ns or max(PAUSE_NS, 3 * span_ns)
+                pause_ns = self._timing.pause_ns or max(PAUSE_NS, 3 * span_ns)
+                return -_ANY, pause_ns - self._period_ns
             case "index":
                 return -_ANY, _ANY
 
-    def _admits(self, count: int, last_ns: int) -> bool:
+    def _admits(self, count: int, first_ns: int, last_ns: int) -> bool:
         """Judge a message that is not where it was expected; return False when it is dropped."""
         if self._expected_ns == _NEVER:
+            self._began_ns = first_ns
             return True
         newest_ns = self._expected_ns - self._period_ns
         behind_ns = newest_ns - last_ns
@@ -161,6 +164,7 @@ class Windower:
         seen = self._seen + len(self._staged)
         self._lonely = self._lonely + 1 if seen <= count else 0
         self._break()
+        self._began_ns = first_ns
         if self._lonely == LONELY_MESSAGES:
             self._refuse_rate(count / max(1, -behind_ns) * 1e9)
         return True
@@ -211,11 +215,13 @@ class Windower:
             names = ", ".join(self._shape.channels[channel] for channel in channels)
             self._out.append(BadInput("nan", f"{names}: not a finite number"))
         self._break()
+        self._began_ns = None
 
     def _extend(self, rows: NDArray[np.float32], last_ns: int) -> None:
         """Append to the series, and cut out each window that falls due."""
         if not self._seen:
-            self._anchor = (1, last_ns - (len(rows) - 1) * self._period_ns)
+            first_ns = last_ns - (len(rows) - 1) * self._period_ns
+            self._anchor = (1, first_ns if self._began_ns is None else self._began_ns)
         taken = 0
         while taken < len(rows):
             if self._fill == len(self._rows):

@@ -32,7 +32,7 @@ LAYERS = (
     ("lines", {"model", "pipeline", "pipeline_thread", "trigger_desk", "publisher"}),
     ("processes", {"worker", "supervisor", "forkserver", "preload"}),
     ("agent", {"agent", "checks", "health"}),
-    ("front", {"cli", "__main__", "demo", "terminal", "replay"}),
+    ("front", {"cli", "__main__", "demo", "terminal", "replayer"}),
 )
 
 # Where a library may be named at all: changing it, or its version, touches these files only.

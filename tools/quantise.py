@@ -118,3 +118,9 @@ def check(found: Agreement, *, distinct_min: int = 32, saturated_max: float = 0.
     if found.saturated > saturated_max:
         raise QuantisationFailed(f"{found.saturated:.0%} of the scores lie at the ends")
     return found
+
+
+def stored_inputs(model: bytes, samples: Iterable[Array]) -> list[dict[str, NDArray[np.generic]]]:
+    """Return samples as the tensors that the model's input stores: golden samples."""
+    source = tflite.create(BackendContext(model)).inputs[0]
+    return [{source.name: quantise(sample, source)} for sample in samples]

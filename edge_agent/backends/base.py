@@ -43,7 +43,7 @@ def check_inputs(specs: tuple[TensorSpec, ...], tensors: Tensors) -> None:
         array = tensors.get(spec.name)
         if array is None:
             raise ModelError(f"input {spec.name} is missing")
-        if array.dtype.name != spec.dtype:
+        if array.dtype != spec.dtype:
             raise ModelError(f"input {spec.name} wants {spec.dtype}, not {array.dtype}")
         if array.shape != spec.shape and not _fits(array.shape, spec.shape):
             raise ModelError(

@@ -1,18 +1,20 @@
 """TensorFlow Lite models on the CPU: on ai-edge-litert, or on tflite-runtime where that is absent.
 
-Both offer the same `Interpreter`. tflite-runtime 2.14 is its predecessor: the only one with wheels
-for 32-bit Arm, and it needs NumPy 1.
+Both offer the same `Interpreter`. tflite-runtime 2.14 is the predecessor: the only one with wheels
+for 32-bit Arm, it needs NumPy 1, and its 8-bit kernels must be switched on (xnnpack.py).
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.backends.base import check_inputs
 from edge_agent.errors import ModelError
 from edge_agent.lazy import lazy_module
 from edge_agent.types import TensorSpec
+from edge_agent.xnnpack import XnnpackDelegate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from edge_agent.types import Tensors
 else:
     np = lazy_module("numpy")
+
+logger = logging.getLogger(__name__)
 
 _RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 # What the runtimes raise for a model they cannot load or run: there is no class of their own.
@@ -50,14 +54,9 @@ class _TfLite:
     def __init__(self, context: BackendContext) -> None:
         # The interpreter reads weights from these bytes for as long as it lives.
         self._model = context.model
-        interpreter_type = runtime_module().Interpreter
-        try:
-            self._interpreter = interpreter_type(
-                model_content=self._model, num_threads=context.threads
-            )
-            self._interpreter.allocate_tensors()
-        except _FAILURES as error:
-            raise ModelError(f"the model cannot be loaded: {_reason(error)}") from None
+        module = runtime_module()
+        self._delegate = _eight_bit_delegate(module, context.threads)
+        self._interpreter = _load(module, context, self._delegate)
         names = _signature_names(self._interpreter)
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
@@ -83,14 +82,16 @@ class _TfLite:
             # get_tensor copies. A view by tensor() would save nothing that can be measured, and
             # while anyone holds one, the interpreter refuses to run again.
             return {
-                name: interpreter.get_tensor(index)
-                for name, index in self._output_indices.items()
+                name: interpreter.get_tensor(index) for name, index in self._output_indices.items()
             }
         except _FAILURES as error:
             raise ModelError(f"the model failed: {_reason(error)}") from None
 
     def close(self) -> None:
-        self._interpreter = None
+        self._interpreter = None  # before the delegate and the bytes, which it uses
+        if self._delegate is not None:
+            self._delegate.close()
+            self._delegate = None
         self._model = b""
 
     def _fit_shapes(self, tensors: Tensors) -> None:
@@ -101,6 +102,35 @@ class _TfLite:
             self._interpreter.resize_tensor_input(index, shape)
         self._interpreter.allocate_tensors()
         self._shapes = shapes
+
+
+def _load(module: Any, context: BackendContext, delegate: XnnpackDelegate | None) -> Any:  # noqa: ANN401
+    """Return an interpreter that is ready to run."""
+    try:
+        interpreter = module.Interpreter(
+            model_content=context.model,
+            num_threads=context.threads,
+            experimental_delegates=[delegate] if delegate else None,
+        )
+        interpreter.allocate_tensors()
+    except _FAILURES as error:
+        if delegate is not None:  # a graph that it cannot take may run without it
+            return _load(module, context, None)
+        raise ModelError(f"the model cannot be loaded: {_reason(error)}") from None
+    return interpreter
+
+
+def _eight_bit_delegate(module: Any, threads: int) -> XnnpackDelegate | None:  # noqa: ANN401
+    """Return what runs 8-bit models fast on tflite-runtime; ai-edge-litert does so by itself."""
+    package = module.__name__.partition(".")[0]
+    if package != "tflite_runtime":
+        return None
+    library = importlib.import_module(f"{package}._pywrap_tensorflow_interpreter_wrapper")
+    try:
+        return XnnpackDelegate(str(library.__file__), threads)
+    except (AttributeError, OSError) as error:
+        logger.warning("tflite: 8-bit models run on slow kernels: %s", error)
+        return None
 
 
 def _specs(details: Iterable[dict[str, Any]], names: dict[int, str]) -> tuple[TensorSpec, ...]:

@@ -34,6 +34,7 @@ PIECE = 1024
 RING_S = 0.02  # after it a burst has decayed to a thousandth
 # One resonance per channel (Hz), its decay (s), and how strongly a burst arrives there.
 RESONANCES = ((2650.0, 0.0029, 1.0), (3050.0, 0.0025, 0.7))
+MIN_RATE_HZ = 2 * 3050.0  # sampling theorem
 # Amplitudes in g of the shaft's harmonics, per channel: unbalance, misalignment, looseness.
 HARMONICS = ((0.25, 0.11, 0.05), (0.18, 0.14, 0.04))
 MAINS_HZ, MAINS_G = 100.0, 0.03  # twice the mains frequency: magnetic pull in the stator

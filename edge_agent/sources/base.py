@@ -1,8 +1,9 @@
-"""What a source is: connect, read, close. The pipeline owns retry, pacing of retries and threads."""
+"""What a source is: connect, read, close. The pipeline owns threads and retries."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class SourceContext:
 
     `window`: the shape of window that the model wants; None for models of pictures. `counters`:
     `counters.add("dropped_too_large")` for every item or message that is dropped, by reason.
+    `folder`: where the paths in options start, that of the config file.
     """
 
     pipeline: str
@@ -31,6 +33,7 @@ class SourceContext:
     broker: BrokerOptions
     counters: Counters
     window: WindowPreprocess | None = None
+    folder: Path = Path()
 
 
 class Source(Protocol):

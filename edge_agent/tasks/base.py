@@ -27,7 +27,7 @@ class Task(Protocol):
     """Driven by the manifest alone; works on every backend."""
 
     def prepare(self, item: Item) -> Tensors:
-        """Return one array per model input, in its dtype and shape. Raises BadInput (`nan`, ...)."""
+        """Return an array per model input, in its dtype and shape. Raises BadInput (`nan`, ...)."""
 
     def interpret(self, outputs: Tensors, item: Item) -> Prediction:
         """Return what the model says of `item`. Raises BadInput("nan_output")."""

@@ -1,0 +1,130 @@
+"""`edge-agent demo`: a broker, an agent, something to inspect, and a live view, in one command."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_agent import demo_cell, demo_recordings, embedded_broker
+from edge_agent.broker_options import BrokerOptions
+from edge_agent.errors import EdgeAgentError, NotConnected
+from edge_agent.terminal import watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOST = "127.0.0.1"
+BROKER_START_S = 10.0
+# The agent finishes what it accepted within 2 s, and has 2 s for the broker.
+AGENT_STOP_S = 4.5
+DEVICE = {
+    "enterprise": "demo",
+    "site": "home",
+    "area": "bench",
+    "line": "line-1",
+    "cell": "cell-1",
+    "name": "gateway-1",
+}
+
+
+def run(stopping: threading.Event, *, data: Path | None, seconds: float | None, port: int) -> None:
+    """Run until `stopping` is set, or for `seconds`. Raises EdgeAgentError, NotConnected."""
+    models = Path(__file__).parent.parent / "models"
+    if not models.is_dir():
+        raise EdgeAgentError(f"the demo's models are not in {models}: run it from a checkout")
+    if seconds is not None:
+        timer = threading.Timer(seconds, stopping.set)
+        timer.daemon = True
+        timer.start()
+    scene = demo_recordings if data else demo_cell
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-demo-")))
+        broker = BrokerOptions(host=HOST, port=stack.enter_context(_broker(port, folder)))
+        pipelines = scene.pipelines(models, folder, data)
+        stack.enter_context(_agent(folder, broker, pipelines))
+        stack.enter_context(scene.sensors(broker, data))
+        print(f"MQTT broker for you to look at: {HOST}:{broker.port}", flush=True)
+        watch(broker, stopping)
+
+
+@contextlib.contextmanager
+def _broker(port: int, folder: Path) -> Iterator[int]:
+    """Run mosquitto, or the embedded broker where it is not installed; yield the port."""
+    mosquitto = shutil.which("mosquitto")
+    if mosquitto is None:
+        embedded = embedded_broker.start(port)
+        try:
+            yield embedded.port
+        finally:
+            embedded.stop()
+        return
+    port = port or _free_port()
+    config = folder / "mosquitto.conf"
+    config.write_text(f"listener {port} {HOST}\nallow_anonymous true\npersistence false\n")
+    with _process([mosquitto, "-c", str(config)], 2.0, quiet=True) as process:
+        _wait_for_port(process, port)
+        yield port
+
+
+@contextlib.contextmanager
+def _agent(folder: Path, broker: BrokerOptions, pipelines: dict[str, Any]) -> Iterator[None]:
+    config = {
+        "device": DEVICE,
+        "broker": {"host": broker.host, "port": broker.port},
+        "pipelines": pipelines,
+        "stop_timeout_s": 2.0,
+        "stats_every_s": 1.0,
+    }
+    path = folder / "demo.json"
+    path.write_text(json.dumps(config, indent=1))
+    command = [sys.executable, "-m", "edge_agent", "--log-level", "warning", "run", str(path)]
+    with _process(command, AGENT_STOP_S):
+        yield
+
+
+@contextlib.contextmanager
+def _process(command: list[str], stop_s: float, *, quiet: bool = False) -> Iterator[Any]:
+    """Run a command in a group of its own, where no Ctrl-C reaches it; stop it at the end."""
+    process = subprocess.Popen(  # noqa: S603  the demo's own commands
+        command,
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if quiet else None,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(stop_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline_s = time.monotonic() + BROKER_START_S
+    while time.monotonic() < deadline_s:
+        if process.poll() is not None:
+            raise NotConnected(f"mosquitto ended with status {process.returncode}; port {port} free?")
+        with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1.0):
+            return
+        time.sleep(0.02)
+    raise NotConnected(f"mosquitto does not listen on port {port}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

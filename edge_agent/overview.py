@@ -1,0 +1,285 @@
+"""What the live view shows: gateways, pipelines and events, as any MQTT consumer sees them.
+
+Pure: messages go in, nothing is drawn here. Reads only the fields that it shows, so that it works
+beside agents that are newer than itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from edge_agent.types import Outcome
+
+# What lies below the root of a gateway, and how many levels the root has (topics.py).
+TOPICS_BELOW = (
+    "status", "info", "gap", "qc/+/verdict", "qc/+/stats", "pdm/+/verdict", "pdm/+/stats",
+    "pdm/+/alert",
+)  # fmt: skip
+ROOT_LEVELS = 7
+# The rate is that of the last seconds, so that a stall shows soon.
+RATE_S = 5.0
+ARRIVALS = 2000
+LATENCIES = 500
+SCORES = 60
+EVENTS = 100
+# Repeats come soon after a restart, or not at all.
+SEQS_REMEMBERED = 10_000
+# One pipeline must not push the others off the screen: a line for each change of its outcome,
+# but not more of them, and one now and then while nothing changes.
+CHANGES_APART_S = 0.25
+LINES_APART_S = 1.0
+
+
+class VerdictSeen(msgspec.Struct):
+    """The fields of a verdict that are shown (messages.VerdictMessage)."""
+
+    pipeline: str
+    seq: int
+    verdict: Outcome
+    latency_ms: float
+    score: float | None = None
+    threshold: float | None = None
+    unit: str = ""
+    label: str = ""
+    defect_class: str = ""
+    defect_count: int = 0
+    part_id: str | None = None
+    reason: str = ""
+    replay: bool = False
+
+
+class _Stats(msgspec.Struct):
+    state: str
+    passes: int
+    fails: int
+    uncertain: int
+    errors: int
+    detail: str = ""
+
+
+class _Status(msgspec.Struct):
+    status: Literal["online", "offline"]
+    reason: str = ""
+    outbox_depth: int = 0
+    outbox_age_s: float = 0.0
+    outbox_detail: str = ""
+
+
+class _Info(msgspec.Struct):
+    agent_version: str
+
+
+class _Alert(msgspec.Struct):
+    alert: Literal["raised", "cleared"]
+    message: str
+
+
+class _Gap(msgspec.Struct):
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of the log: whose, what; `outcome` is None for what is no verdict."""
+
+    subject: str
+    text: str
+    outcome: Outcome | None = None
+
+
+@dataclass(slots=True)
+class PipelineSeen:
+    """One pipeline; `scores` with their outcomes, oldest first."""
+
+    name: str
+    family: str
+    state: str = ""
+    detail: str = ""
+    last: VerdictSeen | None = None
+    outcomes: Counter[str] = field(default_factory=Counter)
+    scores: deque[tuple[float, Outcome]] = field(default_factory=lambda: deque(maxlen=SCORES))
+    arrivals_s: deque[float] = field(default_factory=lambda: deque(maxlen=ARRIVALS))
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES))
+    _shown: tuple[Outcome, float] | None = None
+
+    def take(self, verdict: VerdictSeen, mono_s: float) -> None:
+        """Count one verdict."""
+        self.last = verdict
+        self.outcomes[verdict.verdict] += 1
+        if verdict.score is not None:
+            self.scores.append((verdict.score, verdict.verdict))
+        if not verdict.replay:  # when it came, and how long it took, say nothing of now
+            self.arrivals_s.append(mono_s)
+            self.latencies_ms.append(verdict.latency_ms)
+
+    def is_due(self, outcome: Outcome, mono_s: float) -> bool:
+        """Whether a verdict shall have a line of the log."""
+        if self._shown is not None:
+            before, shown_s = self._shown
+            if mono_s - shown_s < (LINES_APART_S if outcome == before else CHANGES_APART_S):
+                return False
+        self._shown = (outcome, mono_s)
+        return True
+
+    def rate_hz(self, mono_s: float) -> float:
+        """Return verdicts a second over the last seconds."""
+        recent = sum(arrival > mono_s - RATE_S for arrival in self.arrivals_s)
+        # Before that many seconds have passed: over those that have.
+        seconds = mono_s - self.arrivals_s[0] if self.arrivals_s else RATE_S
+        return recent / min(RATE_S, max(seconds, 1.0))
+
+    def latency_ms(self, q: float) -> float | None:
+        """Return the `q` quantile (0..1) of the last latencies; None without any."""
+        ordered = sorted(self.latencies_ms)
+        return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else None
+
+
+@dataclass(slots=True)
+class GatewaySeen:
+    """One gateway: what it says of itself, and whether its verdicts have come without a hole."""
+
+    root: str
+    status: str = ""
+    version: str = ""
+    outbox_depth: int = 0
+    outbox_age_s: float = 0.0
+    outbox_detail: str = ""
+    received: int = 0
+    _first_seq: int = 0
+    _last_seq: int = 0
+    _seqs: dict[int, None] = field(default_factory=dict)
+
+    def is_new(self, seq: int) -> bool:
+        """Whether this verdict did not come before; a consumer drops repeats by (device, seq)."""
+        if seq in self._seqs:
+            return False
+        self._seqs[seq] = None
+        if len(self._seqs) > SEQS_REMEMBERED:
+            del self._seqs[next(iter(self._seqs))]
+        self._first_seq = min(seq, self._first_seq) if self.received else seq
+        self._last_seq = max(seq, self._last_seq)
+        self.received += 1
+        return True
+
+    @property
+    def missing(self) -> int:
+        """How many verdicts between the first and the last one received did not come (yet)."""
+        return self._last_seq - self._first_seq + 1 - self.received if self.received else 0
+
+
+class Overview:
+    """Everything that was heard, as it stands now. One thread uses it."""
+
+    def __init__(self) -> None:
+        self.gateways: dict[str, GatewaySeen] = {}
+        self.pipelines: dict[tuple[str, str, str], PipelineSeen] = {}
+        self.events: deque[Event] = deque(maxlen=EVENTS)
+        self.unreadable = 0
+
+    def take(self, topic: str, payload: bytes, mono_s: float) -> Event | None:
+        """Take one message, received at `mono_s` (seconds on a monotonic clock).
+
+        Return what the log shall say of it. What is no message of an agent is counted.
+        """
+        levels = topic.split("/")
+        root, below = "/".join(levels[:ROOT_LEVELS]), levels[ROOT_LEVELS:]
+        try:
+            event = self._take(root, below, payload, mono_s)
+        except msgspec.MsgspecError:
+            self.unreadable += 1
+            return None
+        if event is not None:
+            self.events.append(event)
+        return event
+
+    def _take(self, root: str, below: list[str], payload: bytes, mono_s: float) -> Event | None:
+        match below:
+            case [_, _, "verdict"]:
+                verdict = msgspec.json.decode(payload, type=VerdictSeen)
+                return self._take_verdict(self._gateway(root), below, verdict, mono_s)
+            case [_, pipeline, "stats"]:
+                stats = msgspec.json.decode(payload, type=_Stats)
+                return _take_stats(self._pipeline(root, below), stats)
+            case [_, pipeline, "alert"]:
+                alert = msgspec.json.decode(payload, type=_Alert)
+                return Event(pipeline, f"alert {alert.alert}: {alert.message}")
+            case ["status"]:
+                status = msgspec.json.decode(payload, type=_Status)
+                return _take_status(self._gateway(root), status)
+            case ["info"]:
+                info = msgspec.json.decode(payload, type=_Info)
+                self._gateway(root).version = info.agent_version
+            case ["gap"]:
+                gap = msgspec.json.decode(payload, type=_Gap)
+                return Event(_device(root), f"{gap.count} verdicts will never come: {gap.reason}")
+        return None
+
+    def _take_verdict(
+        self, gateway: GatewaySeen, below: list[str], verdict: VerdictSeen, mono_s: float
+    ) -> Event | None:
+        if not gateway.is_new(verdict.seq):
+            return None
+        pipeline = self._pipeline(gateway.root, below)
+        pipeline.take(verdict, mono_s)
+        if not pipeline.is_due(verdict.verdict, mono_s):
+            return None
+        return Event(pipeline.name, describe(verdict), verdict.verdict)
+
+    def _gateway(self, root: str) -> GatewaySeen:
+        return self.gateways.setdefault(root, GatewaySeen(root))
+
+    def _pipeline(self, root: str, below: list[str]) -> PipelineSeen:
+        family, name, _ = below
+        return self.pipelines.setdefault((root, family, name), PipelineSeen(name, family))
+
+
+def describe(verdict: VerdictSeen) -> str:
+    """Return the verdict's reasons in one line."""
+    if verdict.verdict == "error":
+        parts = [verdict.reason or "no reason given"]
+    else:
+        score = f"{number(verdict.score)} {verdict.unit}".rstrip()
+        parts = [f"{score} (limit {number(verdict.threshold)})", subject(verdict)]
+    parts.append(f"part {verdict.part_id}" if verdict.part_id else "")
+    parts.append("replayed" if verdict.replay else f"{verdict.latency_ms:.0f} ms")
+    return "  ".join(part for part in parts if part)
+
+
+def subject(verdict: VerdictSeen) -> str:
+    """Return what was found: the defect's class and how many, or the label."""
+    found = verdict.defect_class or verdict.label
+    return f"{found} x{verdict.defect_count}" if verdict.defect_count > 1 else found
+
+
+def number(value: float | None) -> str:
+    """Return three significant digits, which fit into a column."""
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"  # noqa: PLR2004  three digits
+
+
+def _take_stats(pipeline: PipelineSeen, stats: _Stats) -> Event | None:
+    totals = {"pass": stats.passes, "fail": stats.fails, "error": stats.errors}
+    pipeline.outcomes = Counter(totals | {"uncertain": stats.uncertain})
+    changed = (stats.state, stats.detail) != (pipeline.state, pipeline.detail)
+    pipeline.state, pipeline.detail = stats.state, stats.detail
+    said = f"{stats.state}: {stats.detail}" if stats.detail else stats.state
+    return Event(pipeline.name, said) if changed else None
+
+
+def _take_status(gateway: GatewaySeen, status: _Status) -> Event | None:
+    changed = status.status != gateway.status
+    gateway.status = status.status
+    gateway.outbox_depth, gateway.outbox_age_s = status.outbox_depth, status.outbox_age_s
+    gateway.outbox_detail = status.outbox_detail
+    said = f"{status.status}: {status.reason}" if status.reason else status.status
+    return Event(_device(gateway.root), said) if changed else None
+
+
+def _device(root: str) -> str:
+    return root.rpartition("/")[2]

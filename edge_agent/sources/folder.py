@@ -1,0 +1,141 @@
+"""A folder of pictures, in the order a person would count them."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from edge_agent import image
+from edge_agent.errors import BadInput, EndOfStream, NotConnected
+from edge_agent.options import StrictOptions
+from edge_agent.pacing import is_due, next_due_s
+from edge_agent.types import Frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.sources.base import Capture, SourceContext
+
+ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+# No picture within the pixel cap needs more, uncompressed at 3 bytes a pixel.
+MAX_FILE_BYTES = 128 << 20
+
+
+def _part_id_pattern(text: str) -> str:
+    try:
+        groups = re.compile(text).groupindex
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if "part_id" not in groups:
+        raise ValueError("must have a group (?P<part_id>...)")
+    return text
+
+
+class Options(StrictOptions):
+    """A folder of pictures."""
+
+    kind: Literal["folder"]
+    path: Annotated[str, Field(min_length=1)]
+    """The folder, relative to the config file; JPEG, PNG, BMP, TIFF and WebP files in it."""
+    loop: bool = False
+    """Begin again after the last picture."""
+    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Pictures a second; left out: as fast as they are inspected."""
+    part_id: Annotated[str, Field(max_length=256), AfterValidator(_part_id_pattern)] | None = None
+    """Regular expression, searched in the file name, with a group named part_id."""
+
+
+class FolderSource:
+    """Reads the listing when it connects, and then one file at a time."""
+
+    capture: Capture = "inline"
+
+    def __init__(self, options: Options, folder: Path) -> None:
+        self._options = options
+        self._folder = folder / options.path
+        self._part_id = re.compile(options.part_id) if options.part_id else None
+        self._files: list[Path] = []
+        self._next = 0
+        self._index = 0
+        self._period_s = 1 / options.fps if options.fps else 0.0
+        self._due_s = 0.0
+        self._closed = threading.Event()
+
+    def connect(self) -> None:
+        """List the folder. Raises NotConnected when it is missing or has no pictures."""
+        try:
+            files = [path for path in self._folder.iterdir() if path.suffix.lower() in ENDINGS]
+        except OSError as error:
+            raise NotConnected(f"{self._folder}: {error.strerror}") from None
+        if not files:
+            raise NotConnected(f"{self._folder}: no pictures in it")
+        self._files = sorted(files, key=lambda path: natural_order(path.name))
+        self._next = 0
+        self._due_s = time.monotonic()
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Return the next picture, or None when it is not due within `timeout_s`.
+
+        Raises BadInput that names the file, and EndOfStream.
+        """
+        if self._closed.is_set() or self._is_at_end():
+            raise EndOfStream(f"{self._folder}: no more pictures")
+        if self._period_s:
+            if not is_due(self._due_s, timeout_s, self._closed):
+                return None
+            self._due_s = next_due_s(self._due_s, self._period_s)
+        path = self._files[self._next]
+        self._next += 1
+        self._index += 1
+        wall_ns, mono_ns = time.time_ns(), time.monotonic_ns()
+        return Frame(
+            pixels=_decode(path),
+            captured_ns=wall_ns,
+            captured_mono_ns=mono_ns,
+            index=self._index - 1,
+            part_id=self._part_id_of(path.name),
+            origin=path.name,
+        )
+
+    def close(self) -> None:
+        """Read no more files."""
+        self._closed.set()
+
+    def _is_at_end(self) -> bool:
+        if self._next == len(self._files) and self._options.loop:
+            self._next = 0
+        return self._next == len(self._files)
+
+    def _part_id_of(self, name: str) -> str | None:
+        match = self._part_id.search(name) if self._part_id else None
+        return match["part_id"] if match else None
+
+
+def create(options: Options, context: SourceContext) -> FolderSource:
+    """Build the source; reads nothing yet."""
+    return FolderSource(options, context.folder)
+
+
+def natural_order(name: str) -> list[tuple[bool, int, str]]:
+    """Return a sort key by which part9 comes before part10."""
+    return [
+        (part.isdecimal(), int(part) if part.isdecimal() else 0, part)
+        for part in re.split(r"([0-9]+)", name)
+    ]
+
+
+def _decode(path: Path) -> image.Pixels:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise BadInput("too_large", f"{path.name}: larger than {MAX_FILE_BYTES} bytes")
+        payload = path.read_bytes()
+    except OSError as error:
+        raise BadInput("unreadable", f"{path.name}: {error.strerror}") from None
+    try:
+        return image.decode(payload)
+    except BadInput as error:
+        raise BadInput(error.reason, f"{path.name}: {error.detail}") from None

@@ -1,0 +1,106 @@
+"""Evidence is kept in a ring under its budget, and never costs a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.config import EvidenceOptions
+from edge_agent.evidence import EvidenceRing
+from edge_agent.metrics import Counters
+from edge_agent.pipeline import Identity, error_verdict
+from edge_agent.types import Defect, Frame, Verdict, Window
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.types import Outcome
+
+DEFECT = Defect("scratch", 0.9, 20, 30, 40, 10)
+
+
+def picture(index: int = 0) -> Frame:
+    """Soft grey spots: like a photo, and unlike noise, JPEG keeps them."""
+    rng = np.random.default_rng(index)
+    spots = rng.integers(60, 200, (12, 16, 1), np.uint8).repeat(3, axis=2)
+    return Frame(cv2.resize(spots, (160, 120)).astype(np.uint8), 0, 0, index)
+
+
+def verdict(outcome: Outcome = "fail", second: int = 0) -> Verdict:
+    blank = error_verdict(
+        Identity("camera", "qc", 1), "", captured_ns=(1_700_000_000 + second) * 10**9 + 678_000_000
+    )
+    return replace(blank, outcome=outcome, defects=(DEFECT,))
+
+
+def ring(folder: Path, max_mb: float = 10, roi: tuple[int, int, int, int] | None = None) -> EvidenceRing:
+    return EvidenceRing(folder / "camera", EvidenceOptions(max_mb=max_mb), Counters(), roi)
+
+
+def test_a_fail_is_kept_with_its_regions_drawn_and_as_it_was(tmp_path: Path) -> None:
+    kept = ring(tmp_path)
+    name = kept.keep(verdict(), picture())
+    kept.close(10)
+    assert name.startswith("camera/20231114T221320.678Z-")
+    drawn = cv2.imread(str(tmp_path / name))
+    raw = cv2.imread(str(tmp_path / name.replace(".jpg", ".raw.jpg")))
+    assert drawn is not None
+    assert raw is not None
+    assert drawn.shape == raw.shape == (120, 160, 3)
+    frame_line = drawn[30:40, 20].astype(int)  # the left edge of the box is red
+    assert (frame_line[:, 2] - frame_line[:, 0]).mean() > 60
+    assert np.abs(raw.astype(int) - picture().pixels).mean() < 3
+
+
+def test_the_raw_picture_is_the_inspected_part(tmp_path: Path) -> None:
+    kept = ring(tmp_path, roi=(10, 20, 64, 48))
+    name = kept.keep(verdict(), picture())
+    kept.close(10)
+    raw = cv2.imread(str(tmp_path / name.replace(".jpg", ".raw.jpg")))
+    assert raw is not None
+    assert raw.shape == (48, 64, 3)
+
+
+def test_a_window_is_kept_with_its_channels(tmp_path: Path) -> None:
+    samples = np.arange(12, dtype=np.float32).reshape(6, 2)
+    kept = ring(tmp_path)
+    name = kept.keep(verdict(), Window(samples, ("x", "y"), 100.0, 0, 0, 0))
+    kept.close(10)
+    with np.load(tmp_path / name) as content:
+        assert (content["samples"] == samples).all()
+        assert content["channels"].tolist() == ["x", "y"]
+        assert content["rate_hz"] == 100.0
+
+
+@pytest.mark.parametrize("outcome", ["pass", "error"])
+def test_only_the_outcomes_of_the_config_are_kept(tmp_path: Path, outcome: Outcome) -> None:
+    kept = ring(tmp_path)
+    assert kept.keep(verdict(outcome), picture()) == ""
+    kept.close(10)
+    assert list((tmp_path / "camera").iterdir()) == []
+
+
+def test_the_oldest_go_when_the_budget_is_full_also_after_a_restart(tmp_path: Path) -> None:
+    budget_mb = 0.02
+    names = []
+    for second in range(12):  # a new ring each time: what is there is counted at the start
+        kept = ring(tmp_path, budget_mb)
+        names.append(kept.keep(verdict(second=second), picture(second)))
+        kept.close(10)
+    files = sorted(path.name for path in (tmp_path / "camera").iterdir())
+    assert sum((tmp_path / "camera" / name).stat().st_size for name in files) <= budget_mb * 1e6
+    assert names[-1].removeprefix("camera/") in files
+    assert names[0].removeprefix("camera/") not in files
+
+
+def test_a_folder_that_cannot_be_written_costs_evidence_only(tmp_path: Path) -> None:
+    (tmp_path / "camera").write_text("a file where the folder should be")
+    counters = Counters()
+    kept = EvidenceRing(tmp_path / "camera", EvidenceOptions(), counters)
+    assert kept.keep(verdict(), picture()) != ""
+    kept.close(10)
+    assert counters.totals()["evidence_errors"] == 1

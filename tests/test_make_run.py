@@ -1,0 +1,45 @@
+"""`make run` as a visitor sees it: the real demo in a pseudo-terminal, ended by Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from tests.terminal import CTRL_C, Terminal
+
+ROOT = Path(__file__).parents[1]
+# The environment of the tests stands for the one that `make run` would set up.
+MAKE_RUN = ["make", "run", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/run.stamp"]
+
+
+def test_make_run_shows_both_families_and_ends_with_0_within_5_s_of_ctrl_c() -> None:
+    terminal = Terminal(MAKE_RUN, ROOT)
+    try:
+        terminal.wait_for("running")
+        for family in ("qc", "pdm"):
+            terminal.wait_for(family)
+        terminal.wait_for("pass")
+        before = _processes_of(terminal.process.pid)
+        terminal.type(CTRL_C)
+        typed_s = time.monotonic()
+        status = terminal.exit_status(timeout_s=30)
+        took_s = time.monotonic() - typed_s
+    finally:
+        terminal.close()
+    assert (status, took_s < 5) == (0, True), f"{status} after {took_s:.1f} s:\n{terminal.seen}"
+    left = {pid for pid in before if Path(f"/proc/{pid}").exists()}
+    assert not left, "processes outlived the demo"
+
+
+def _processes_of(session: int) -> set[int]:
+    """Return all processes of the terminal's session: make, the demo, workers, broker."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(after_name[3]) == session:
+            found.add(int(stat.parent.name))
+    return found

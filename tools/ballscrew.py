@@ -1,0 +1,102 @@
+"""Photos of a ball screw's surface until it is pitted (BSData), as the agent would see them.
+
+Schlagenhauf, Landwehr and Fleischer, "Industrial machine tool component surface defect dataset",
+2021, CC BY-SA 4.0. Twelve positions on the screw were photographed again and again. A label file
+outlines pitting; no label file means that nobody looked, so here a photo counts
+
+    as pitted  when it has a label file,
+    as clean   when it has none and was taken before the first labelled one of its position,
+    not at all when it has none and was taken later.
+
+Early is clean and late is pitted, so a score that only sees soiling grow would look good too. The
+"hard" figure takes, per position, the last five clean photos against the first five pitted ones.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_agent import image
+from edge_agent.types import Frame
+from tools.figures import auroc
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from tools.figures import Figure
+
+# 477500_315 was never labelled. Every third of the others is for testing.
+POSITIONS = (
+    "277500_315", "332500_225", "395000_270", "397500_315", "430000_180", "437500_315",
+    "490000_180", "517500_315", "560000_000", "585000_090", "635000_270",
+)  # fmt: skip
+TEST_POSITIONS = POSITIONS[2::3]
+TRAINING_POSITIONS = tuple(place for place in POSITIONS if place not in TEST_POSITIONS)
+HARD = 5
+
+_NAME = re.compile(r"01_(?P<time>\d+)_(?P<position>\d+_\d+)_crop_\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo that is known to be clean or pitted; photos are ordered by position, then time."""
+
+    path: Path
+    position: str
+    time: str
+    pitted: bool
+
+
+def photos(folder: Path, positions: Collection[str]) -> list[Photo]:
+    """Return the photos of these positions."""
+    labelled = {path.stem for path in (folder / "labels").glob("*.json")}
+    found = []
+    for path in (folder / "images").glob("*.jpg"):
+        match = _NAME.fullmatch(path.stem)
+        if match and match["position"] in positions:
+            found.append(Photo(path, match["position"], match["time"], path.stem in labelled))
+    found.sort(key=lambda photo: (photo.position, photo.time))
+    first = {}
+    for photo in found:
+        if photo.pitted:
+            first.setdefault(photo.position, photo.time)
+    return [photo for photo in found if photo.pitted or photo.time < first[photo.position]]
+
+
+def frame(photo: Photo) -> Frame:
+    """Return a photo as the agent gets it."""
+    return Frame(image.decode(photo.path.read_bytes()), 0, 0, 0, origin=photo.path.name)
+
+
+def figures(found: list[Photo], scores: NDArray[np.floating], precision: str) -> list[Figure]:
+    """Return AUROC over all photos and over the hard ones, and what a threshold of 0.5 does."""
+    pitted = np.array([photo.pitted for photo in found])
+    hard = np.array(hard_ones(found))
+    places = len({photo.position for photo in found})
+    what = f"{places} positions never seen, {precision}"
+    return [
+        (f"AUROC, {len(found)} photos of {what}", f"{auroc(pitted, scores):.3f}"),
+        (
+            f"AUROC, hard: last and first {HARD} around the first pitting, {hard.sum()} photos",
+            f"{auroc(pitted[hard], scores[hard]):.3f}",
+        ),
+        ("clean photos called pitted at 0.5", f"{(scores[~pitted] >= 0.5).mean():.1%}"),
+        ("pitted photos called clean at 0.5", f"{(scores[pitted] < 0.5).mean():.1%}"),
+    ]
+
+
+def hard_ones(found: list[Photo]) -> list[bool]:
+    """Return for each photo whether it is among the last clean or first pitted of its position."""
+    chosen = set()
+    for position in {photo.position for photo in found}:
+        here = [photo for photo in found if photo.position == position]
+        chosen.update([photo.path for photo in here if not photo.pitted][-HARD:])
+        chosen.update([photo.path for photo in here if photo.pitted][:HARD])
+    return [photo.path in chosen for photo in found]

@@ -1,0 +1,160 @@
+"""Print how good the models in models/ are, on items that training never saw.
+
+    python -m tools.evaluate [MODEL ...] --data ../shared/data
+
+Every item takes the way it takes on a gateway: the bundle's manifest, the agent's backend and task.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_agent.model import load_model
+from edge_agent.preprocess import WindowPreprocess
+from tools import ballscrew, cells, cmapss
+from tools.figures import auroc, confusion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.model import Model
+    from edge_agent.types import Item, Prediction
+    from tools.figures import Figure
+
+PICTURES = 3000
+MOTORS = 1000
+
+
+def main() -> None:
+    """Print the figures of each model that is named, or of all."""
+    parser = argparse.ArgumentParser(description="Print how good the models in models/ are.")
+    parser.add_argument("model", nargs="*", default=list(EVALUATIONS))
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    options = parser.parse_args()
+    for name in options.model:
+        print(name)
+        for what, value in EVALUATIONS[name](options.models / name, options.data):
+            print(f"  {what}: {value}", flush=True)
+
+
+def turbofan(folder: Path, data: Path) -> list[Figure]:
+    """RMSE and NASA score at the last cycle of each test engine, all cycles having been seen."""
+    model = load_model(folder, threads=1, roi=None)
+    shape = window_shape(model)
+    errors, clipped = [], []
+    for engine in cmapss.test_engines(data / "cmapss"):
+        life = [inspect(model, window) for window in cmapss.windows(engine, shape)][-1].score
+        errors.append(life - engine.rul)
+        clipped.append(life - min(engine.rul, cmapss.RUL_CAP))
+    wrong = np.array(errors)
+    both = f"{cmapss.rmse(wrong):.2f} / {cmapss.nasa_score(wrong):.0f}"
+    return [
+        ("RMSE / NASA score, 100 test engines, int8", both),
+        ("RMSE, lives above 125 taken as 125, int8", f"{cmapss.rmse(np.array(clipped)):.2f}"),
+        size_of(model),
+    ]
+
+
+def conveyor(folder: Path, data: Path) -> list[Figure]:  # noqa: ARG001  needs no files
+    """Classes of pictures whose seeds are not among those of training."""
+    model = load_model(folder, threads=1, roi=None)
+    truths, answers, scores, severities = [], [], [], []
+    for picture in cells.pictures(cells.TEST_SEEDS, PICTURES):
+        prediction = inspect(model, cells.frame(picture))
+        truths.append(picture.label)
+        answers.append(prediction.label)
+        scores.append(prediction.score)
+        severities.append(picture.severity)
+    return [
+        *_classes(truths, answers, np.array(scores), "ok", model),
+        *_by_severity(truths, answers, np.array(severities)),
+        size_of(model),
+    ]
+
+
+def bearing(folder: Path, data: Path) -> list[Figure]:  # noqa: ARG001  needs no files
+    """Conditions of motors whose seeds are not among those of training."""
+    model = load_model(folder, threads=1, roi=None)
+    truths, answers, scores, severities = [], [], [], []
+    for block, window in cells.vibrations(cells.TEST_SEEDS, MOTORS, window_shape(model)):
+        prediction = inspect(model, window)
+        truths.append(block.fault)
+        answers.append(prediction.label)
+        scores.append(prediction.score)
+        severities.append(block.severity)
+    return [
+        *_classes(truths, answers, np.array(scores), "healthy", model),
+        *_by_severity(truths, answers, np.array(severities)),
+        size_of(model),
+    ]
+
+
+def pitting(folder: Path, data: Path) -> list[Figure]:
+    """Pictures of positions on the ball screw that training never saw."""
+    model = load_model(folder, threads=1, roi=None)
+    photos = ballscrew.photos(data / "bsdata", ballscrew.TEST_POSITIONS)
+    scores = np.array([inspect(model, ballscrew.frame(photo)).score for photo in photos])
+    return [*ballscrew.figures(photos, scores, "int8"), size_of(model)]
+
+
+EVALUATIONS: dict[str, Callable[[Path, Path], list[Figure]]] = {
+    "conveyor-parts": conveyor,
+    "motor-bearing": bearing,
+    "ballscrew-pitting": pitting,
+    "turbofan-rul": turbofan,
+}
+
+
+def inspect(model: Model, item: Item) -> Prediction:
+    """Take one item through a model."""
+    return model.task.interpret(model.backend.run(model.task.prepare(item)), item)
+
+
+def window_shape(model: Model) -> WindowPreprocess:
+    """Return the shape of window that a model of samples wants."""
+    shape = model.bundle.manifest.task.preprocess
+    if not isinstance(shape, WindowPreprocess):
+        raise TypeError(f"{model.bundle.manifest.model_id} is a model of pictures")
+    return shape
+
+
+def size_of(model: Model) -> Figure:
+    """Return the size of the model file."""
+    return ("size of the model file", f"{len(model.bundle.model) / 1000:.0f} kB")
+
+
+def _classes(
+    truths: list[str], answers: list[str], scores: np.typing.NDArray[np.floating], good: str, model: Model
+) -> list[Figure]:
+    right = np.array(truths) == np.array(answers)
+    bad = np.array(truths) != good
+    called_bad = np.array(answers) != good
+    return [
+        (f"accuracy, {len(truths)} items of unseen seeds, int8", f"{right.mean():.2%}"),
+        ("AUROC, bad against good", f"{auroc(bad, scores):.4f}"),
+        ("good items called bad", f"{called_bad[~bad].mean():.2%}"),
+        ("bad items called good", f"{(~called_bad)[bad].mean():.2%}"),
+        *confusion(truths, answers, model.bundle.labels),
+    ]
+
+
+def _by_severity(
+    truths: list[str], answers: list[str], severities: np.typing.NDArray[np.floating]
+) -> list[Figure]:
+    right = np.array(truths) == np.array(answers)
+    figures = []
+    for low, high in ((0.0, 0.2), (0.2, 0.5), (0.5, 1.0)):
+        chosen = (severities > low) & (severities <= high)
+        figures.append(
+            (f"right, severity {low:g} to {high:g} ({chosen.sum()})", f"{right[chosen].mean():.2%}")
+        )
+    return figures
+
+
+if __name__ == "__main__":
+    main()
