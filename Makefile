@@ -64,8 +64,9 @@ lock: ## pin the newest versions anew, with hashes (needs uv)
 LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --fork-strategy fewest --upgrade --quiet --custom-compile-command "make lock"
 
-schemas: $(DEV_READY) ## write the JSON Schemas of config, manifest and messages anew
-	$(VENV)/bin/python -m tools.schemas
+schemas: $(DEV_READY) ## write docs/schemas/, config.md and manifest.md anew from the code
+	$(VENV)/bin/python -m edge_agent schema docs/schemas
+	$(VENV)/bin/python -m tools.reference docs
 
 clean: ## remove the environments and everything that was built
 	rm -rf .venv .venv-tflite-runtime build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -17,6 +17,8 @@ from edge_agent.errors import ConfigError, EdgeAgentError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edge_agent.config import Config
+
 # sysexits.h: a service manager can tell "the config is wrong" from "it crashed".
 EXIT_CONFIG = 78
 EXIT_UNAVAILABLE = 69
@@ -63,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="a simulated cell, or real recordings, to verdicts")
     demo.add_argument("--data", type=Path, help="folder with the recordings bsdata and cmapss")
     demo.add_argument("--seconds", type=float, help="stop by itself after this time")
-    demo.add_argument("--port", type=int, help="port of the demo's broker (default: a free one)")
+    demo.add_argument("--port", type=int, default=0, help="of the demo's broker; 0: a free one")
     demo.set_defaults(command=_demo)
 
     watch = commands.add_parser("watch", help="live view of any agent, over MQTT")
@@ -71,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--port", type=int, default=1883)
     watch.set_defaults(command=_watch)
 
-    _add_replay(commands)
+    _add_replay(commands.add_parser("replay", help="publish a recording (CSV, NPZ) over MQTT"))
+
+    _add_bundle(commands.add_parser("bundle", help="make a model file into a bundle"))
 
     schema = commands.add_parser("schema", help="write the JSON Schemas of all messages")
     schema.add_argument("folder", type=Path)
@@ -79,30 +83,131 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_bundle(bundle: argparse.ArgumentParser) -> None:
+    bundle.add_argument("model", type=Path, help="a .tflite or .onnx file")
+    bundle.add_argument("folder", type=Path, help="the bundle to write; its name is the model's")
+    bundle.add_argument("--task", required=True, help="classify, detect, segment, ...")
+    bundle.add_argument("--labels", type=Path, help="file with one label a line")
+    bundle.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=JSON",
+        help="a field below preprocess, postprocess or rule, as in preprocess.mean=[127.5]",
+    )
+    bundle.set_defaults(command=_bundle)
+
+
+def _add_replay(replay: argparse.ArgumentParser) -> None:
+    replay.add_argument("file", type=Path)
+    replay.add_argument("--topic", required=True)
+    replay.add_argument("--host", default="127.0.0.1")
+    replay.add_argument("--port", type=int, default=1883)
+    replay.add_argument("--format", default="json", choices=["json", "raw", "msgpack"])
+    replay.add_argument("--columns", nargs="+", help="publish only these")
+    replay.add_argument("--names", nargs="+", help="names of the columns, for a file without any")
+    replay.add_argument("--delimiter", default="", help="default: found out from the first line")
+    replay.add_argument("--time", help="column that holds the time")
+    replay.add_argument("--time-unit", default="s", choices=["s", "ms", "us", "ns"])
+    replay.add_argument("--unit", help="column that names the machine or part")
+    replay.add_argument("--rate", type=float, default=1.0, help="rows a second, without --time")
+    replay.add_argument("--rows", type=int, default=1, help="rows in one message")
+    replay.add_argument("--speed", type=float, default=1.0, help="1: real time; 0: at once")
+    replay.add_argument("--loop", action="store_true")
+    replay.set_defaults(command=_replay)
+
+
 def _run(options: argparse.Namespace) -> int:
     # The fork server imports numpy, OpenCV and LiteRT while this process reads the config.
-    from edge_agent import forkserver  # noqa: PLC0415  see the module's first line
+    from edge_agent import forkserver  # noqa: PLC0415
 
     forkserver.start()
     from edge_agent.agent import Agent  # noqa: PLC0415
-    from edge_agent.config import Secrets, parse_toml  # noqa: PLC0415
 
-    config = parse_toml(options.config.read_bytes(), Secrets())
+    config = _read(options.config)
     folder = options.config.resolve().parent
     state = options.state or Path(os.environ.get("STATE_DIRECTORY") or folder / "state")
-    stopping = stop_on_signals()
-    Agent(config, folder=folder, state_folder=state).run(stopping)
+    Agent(config, folder=folder, state_folder=state).run(stop_on_signals())
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
-    from edge_agent.checks import check_models  # noqa: PLC0415
-    from edge_agent.config import Secrets, parse_toml  # noqa: PLC0415
+    from edge_agent.checks import check_pipelines  # noqa: PLC0415
 
-    config = parse_toml(options.config.read_bytes(), Secrets())
-    check_models(config, options.config.resolve().parent)
-    print(f"{options.config}: good; {len(config.pipelines)} pipelines")
+    config = _read(options.config)
+    check_pipelines(config, options.config.resolve().parent)
+    print(f"{options.config}: good, {len(config.pipelines)} pipelines")
     return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from edge_agent import demo  # noqa: PLC0415
+
+    demo.run(stop_on_signals(), data=options.data, seconds=options.seconds, port=options.port)
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from edge_agent.broker_options import BrokerOptions  # noqa: PLC0415
+    from edge_agent.terminal import watch  # noqa: PLC0415
+
+    watch(BrokerOptions(host=options.host, port=options.port), stop_on_signals())
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from edge_agent.broker_options import BrokerOptions  # noqa: PLC0415
+    from edge_agent.recordings import RecordingLayout  # noqa: PLC0415
+    from edge_agent.replayer import Replay, replay  # noqa: PLC0415
+
+    layout = RecordingLayout(
+        columns=tuple(options.names or ()),
+        delimiter=options.delimiter,
+        time=options.time,
+        time_unit=options.time_unit,
+        unit=options.unit,
+    )
+    what = Replay(
+        file=options.file,
+        topic=options.topic,
+        layout=layout,
+        columns=tuple(options.columns) if options.columns else None,
+        format=options.format,
+        rate_hz=options.rate,
+        rows_per_message=options.rows,
+        speed=options.speed,
+        loop=options.loop,
+    )
+    broker = BrokerOptions(host=options.host, port=options.port)
+    print(f"{replay(what, broker, stop_on_signals())} messages published")
+    return 0
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    from edge_agent import bundler  # noqa: PLC0415
+
+    labels = tuple(options.labels.read_text().splitlines()) if options.labels else ()
+    recipe = bundler.recipe(options.task, labels, options.set)
+    model = bundler.write_bundle(options.model, options.folder, recipe)
+    for word, specs in (("input", model.backend.inputs), ("output", model.backend.outputs)):
+        for spec in specs:
+            print(f"{word}  {spec.name}  {spec.dtype} {list(spec.shape)}")
+    print(f"{options.folder}: loads and fits; what it says is in manifest.json")
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from edge_agent.schemas import write  # noqa: PLC0415
+
+    write(options.folder)
+    return 0
+
+
+def _read(path: Path) -> Config:
+    from edge_agent.config import Secrets, parse_json, parse_toml  # noqa: PLC0415
+
+    parse = parse_json if path.suffix == ".json" else parse_toml
+    return parse(path.read_bytes(), Secrets())
 
 
 def stop_on_signals() -> threading.Event:

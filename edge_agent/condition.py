@@ -1,10 +1,10 @@
 """The condition of a machine, by its verdicts, and the alert that follows from it.
 
-    verdict     health      alert
-    pass        good        cleared, if one is raised
-    uncertain   uncertain   as it was
-    fail        bad         raised, if none is
-    error       unknown     as it was
+verdict     health      alert
+pass        good        cleared, if one is raised
+uncertain   uncertain   as it was
+fail        bad         raised, if none is
+error       unknown     as it was
 """
 
 from __future__ import annotations

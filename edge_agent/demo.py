@@ -46,15 +46,18 @@ def run(stopping: threading.Event, *, data: Path | None, seconds: float | None, 
         timer = threading.Timer(seconds, stopping.set)
         timer.daemon = True
         timer.start()
-    scene = demo_recordings if data else demo_cell
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-demo-")))
         broker = BrokerOptions(host=HOST, port=stack.enter_context(_broker(port, folder)))
-        pipelines = scene.pipelines(models, folder, data)
+        if data is None:
+            pipelines, sensors = demo_cell.pipelines(models), demo_cell.sensors(broker)
+        else:
+            pipelines = demo_recordings.pipelines(models, folder, data)
+            sensors = demo_recordings.sensors(broker, folder, data)
         stack.enter_context(_agent(folder, broker, pipelines))
-        stack.enter_context(scene.sensors(broker, data))
-        print(f"MQTT broker for you to look at: {HOST}:{broker.port}", flush=True)
-        watch(broker, stopping)
+        stack.enter_context(sensors)
+        hint = f"look at it yourself: mosquitto_sub -p {broker.port} -v -t 'demo/#'"
+        watch(broker, stopping, hint=hint)
 
 
 @contextlib.contextmanager
@@ -97,7 +100,7 @@ def _process(command: list[str], stop_s: float, *, quiet: bool = False) -> Itera
     """Run a command in a group of its own, where no Ctrl-C reaches it; stop it at the end."""
     process = subprocess.Popen(  # noqa: S603  the demo's own commands
         command,
-        start_new_session=True,
+        process_group=0,
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL if quiet else None,
     )
@@ -116,7 +119,9 @@ def _wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:
     deadline_s = time.monotonic() + BROKER_START_S
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
-            raise NotConnected(f"mosquitto ended with status {process.returncode}; port {port} free?")
+            raise NotConnected(
+                f"mosquitto ended with status {process.returncode}; port {port} free?"
+            )
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1.0):
             return
         time.sleep(0.02)

@@ -44,6 +44,8 @@ class WindowFeatures:
         split = _first_whole(preprocess.features)
         self._sample_options = preprocess.features[:split]
         self._whole = [_whole_step(step, preprocess) for step in preprocess.features[split:]]
+        remembering = (Ema, DeltaFromStart)
+        self._remembers = any(isinstance(step, remembering) for step in preprocess.features)
         self._series: int | None = None
         self._next_sample = 0
         self._steps: list[_SampleStep] = []
@@ -59,7 +61,8 @@ class WindowFeatures:
         padding = max(0, -window.first_sample)
         begin = window.first_sample + padding
         end = window.first_sample + len(window.samples)
-        if window.series != self._series or not begin <= self._next_sample <= end:
+        follows = window.series == self._series and begin <= self._next_sample <= end
+        if not (self._remembers and follows):
             self._start(window.series, begin)
         fresh = window.samples[len(window.samples) - (end - self._next_sample) :]
         self._advance(fresh)

@@ -76,6 +76,10 @@ class Losses:
         if len(self._runs) > RUNS_BEFORE_JOIN:
             self._runs = _joined(self._runs)
 
+    def merge(self, others: Losses) -> None:
+        """Take over the losses of `others`."""
+        self._runs = _joined([*self._runs, *others._runs])
+
     def gaps(self, reason: Reason, *, at_ns: int, offset: int = 0) -> list[Gap]:
         """Return all as records; `offset` is added to every seq."""
         runs = _joined(self._runs)

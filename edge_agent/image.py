@@ -118,7 +118,7 @@ def look_up(pixels: Pixels, table: NDArray[np.generic]) -> NDArray[np.generic]:
         columns = np.broadcast_to(table, (256, pixels.shape[2])).T
         channels = [column[pixels[:, :, index]] for index, column in enumerate(columns)]
         return np.stack(channels, axis=-1)
-    replaced: NDArray[np.generic] = cv2.LUT(pixels, table[None])
+    replaced: NDArray[np.generic] = cv2.LUT(pixels, table[None])  # type: ignore[arg-type]
     return replaced.reshape(pixels.shape)  # OpenCV drops a single channel
 
 

@@ -128,9 +128,7 @@ class Pipeline:
         name = self._evidence.keep(verdict, item)
         return replace(verdict, evidence=name) if name else verdict
 
-    def _error(
-        self, item: Item, verdict_id: str, part_id: str | None, reason: str
-    ) -> Verdict:
+    def _error(self, item: Item, verdict_id: str, part_id: str | None, reason: str) -> Verdict:
         return error_verdict(
             self._identity,
             reason,

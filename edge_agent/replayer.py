@@ -147,8 +147,10 @@ class _Sender:
 
     def __init__(self, broker: BrokerOptions) -> None:
         self.accepted = 0
+        self._under_way = 0
         self._refused = ""
-        self._room = threading.Semaphore(WINDOW)
+        self._lock = threading.Lock()
+        self._answered = threading.Event()
         self._connected = threading.Event()
         self._lost = threading.Event()
         self._connection = Connection(
@@ -170,29 +172,42 @@ class _Sender:
     def send(self, topic: str, payload: bytes, stop: threading.Event) -> None:
         """Publish, waiting while too much is under way. Raises NotConnected."""
         deadline_s = time.monotonic() + ACK_TIMEOUT_S
-        while not self._room.acquire(timeout=POLL_S):
+        while not stop.is_set():
+            self._answered.clear()
             self._check(deadline_s)
-            if stop.is_set():
+            if self._under_way < WINDOW and self._publish(topic, payload):
                 return
-        if not self._connection.publish(topic, payload, qos=1, token=self):
-            raise NotConnected(f"broker: {self._connection.detail}")
-        self._check(deadline_s)
+            self._answered.wait(POLL_S)
 
     def drain(self) -> None:
         """Wait until the broker has answered for everything. Raises NotConnected."""
         deadline_s = time.monotonic() + ACK_TIMEOUT_S
-        for _ in range(WINDOW):
-            while not self._room.acquire(timeout=POLL_S):
-                self._check(deadline_s)
+        while self._under_way:
+            self._answered.clear()
+            self._check(deadline_s)
+            if self._under_way:
+                self._answered.wait(POLL_S)
         self._check(deadline_s)
 
     def close(self) -> None:
+        """End the connection."""
         self._connection.stop()
 
+    def _publish(self, topic: str, payload: bytes) -> bool:
+        with self._lock:
+            self._under_way += 1
+        if self._connection.publish(topic, payload, qos=1, token=self):
+            return True
+        with self._lock:  # the broker wants no more before it has answered
+            self._under_way -= 1
+        return False
+
     def _acked(self, _token: object, refused: str | None) -> None:
-        self.accepted += refused is None
-        self._refused = self._refused or (refused or "")
-        self._room.release()
+        with self._lock:
+            self._under_way -= 1
+            self.accepted += refused is None
+            self._refused = self._refused or (refused or "")
+        self._answered.set()
 
     def _check(self, deadline_s: float) -> None:
         if self._refused:

@@ -46,16 +46,12 @@ class SeqFloor:
         except (OSError, msgspec.DecodeError):
             return None
 
-    def cover(self, seq: int, *, committed: int, delivered: int) -> None:
-        """Make sure that `seq` is not above the ceiling; a disk that refuses is not waited for."""
-        if self._written is None or seq > self._written.ceiling:
-            self._write(Floor(delivered, committed, seq + BLOCK))
+    def covers(self, seq: int) -> bool:
+        """Say whether the file as it was last written here has `seq` below its ceiling."""
+        return self._written is not None and seq <= self._written.ceiling
 
-    def close(self, *, committed: int, delivered: int) -> None:
-        """Note the exact end, so that nothing is skipped after a loss before the next start."""
-        self._write(Floor(delivered, committed, committed))
-
-    def _write(self, floor: Floor) -> None:
+    def write(self, floor: Floor) -> None:
+        """Write it; a disk that refuses is not waited for: this is a second line of defence."""
         # In place: it takes no room, so that it works on a full disk, and a power cut leaves the
         # old or the new sector.
         text = msgspec.json.encode(floor).ljust(FILE_BYTES)

@@ -4,38 +4,43 @@ WAL with synchronous=FULL: what `write` has returned from survives a power cut (
 acknowledged rows in 13 of 15 simulated ones). The lock is exclusive: no second agent can send the
 same verdicts, and no shared-memory file is needed.
 
-A full disk refuses deletes, too. So a reserve file lies beside the database and goes first, and
-the log is kept so short that its pages fit into the database with the room that this gives.
+A full disk refuses deletes, too, and a long log cannot be worked in on one: the outbox keeps the
+log shorter than the reserve of room that it can give up.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from bisect import bisect_left
+from itertools import accumulate, takewhile
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import msgspec
 
-from edge_agent.errors import EdgeAgentError
 from edge_agent.gaps import Gap, Losses
+from edge_agent.outbox_types import DiskTrouble, FileDamaged, Row, Totals
 from edge_agent.types import Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
-    from edge_agent.gaps import Reason
+    from edge_agent.outbox_types import Changes
 
 PAGE_BYTES = 4096
+IN_LIST = "seq IN (SELECT value FROM json_each(?))"
 ROW_OVERHEAD_BYTES = 64  # keys, counters and the free part of a page, about
-RESERVE_MOST_BYTES = 4 << 20
 EVICT_AT_ONCE = 500
+# How full it is after something had to go: not every row should cost an eviction of its own.
+ROOM_AFTER_EVICTION = 0.95
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 PASS = OUTCOMES.index("pass")
+
+_verdict = msgspec.msgpack.Decoder(Verdict)
+_gap = msgspec.msgpack.Decoder(Gap)
 
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS verdicts (
@@ -45,47 +50,7 @@ CREATE INDEX IF NOT EXISTS passes ON verdicts (seq) WHERE outcome = {PASS};
 CREATE TABLE IF NOT EXISTS gaps (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (only INTEGER PRIMARY KEY CHECK (only = 1), seq INTEGER);
 INSERT OR IGNORE INTO counter VALUES (1, 0);
-"""
-
-
-class DiskTrouble(EdgeAgentError):
-    """The disk refuses, for now: full, read-only, failing, or locked by another agent."""
-
-
-class FileDamaged(EdgeAgentError):
-    """The file is no database any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One verdict under its number; `at_ns`: when it was handed over, nanoseconds since 1970."""
-
-    seq: int
-    at_ns: int
-    verdict: Verdict
-
-
-@dataclass(slots=True)
-class Changes:
-    """What one transaction does. Rows handed over before `expire_before_ns` are given up."""
-
-    rows: list[Row] = field(default_factory=list)
-    acked: set[int] = field(default_factory=set)
-    parked: dict[int, str] = field(default_factory=dict)
-    unpark: bool = False
-    gaps: list[Gap] = field(default_factory=list)
-    gaps_acked: set[int] = field(default_factory=set)
-    expire_before_ns: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What is in the file. `seq`: the last that was given, also when its row is gone."""
-
-    seq: int = 0
-    depth: int = 0
-    bytes: int = 0
-    parked: int = 0
+"""  # noqa: S608  the number is ours
 
 
 class VerdictStore:
@@ -94,11 +59,11 @@ class VerdictStore:
     Every method raises DiskTrouble or FileDamaged; then `open` has to be called again.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int) -> None:
+    def __init__(self, path: Path, *, max_bytes: int, log_bytes: int) -> None:
+        """`log_bytes`: how long the write-ahead log may get before it is worked in, about."""
         self._path = path
         self._max_bytes = max_bytes
-        self._reserve = path.with_name(f"{path.name}.reserve")
-        self._reserve_bytes = min(RESERVE_MOST_BYTES, max_bytes // 16)
+        self._log_pages = max(8, log_bytes // PAGE_BYTES)
         self._db: sqlite3.Connection | None = None
         self.totals = Totals()
 
@@ -109,13 +74,12 @@ class VerdictStore:
             self._db = sqlite3.connect(
                 self._path, isolation_level=None, check_same_thread=False, timeout=0
             )
-            log_pages = max(8, self._reserve_bytes // PAGE_BYTES // 2)
             for pragma in (
                 f"page_size={PAGE_BYTES}",
                 "locking_mode=EXCLUSIVE",
                 "journal_mode=WAL",
                 "synchronous=FULL",
-                f"wal_autocheckpoint={log_pages}",
+                f"wal_autocheckpoint={self._log_pages}",
                 "temp_store=MEMORY",
             ):
                 self._db.execute(f"PRAGMA {pragma}").fetchall()
@@ -141,15 +105,15 @@ class VerdictStore:
             edit.delete(changes.acked)
             edit.park(changes)
             edit.insert(changes.rows)
-            gaps = list(changes.gaps)
+            gaps = [*changes.gaps]
             if changes.expire_before_ns is not None:
                 gaps += edit.expire(changes.expire_before_ns).gaps("age", at_ns=now_ns)
             if edit.bytes > self._max_bytes:
                 room = self._max_bytes * ROOM_AFTER_EVICTION
                 gaps += edit.evict(to_bytes=int(room)).gaps("bytes", at_ns=now_ns)
             edit.record(gaps, changes.gaps_acked)
-            last = max((r for gap in gaps for _, r in gap.ranges), default=0)
-            seq = max(self.totals.seq, last, *(row.seq for row in changes.rows[-1:]))
+            used = [row.seq for row in changes.rows] + [last for g in gaps for _, last in g.ranges]
+            seq = max(self.totals.seq, changes.used_seq, *used)
             db.execute("UPDATE counter SET seq = ?", (seq,))
         self.totals = Totals(seq, edit.depth, edit.bytes, edit.parked)
         return edit.given_up
@@ -186,31 +150,10 @@ class VerdictStore:
             ).fetchone()
         return found
 
-    def set_aside(self, suffix: str) -> Path:
-        """Rename a damaged file, in place of one that was set aside before; return its new path."""
-        self.close()
-        for old in self._path.parent.glob(f"{self._path.name}.damaged-*"):
-            old.unlink()
-        aside = self._path.with_name(f"{self._path.name}.damaged-{suffix}")
-        for ending in ("", "-wal"):
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{self._path}{ending}").rename(f"{aside}{ending}")
-        return aside
-
-    def give_up_reserve(self) -> None:
-        """Free the reserve, and with it the log, so that deletes work on a full disk."""
-        with contextlib.suppress(OSError):
-            self._reserve.unlink(missing_ok=True)
+    def shorten_log(self) -> None:
+        """Move what the log holds into the database, and free its room on the disk."""
         with self._reading() as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-    def keep_reserve(self) -> None:
-        """Take the room for the reserve while there is some to spare."""
-        with contextlib.suppress(OSError):
-            disk = os.statvfs(self._path.parent)
-            spare = disk.f_bavail * disk.f_frsize > 4 * self._reserve_bytes
-            if spare and not self._reserve.exists():
-                self._reserve.write_bytes(bytes(self._reserve_bytes))
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -246,7 +189,7 @@ class _Edit:
         self.bytes += sum(size for _, _, _, size, _ in columns)
 
     def delete(self, seqs: Iterable[int]) -> None:
-        listed = json_list(seqs)
+        listed = msgspec.json.encode([*seqs]).decode()
         depth, size, parked = _sums(self._db, IN_LIST, listed)
         self._db.execute(f"DELETE FROM verdicts WHERE {IN_LIST}", (listed,))  # noqa: S608  ours
         self.depth -= depth
@@ -263,30 +206,69 @@ class _Edit:
             ).rowcount
 
     def expire(self, before_ns: int) -> Losses:
-        # In the order of seq and only up to the first young one: no search through the whole file.
+        # In the order of seq and up to the first young one: no search through the whole file.
         losses = Losses()
-        while old := self._oldest(f"at_ns < {before_ns:d}"):
-            first_young = self._db.execute(
-                "SELECT min(seq) FROM verdicts WHERE at_ns >= ? AND seq <= ?",
-                (before_ns, old[-1][0]),
-            ).fetchone()[0]
-            self._give_up([row for row in old if first_young is None or row[0] < first_young], losses)
-            if first_young is not None:
-                break
+        while old := [*takewhile(lambda row: row.at_ns < before_ns, self._oldest("TRUE"))]:
+            self._give_up(old, losses)
         return losses
 
     def evict(self, *, to_bytes: int) -> Losses:
         losses = Losses()
-        while self.bytes > to_bytes:
-            rows = self._oldest(f"outcome = {PASS}") or self._oldest("TRUE")
-            if not rows:
-                break
-            excess = self.bytes - to_bytes
-            enough = []
-            for row in rows:
-                enough.append(row)
-                excess -= row[2]
-                if excess <= 0:
-                    break
-            self._give_up(enough, losses)
+        while self.bytes > to_bytes and (
+            oldest := self._oldest(f"outcome = {PASS}") or self._oldest("TRUE")
+        ):
+            sizes = accumulate(row.size for row in oldest)
+            wanted = bisect_left([*sizes], self.bytes - to_bytes) + 1
+            self._give_up(oldest[:wanted], losses)
         return losses
+
+    def record(self, gaps: Iterable[Gap], acked: Iterable[int]) -> None:
+        bodies = ((msgspec.msgpack.encode(gap),) for gap in gaps)
+        self._db.executemany("INSERT INTO gaps (body) VALUES (?)", bodies)
+        self._db.executemany("DELETE FROM gaps WHERE id = ?", ((number,) for number in acked))
+
+    def _oldest(self, where: str) -> list[_Old]:
+        found = self._db.execute(
+            f"SELECT seq, outcome, size, at_ns FROM verdicts WHERE {where}"  # noqa: S608  ours
+            f" ORDER BY seq LIMIT {EVICT_AT_ONCE}"
+        )
+        return [_Old(*columns) for columns in found]
+
+    def _give_up(self, rows: list[_Old], losses: Losses) -> None:
+        for row in rows:
+            losses.add(row.seq, OUTCOMES[row.outcome])
+            self.given_up.add(row.seq)
+        self.delete([row.seq for row in rows])
+
+
+class _Old(NamedTuple):
+    seq: int
+    outcome: int
+    size: int
+    at_ns: int
+
+
+def _columns(row: Row) -> tuple[int, int, int, int, bytes]:
+    body = msgspec.msgpack.encode(row.verdict)
+    outcome = OUTCOMES.index(row.verdict.outcome)
+    return row.seq, outcome, row.at_ns, len(body) + ROW_OVERHEAD_BYTES, body
+
+
+def _sums(db: sqlite3.Connection, where: str, *values: str) -> tuple[int, int, int]:
+    """Return number, bytes and number of parked ones among the rows that `where` covers."""
+    depth, size, parked = db.execute(
+        f"SELECT count(*), coalesce(sum(size), 0), count(parked) FROM verdicts WHERE {where}",  # noqa: S608  ours
+        values,
+    ).fetchone()
+    return depth, size, parked
+
+
+@contextlib.contextmanager
+def _sqlite_errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in DAMAGED:
+            raise FileDamaged(str(error)) from None
+        raise DiskTrouble(str(error)) from None

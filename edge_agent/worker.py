@@ -35,6 +35,7 @@ PRELOAD = ("numpy", "cv2", "simplejpeg", "ai_edge_litert.interpreter", "edge_age
 
 # glibc's names for mallopt, from malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+PR_SET_NAME = 15  # prctl(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +150,7 @@ def _prepare_process(options: WorkerOptions) -> None:
     if hasattr(libc, "mallopt"):
         libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
         libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
+    # What `top` and `ps` show, instead of one more "python".
+    libc.prctl(PR_SET_NAME, f"ea:{options.name}".encode()[:15])
     # Cores are shared out among workers by the config; OpenCV's own pool would ignore that.
     importlib.import_module("cv2").setNumThreads(1)

@@ -12,6 +12,7 @@ from edge_agent.errors import EndOfStream
 from edge_agent.metrics import Counters
 from edge_agent.preprocess import WindowPreprocess
 from edge_agent.sources.base import SourceContext
+from edge_agent.types import Frame, Window
 
 if TYPE_CHECKING:
     from edge_agent.sources.base import Source
@@ -46,7 +47,7 @@ def source_context(
     return SourceContext("line1", "gateway", options, Counters(), window, folder)
 
 
-def create(context: SourceContext, **options: Any) -> Source:  # noqa: ANN401  what a config holds
+def create(context: SourceContext, **options: Any) -> Source:
     """Build a source from options as a config file brings them."""
     module = registry.plugin("sources", options["kind"])
     source: Source = module.create(
@@ -70,3 +71,13 @@ def read_all(source: Source, timeout_s: float = 10) -> list[Item]:
             items.append(read_one(source, timeout_s))
         except EndOfStream:
             return items
+
+
+def windows(items: list[Item]) -> list[Window]:
+    """Return the items as what they must be."""
+    return [item for item in items if isinstance(item, Window)]
+
+
+def frames(items: list[Item]) -> list[Frame]:
+    """Return the items as what they must be."""
+    return [item for item in items if isinstance(item, Frame)]

@@ -31,8 +31,8 @@ LAYERS = (
     ("config", {"config", "modelstore."}),
     ("lines", {"model", "pipeline", "pipeline_thread", "trigger_desk", "publisher"}),
     ("processes", {"worker", "supervisor", "forkserver", "preload"}),
-    ("agent", {"agent", "checks", "health"}),
-    ("front", {"cli", "__main__", "demo", "terminal", "replayer"}),
+    ("agent", {"agent", "checks", "bundler"}),
+    ("front", {"cli", "__main__", "demo", "demo_cell", "demo_recordings", "terminal", "replayer"}),
 )
 
 # Where a library may be named at all: changing it, or its version, touches these files only.
@@ -43,7 +43,7 @@ HOMES = {
     "ai_edge_litert": {"backends.tflite"},
     "tflite_runtime": {"backends.tflite"},
     "onnxruntime": {"backends.onnx"},
-    "sqlite3": {"outbox"},
+    "sqlite3": {"verdict_store"},
     "amqtt": {"embedded_broker"},
     "rich": {"terminal"},
 }

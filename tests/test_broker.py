@@ -52,7 +52,7 @@ class Trace:
     def lost(self) -> None:
         self.events.append("lost")
 
-    def acked(self, token: Any, reason: str | None) -> None:  # noqa: ANN401
+    def acked(self, token: Any, reason: str | None) -> None:
         self.acks.append((token, reason))
 
 
@@ -65,7 +65,7 @@ def connect() -> Iterator[Callable[..., tuple[Connection, Trace]]]:
     """Open connections; each is stopped at the end of the test."""
     opened: list[Connection] = []
 
-    def start(options: BrokerOptions, **rest: Any) -> tuple[Connection, Trace]:  # noqa: ANN401
+    def start(options: BrokerOptions, **rest: Any) -> tuple[Connection, Trace]:
         trace = Trace()
         connection = Connection(
             options,
@@ -85,7 +85,7 @@ def connect() -> Iterator[Callable[..., tuple[Connection, Trace]]]:
         connection.stop()
 
 
-def at(broker: Mosquitto, **rest: Any) -> BrokerOptions:  # noqa: ANN401
+def at(broker: Mosquitto, **rest: Any) -> BrokerOptions:
     return BrokerOptions(host=broker.host, port=broker.port, **rest)
 
 

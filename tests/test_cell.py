@@ -1,4 +1,4 @@
-"""The simulated cell: repeatable, true to its own truth, and physically right where it claims so."""
+"""The simulated cell: repeatable, true to its own truth, and right where it claims physics."""
 
 from __future__ import annotations
 
@@ -83,6 +83,15 @@ def test_a_defect_shows_at_its_characteristic_frequency_in_the_envelope(fault: F
     # The shaft turns at 25 Hz give or take 6 % per motor and 3 % of wander.
     assert strongest_hz == pytest.approx(25.0 * getattr(Bearing(), fault), rel=0.1)
     assert block.fault == fault
+
+
+def test_a_defect_that_is_there_from_the_start_is_felt_at_once() -> None:
+    for seed in range(10):
+        sound, worn = (
+            Motor(seed, life=Life(fault="outer_race", severity=severity)).block(1024).samples.std()
+            for severity in (0.0, 1.0)
+        )
+        assert worn > 1.5 * sound
 
 
 def test_bursts_grow_with_severity() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.config import MAX_CONFIG_BYTES, Config, Secrets, parse_json, parse_toml
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, FieldError
 
 DEVICE = {
     "enterprise": "acme",
@@ -174,19 +174,22 @@ PATHS = st.sampled_from(
 
 
 @given(path=PATHS, value=JSON)
-def test_any_value_anywhere_is_taken_or_refused_with_its_path(path: tuple[str, ...], value: Any) -> None:
+def test_any_value_anywhere_is_taken_or_refused_with_its_path(
+    path: tuple[str, ...], value: Any
+) -> None:
     tree: Any = good()
     node = tree
     for key in path[:-1]:
         node = node.setdefault(key, {})
     node[path[-1]] = value
+    fields: list[FieldError] = []
     try:
         parse(tree)
     except ConfigError as error:
-        assert error.fields
-        for field in error.fields:
-            assert field.path == "" or field.path.startswith("/")
-            assert field.message
+        fields = error.fields or [FieldError("", "", "")]
+    for field in fields:
+        assert field.path == "" or field.path.startswith("/")
+        assert field.message
 
 
 @given(st.binary(max_size=200))

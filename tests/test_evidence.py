@@ -37,7 +37,9 @@ def verdict(outcome: Outcome = "fail", second: int = 0) -> Verdict:
     return replace(blank, outcome=outcome, defects=(DEFECT,))
 
 
-def ring(folder: Path, max_mb: float = 10, roi: tuple[int, int, int, int] | None = None) -> EvidenceRing:
+def ring(
+    folder: Path, max_mb: float = 10, roi: tuple[int, int, int, int] | None = None
+) -> EvidenceRing:
     return EvidenceRing(folder / "camera", EvidenceOptions(max_mb=max_mb), Counters(), roi)
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from edge_agent.errors import BadInput
 from edge_agent.features import WindowFeatures
 from edge_agent.preprocess import WindowPreprocess
 from edge_agent.types import Window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ALPHA, START, PER = 0.1, 7, 30.0
 ZSCORE = {"kind": "zscore", "mean": [1.0, -2.0], "std": [2.0, 0.5]}
@@ -40,7 +42,9 @@ def preprocess(features: list[dict[str, Any]], samples: int = 10, hop: int = 1) 
 def window(rows: NDArray[np.floating], end: int, samples: int = 10, series: int = 0) -> Window:
     """Return the window of `samples` rows that ends before row `end`, padded at the edge."""
     first = end - samples
-    padded = np.concatenate([np.repeat(rows[:1], max(0, -first), axis=0), rows[max(0, first) : end]])
+    padded = np.concatenate(
+        [np.repeat(rows[:1], max(0, -first), axis=0), rows[max(0, first) : end]]
+    )
     return Window(
         padded.astype(np.float32), ("a", "b"), 100.0, 0, 0, 0, series=series, first_sample=first
     )
@@ -142,6 +146,14 @@ def test_a_window_of_another_shape_or_of_other_channels_is_refused() -> None:
     assert caught.value.reason == "channels"
 
 
+def test_without_memory_a_window_is_taken_as_it_is_whatever_came_before() -> None:
+    features = WindowFeatures(preprocess([ZSCORE, AGE]))
+    features.apply(window(series_of_rows(20, 1), 12))
+    other = window(series_of_rows(20, 2), 12)
+    fresh = WindowFeatures(preprocess([ZSCORE, AGE])).apply(other)
+    np.testing.assert_array_equal(features.apply(other), fresh)
+
+
 def test_without_features_samples_pass_unchanged() -> None:
     rows = series_of_rows(10)
     np.testing.assert_array_equal(WindowFeatures(preprocess([])).apply(window(rows, 10)), rows)
@@ -163,7 +175,7 @@ def test_spectrum_bands_find_the_envelope_of_a_modulated_carrier_and_zscore_scal
     time_s = np.arange(100) / 100.0
     carrier = (1 + 0.8 * np.cos(2 * np.pi * 4 * time_s)) * np.sin(2 * np.pi * 30 * time_s)
     rows = np.stack([carrier, np.zeros(100)], axis=1)
-    bands = {"kind": "spectrum_bands", "edges_hz": [1.0, 3.0, 5.0, 7.0, 49.0]}
+    bands = {"kind": "spectrum_bands", "edges_hz": [1.0, 3.0, 6.0, 7.0, 49.0]}
     plain = WindowFeatures(preprocess([bands], samples=100)).apply(window(rows, 100, 100))
     assert plain[:, 0].argmax() == 3
     envelope = bands | {"envelope_hz": [20.0, 40.0]}

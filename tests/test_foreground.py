@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.terminal import CTRL_C, CTRL_Z, Terminal
+from tests.terminal import CTRL_C, CTRL_Z, Terminal, environ_of_a_person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,6 +99,7 @@ def test_make_in_the_background_of_a_script_ends_with_0(makefile: Path) -> None:
     shell = subprocess.Popen(
         ["bash", "-c", script],
         cwd=ROOT,
+        env=environ_of_a_person(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -128,6 +129,7 @@ def _without_a_terminal(makefile: Path) -> subprocess.Popen[str]:
     make = subprocess.Popen(
         ["make", "-f", str(makefile), "run"],
         cwd=ROOT,
+        env=environ_of_a_person(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -110,7 +110,7 @@ def test_times_are_read_in_their_unit(tmp_path: Path) -> None:
 
 def test_a_wrong_time_names_file_and_row(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "t,x\n1,1\nsoon,2\n")
-    with pytest.raises(BadInput, match="run.csv, row 3") as error:
+    with pytest.raises(BadInput, match=r"run.csv, row 3") as error:
         read(path, RecordingLayout(time="t"))
     assert error.value.reason == "time"
 
@@ -162,10 +162,12 @@ def test_columns_of_different_lengths_are_refused(tmp_path: Path) -> None:
 
 def test_an_npz_that_unpacks_to_too_much_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "bomb.npz"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("x.npy", "w", force_zip64=True) as entry:
-            for _ in range(1025):
-                entry.write(bytes(1 << 20))
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("x.npy", "w", force_zip64=True) as entry,
+    ):
+        for _ in range(1025):
+            entry.write(bytes(1 << 20))
     with pytest.raises(BadInput) as error:
         read(path)
     assert error.value.reason == "too_large"
@@ -200,7 +202,7 @@ def test_the_turbofan_file_is_read_to_the_last_number(shared_data: Path) -> None
 
 
 def test_the_pump_and_milling_recordings_have_their_columns(shared_data: Path) -> None:
-    pump = sorted((shared_data / "skab" / "data" / "valve1").glob("*.csv"))[0]
+    pump = min((shared_data / "skab" / "data" / "valve1").glob("*.csv"))
     blocks = read(pump, RecordingLayout(time="datetime", time_unit="iso8601"))
     assert "Volume Flow RateRMS" in blocks[0].columns
     assert blocks[0].times_ns is not None

@@ -10,16 +10,10 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import BadInput, ConfigError, EndOfStream, NotConnected
-from edge_agent.types import Window
-from tests.sources import create, read_all, read_one, source_context, window_shape
+from tests.sources import create, read_all, read_one, source_context, window_shape, windows
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def windows(items: list[object]) -> list[Window]:
-    assert all(isinstance(item, Window) for item in items)
-    return items  # type: ignore[return-value]
 
 
 def recording(folder: Path, text: str) -> None:
@@ -95,8 +89,6 @@ def test_speed_says_how_fast_a_recording_passes(tmp_path: Path, time_column: str
     items = windows(read_all(source))
     assert time.monotonic() - began >= 0.39
     assert len(items) == 10
-    waits = np.diff([item.captured_mono_ns for item in items]) / 1e9
-    assert waits.mean() == pytest.approx(0.04, rel=0.5)
 
 
 def test_a_loop_begins_a_new_series_each_time(tmp_path: Path) -> None:
@@ -143,12 +135,12 @@ def test_closing_ends_a_wait_at_once(tmp_path: Path) -> None:
     context = source_context(window=window_shape(), folder=tmp_path)
     source = create(context, kind="replay", file="run.csv", speed=0.001)
     source.connect()
-    threading.Timer(0.05, source.close).start()
-    began = time.monotonic()
+    assert source.read(0) is None
+    closing = threading.Timer(0.05, source.close)
+    closing.start()
     with pytest.raises(EndOfStream):
-        while True:
-            source.read(60)
-    assert time.monotonic() - began < 30
+        source.read(1000)
+    closing.join()
 
 
 def test_a_model_of_pictures_is_refused(tmp_path: Path) -> None:
@@ -181,7 +173,7 @@ def test_a_turbofan_engine_is_replayed_cycle_by_cycle(shared_data: Path) -> None
 
 
 def test_a_pump_recording_has_a_gap_wherever_a_second_is_missing(shared_data: Path) -> None:
-    file = sorted((shared_data / "skab" / "data" / "valve1").glob("*.csv"))[0]
+    file = min((shared_data / "skab" / "data" / "valve1").glob("*.csv"))
     shape = window_shape("Current", "Volume Flow RateRMS", samples=10, hop=10, rate_hz=1)
     context = source_context(window=shape, folder=file.parent)
     source = create(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,30 +18,46 @@ from edge_agent.sources import simulator
 from edge_agent.sources.base import SourceContext
 from edge_agent.types import Frame, Window
 
+if TYPE_CHECKING:
+    from edge_agent.sources.simulator import ConveyorSource, MotorSource
 
-def shape(**changes: Any) -> WindowPreprocess:
-    fields: dict[str, Any] = {
+
+def shape(**changes: object) -> WindowPreprocess:
+    fields: dict[str, object] = {
         "kind": "window",
         "channels": ("accel_x", "accel_y"),
         "samples": 512,
         "hop": 128,
         "rate_hz": 8192.0,
     }
-    return WindowPreprocess(**(fields | changes))
+    return WindowPreprocess.model_validate(fields | changes)
 
 
-def source(window: WindowPreprocess | None = None, **options: Any) -> Any:
+def source(
+    window: WindowPreprocess | None = None, **options: object
+) -> ConveyorSource | MotorSource:
     scene = "conveyor" if window is None else "motor"
     fields = {"kind": "simulator", "scene": scene, "realtime": False} | options
     context = SourceContext("p", "d", BrokerOptions(), Counters(), window)
-    return simulator.create(simulator.Options(**fields), context)
+    return simulator.create(simulator.Options.model_validate(fields), context)
+
+
+def frame_of(conveyor: ConveyorSource | MotorSource) -> Frame:
+    item = conveyor.read(5.0)
+    assert isinstance(item, Frame)
+    return item
+
+
+def window_of(motor: ConveyorSource | MotorSource) -> Window:
+    item = motor.read(30.0)
+    assert isinstance(item, Window)
+    return item
 
 
 def test_the_conveyor_gives_so_many_pictures_and_then_ends() -> None:
     conveyor = source(seed=3, count=3)
     conveyor.connect()
-    frames = [conveyor.read(1.0) for _ in range(3)]
-    assert all(isinstance(frame, Frame) for frame in frames)
+    frames = [frame_of(conveyor) for _ in range(3)]
     assert [frame.index for frame in frames] == [0, 1, 2]
     assert len({frame.part_id for frame in frames}) == 3
     with pytest.raises(EndOfStream):
@@ -52,7 +69,7 @@ def test_the_same_seed_shows_the_same_plates() -> None:
     for seed in (3, 3, 4):
         conveyor = source(seed=seed)
         conveyor.connect()
-        pixels.append(conveyor.read(1.0).pixels)
+        pixels.append(frame_of(conveyor).pixels)
     np.testing.assert_array_equal(pixels[0], pixels[1])
     assert not np.array_equal(pixels[0], pixels[2])
 
@@ -83,11 +100,10 @@ def test_closing_wakes_a_reader_that_waits_for_the_next_plate() -> None:
 def test_windows_of_the_motor_follow_each_other_without_a_gap() -> None:
     motor = source(shape(), count=4)
     motor.connect()
-    windows = [motor.read(1.0) for _ in range(4)]
-    assert all(isinstance(window, Window) for window in windows)
+    windows = [window_of(motor) for _ in range(4)]
     assert [window.first_sample for window in windows] == [0, 128, 256, 384]
     assert {window.series for window in windows} == {0}
-    for before, after in zip(windows, windows[1:], strict=False):
+    for before, after in pairwise(windows):
         np.testing.assert_array_equal(before.samples[128:], after.samples[:-128])
     with pytest.raises(EndOfStream):
         motor.read(1.0)
@@ -97,7 +113,7 @@ def test_the_motor_gives_the_channels_that_the_model_wants_in_its_order() -> Non
     both, turned = source(shape()), source(shape(channels=("accel_y",)))
     for motor in (both, turned):
         motor.connect()
-    np.testing.assert_array_equal(turned.read(1.0).samples[:, 0], both.read(1.0).samples[:, 1])
+    np.testing.assert_array_equal(window_of(turned).samples[:, 0], window_of(both).samples[:, 1])
 
 
 def test_in_real_time_a_window_comes_when_its_samples_would_have() -> None:
@@ -112,9 +128,9 @@ def test_in_real_time_a_window_comes_when_its_samples_would_have() -> None:
 def test_a_scene_that_the_model_cannot_use_is_refused_by_name() -> None:
     options = simulator.Options(kind="simulator", scene="motor")
     context = SourceContext("p", "d", BrokerOptions(), Counters(), None)
-    with pytest.raises(ConfigError, match="/source/scene.*conveyor"):
+    with pytest.raises(ConfigError, match=r"/source/scene.*conveyor"):
         simulator.create(options, context)
-    with pytest.raises(ConfigError, match="/source/scene.*motor"):
+    with pytest.raises(ConfigError, match=r"/source/scene.*motor"):
         source(shape(), scene="conveyor")
     with pytest.raises(ConfigError, match="accel_x, accel_y only"):
         source(shape(channels=("temperature",)))

@@ -15,10 +15,9 @@ from edge_agent.trigger_desk import TriggerDesk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import WaitFor
-
     from edge_agent.types import Verdict
     from edge_agent.wire import Trigger
+    from tests.conftest import WaitFor
 
 CAMERA = Identity("camera", "qc", 1)
 SLOW = TriggerOptions(topic="t", deadline_ms=600_000)

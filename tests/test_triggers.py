@@ -85,4 +85,6 @@ def test_a_trigger_past_its_deadline_takes_no_item_from_the_next() -> None:
 
 def test_items_that_nobody_asks_for_push_each_other_out() -> None:
     triggers = queue()
-    assert [triggers.offer(frame(n)) for n in range(HELD_ITEMS + 1)] == [False] * HELD_ITEMS + [True]
+    assert [triggers.offer(frame(n)) for n in range(HELD_ITEMS + 1)] == [False] * HELD_ITEMS + [
+        True
+    ]

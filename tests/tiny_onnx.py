@@ -13,7 +13,7 @@ FLOAT, UINT8, INT8 = 1, 2, 3
 def add_model(domain: str = "") -> bytes:
     """Return total = a + b, float32, shape [n, 3]; in another `domain` nobody knows Add."""
     node = _node("Add", ["a", "b"], ["total"], domain)
-    shape = ["n", 3]
+    shape: list[str | int] = ["n", 3]
     inputs = [_value("a", FLOAT, shape), _value("b", FLOAT, shape)]
     return _model(node, inputs, [_value("total", FLOAT, shape)], domain)
 
@@ -29,7 +29,7 @@ def quantised_model(scale: float, zero_point: int) -> bytes:
 
 
 def failing_model() -> bytes:
-    """Return a model that loads, and fails when it runs unless n is 3: MatMul of [n, 3] by itself."""
+    """Return y = a @ a, which fails when it runs unless `a` is square."""
     node = _node("MatMul", ["a", "a"], ["y"])
     return _model(node, [_value("a", FLOAT, ["n", "m"])], [_value("y", FLOAT, ["n", "m"])])
 
@@ -41,7 +41,11 @@ def string_model() -> bytes:
 
 
 def _model(
-    nodes: bytes, inputs: list[bytes], outputs: list[bytes], domain: str = "", constants: bytes = b""
+    nodes: bytes,
+    inputs: list[bytes],
+    outputs: list[bytes],
+    domain: str = "",
+    constants: bytes = b"",
 ) -> bytes:
     graph = nodes + _field(2, b"test") + constants
     graph += b"".join(_field(11, value) for value in inputs)

@@ -6,8 +6,10 @@ the schema; the tests read the files, so that they run on tflite-runtime, too.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent / "models"
 
@@ -36,8 +38,9 @@ def model_bytes(name: str) -> bytes:
 
 def build(kind: Kind) -> bytes:
     """Return a model of shape [-1, 3] + [-1, 3] in TensorFlow Lite's schema, version 3."""
-    import flatbuffers  # noqa: PLC0415  only who writes the models has it
-    from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415  as above
+    # Neither has types, and only who writes the models has them.
+    flatbuffers: Any = importlib.import_module("flatbuffers")
+    schema: Any = importlib.import_module("ai_edge_litert.schema_py_generated")
 
     model = schema.ModelT()
     model.version = 3
@@ -62,7 +65,7 @@ def build(kind: Kind) -> bytes:
     return bytes(builder.Output())
 
 
-def _tensor(schema, name, scale):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  generated, untyped
+def _tensor(schema: Any, name: str, scale: float) -> object:
     tensor = schema.TensorT()
     tensor.name, tensor.shape, tensor.shapeSignature = name, [1, 3], [-1, 3]
     tensor.type = schema.TensorType.INT8 if scale else schema.TensorType.FLOAT32
@@ -73,7 +76,7 @@ def _tensor(schema, name, scale):  # type: ignore[no-untyped-def]  # noqa: ANN00
     return tensor
 
 
-def _signature(schema):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  generated, untyped
+def _signature(schema: Any) -> object:
     def tensor_map(name: str, index: int) -> object:
         entry = schema.TensorMapT()
         entry.name, entry.tensorIndex = name, index

@@ -22,7 +22,7 @@ import numpy as np
 
 from edge_agent import image
 from edge_agent.types import Frame
-from tools.figures import auroc
+from tools.report import auroc
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tools.figures import Figure
+    from tools.report import Figure
 
 # 477500_315 was never labelled. Every third of the others is for testing.
 POSITIONS = (
@@ -63,7 +63,7 @@ def photos(folder: Path, positions: Collection[str]) -> list[Photo]:
         if match and match["position"] in positions:
             found.append(Photo(path, match["position"], match["time"], path.stem in labelled))
     found.sort(key=lambda photo: (photo.position, photo.time))
-    first = {}
+    first: dict[str, str] = {}
     for photo in found:
         if photo.pitted:
             first.setdefault(photo.position, photo.time)

@@ -52,7 +52,10 @@ def write_bundle(folder: Path, draft: Draft) -> None:
     backend = tflite.create(BackendContext(draft.model))
     contents = {"model.tflite": ("model", draft.model)}
     if draft.labels:
-        contents["labels.txt"] = ("labels", "".join(f"{label}\n" for label in draft.labels).encode())
+        contents["labels.txt"] = (
+            "labels",
+            "".join(f"{label}\n" for label in draft.labels).encode(),
+        )
     cases = []
     for number, tensors in enumerate(draft.golden):
         names = {"in": f"golden_in_{number}.npz", "out": f"golden_out_{number}.npz"}
@@ -90,7 +93,8 @@ def write_bundle(folder: Path, draft: Draft) -> None:
 def npz(tensors: Tensors) -> bytes:
     """Return tensors as an uncompressed .npz file: the same tensors give the same bytes."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: tensors[name] for name in sorted(tensors)})
+    arrays: dict[str, Any] = {name: tensors[name] for name in sorted(tensors)}
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
@@ -109,6 +113,4 @@ def _entry(path: str, role: str, content: bytes) -> dict[str, Any]:
 
 
 def _tensors(specs: Sequence[TensorSpec]) -> list[dict[str, Any]]:
-    return [
-        {"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype} for spec in specs
-    ]
+    return [{"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype} for spec in specs]

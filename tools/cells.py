@@ -5,7 +5,6 @@ Seeds of the two never meet, and each seed has its own belt, metal and noise or 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from edge_agent.cell.motor import Block
     from edge_agent.preprocess import WindowPreprocess
 
-CELL_FOLDER = Path(__file__).parent.parent / "edge_agent" / "cell"
 TRAINING_SEEDS = range(1000, 2000)
 TEST_SEEDS = range(5000, 6000)
 # Textures take a while to make: this many pictures share them.
@@ -42,17 +40,19 @@ def frame(picture: Picture) -> Frame:
     return Frame(picture.pixels, 0, 0, 0)
 
 
-def vibrations(
-    seeds: range, count: int, shape: WindowPreprocess
-) -> Iterator[tuple[Block, Window]]:
+def vibrations(seeds: range, count: int, shape: WindowPreprocess) -> Iterator[tuple[Block, Window]]:
     """Yield `count` windows, each of a motor of its own, every condition equally often."""
     for number in range(count):
         rng = np.random.default_rng([seeds[0], number])
         fault = FAULTS[number % len(FAULTS)]
         life = Life(fault=fault, severity=float(rng.random()))
         speed_hz = float(rng.uniform(20.0, 30.0))
-        motor = Motor(int(rng.integers(seeds[0], seeds[-1]) * 1_000_000 + number),
-                      shape.rate_hz, speed_hz, life)
+        motor = Motor(
+            int(rng.integers(seeds[0], seeds[-1]) * 1_000_000 + number),
+            shape.rate_hz,
+            speed_hz,
+            life,
+        )
         motor.block(int(rng.integers(1, 4096)))
         block = motor.block(shape.samples)
-        yield block, Window(block.samples, CHANNELS, shape.rate_hz, 0, 0, number)
+        yield block, Window(block.samples, CHANNELS, shape.rate_hz, 0, 0, number, series=number)

@@ -16,14 +16,16 @@ import numpy as np
 from edge_agent.model import load_model
 from edge_agent.preprocess import WindowPreprocess
 from tools import ballscrew, cells, cmapss
-from tools.figures import auroc, confusion
+from tools.report import auroc, confusion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from edge_agent.model import Model
     from edge_agent.types import Item, Prediction
-    from tools.figures import Figure
+    from tools.report import Figure
 
 PICTURES = 3000
 MOTORS = 1000
@@ -129,7 +131,11 @@ def size_of(model: Model) -> Figure:
 
 
 def _classes(
-    truths: list[str], answers: list[str], scores: np.typing.NDArray[np.floating], good: str, model: Model
+    truths: Sequence[str],
+    answers: Sequence[str],
+    scores: NDArray[np.floating],
+    good: str,
+    model: Model,
 ) -> list[Figure]:
     right = np.array(truths) == np.array(answers)
     bad = np.array(truths) != good
@@ -144,7 +150,7 @@ def _classes(
 
 
 def _by_severity(
-    truths: list[str], answers: list[str], severities: np.typing.NDArray[np.floating]
+    truths: Sequence[str], answers: Sequence[str], severities: NDArray[np.floating]
 ) -> list[Figure]:
     right = np.array(truths) == np.array(answers)
     figures = []

@@ -69,7 +69,7 @@ def _two_layers(width: int, hidden: int) -> list[Any]:
     return [nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width)]
 
 
-class _Residual(nn.Module):  # type: ignore[misc]  torch has no types here
+class _Residual(nn.Module):  # type: ignore[misc] # torch is untyped here
     def __init__(self, *layers: Any) -> None:  # noqa: ANN401
         super().__init__()
         self.inner = nn.Sequential(*layers)

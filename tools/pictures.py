@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_agent.prepare import PicturePreparer
-from edge_agent.preprocess import ImagePreprocess
 from edge_agent.tasks.base import TaskContext
 from edge_agent.types import TensorSpec
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_agent.preprocess import ImagePreprocess
     from edge_agent.types import Frame
 
     Byte = NDArray[np.uint8]
@@ -32,7 +32,7 @@ def shrunk(frames: Iterable[Frame], preprocess: ImagePreprocess, size: tuple[int
 
 def normalised(pictures: Byte, preprocess: ImagePreprocess) -> Array:
     """Return pictures [n, h, w, 3] as the model's real input values, same shape."""
-    mean, std = np.float32(preprocess.mean), np.float32(preprocess.std)
+    mean, std = (np.array(values, np.float32) for values in (preprocess.mean, preprocess.std))
     return (pictures.astype(np.float32) - mean) / std
 
 

@@ -110,7 +110,7 @@ def agreement(float_scores: Array, int8_scores: Array) -> Agreement:
 
 
 def check(found: Agreement, *, distinct_min: int = 32, saturated_max: float = 0.5) -> Agreement:
-    """Return `found`, or raise QuantisationFailed: models with saturated outputs correlate at .5."""
+    """Return `found`, or raise QuantisationFailed: saturated models correlate at about .5."""
     if found.correlation < 0.98:
         raise QuantisationFailed(f"int8 correlates with float at {found.correlation:.3f} only")
     if found.distinct < distinct_min:

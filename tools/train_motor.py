@@ -1,11 +1,12 @@
 """Train models/motor-bearing: the condition of a bearing, from the vibration of its motor.
 
-    python -m tools.train_motor
+python -m tools.train_motor
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +17,16 @@ from edge_agent.cell.motor import CHANNELS, FAULTS
 from edge_agent.features import WindowFeatures
 from edge_agent.preprocess import SpectrumBands, WindowPreprocess, ZScore
 from tools import cells, evaluate, nets
-from tools.bundle import Draft, files_sha256, write_bundle
-from tools.figures import write_card
+from tools.bundle import Draft, write_bundle
 from tools.fit import Schedule, fit, predict
 from tools.prune import prune
 from tools.quantise import agreement, check, float_model, int8_model, run_model, stored_inputs
+from tools.report import write_card
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tools.figures import Figure
+    from tools.report import Figure
 
     Array = NDArray[np.float32]
 
@@ -106,7 +107,9 @@ def train(inputs: Array, classes: NDArray[np.int64]) -> tuple[Any, list[Figure]]
     figures: list[Figure] = []
 
     def tuned(schedule: Schedule) -> None:
-        fit(network, inputs[:-HELD], classes[:-HELD], loss, schedule, lambda x, _: channels_first(x))
+        fit(
+            network, inputs[:-HELD], classes[:-HELD], loss, schedule, lambda x, _: channels_first(x)
+        )
 
     def note(stage: str) -> None:
         answers = predict(network, inputs[-HELD:], channels_first).argmax(axis=1)
@@ -157,7 +160,7 @@ def draft(model: bytes, inputs: Array) -> Draft:
         license={"spdx": "Apache-2.0"},
         source={
             "training": "python -m tools.train_motor",
-            "data_sha256": files_sha256(cells.CELL_FOLDER, [cells.CELL_FOLDER / "motor.py"]),
+            "data_sha256": hashlib.sha256(inputs.tobytes()).hexdigest(),
         },
         model=model,
         precision="int8",

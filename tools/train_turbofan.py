@@ -20,16 +20,16 @@ from edge_agent.features import WindowFeatures
 from edge_agent.preprocess import WindowPreprocess
 from tools import cmapss, evaluate, nets
 from tools.bundle import Draft, files_sha256, write_bundle
-from tools.figures import write_card
 from tools.fit import Schedule, fit, predict
 from tools.quantise import agreement, check, float_model, int8_model, run_model, stored_inputs
+from tools.report import write_card
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from tools.figures import Figure
+    from tools.report import Figure
 
     Array = NDArray[np.float32]
 

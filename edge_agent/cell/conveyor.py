@@ -10,7 +10,7 @@ The same seed, index and label give the same picture.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from edge_agent.lazy import lazy_module
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Float = NDArray[np.float32]
-    Byte = NDArray[np.uint8]
+    # OpenCV's types do not tell dtypes apart: these names are for the reader.
+    Float = NDArray[Any]
+    Byte = NDArray[Any]
     Rng = np.random.Generator
     Box = tuple[float, float, float, float]
 else:
@@ -124,7 +125,7 @@ def _machine(rng: Rng, label: Label, severity: float) -> _Plate:
 
 
 def _scratch(rng: Rng, plate: _Plate, severity: float) -> Box:
-    """A bent line, cut into the surface, bright where metal is torn up."""
+    """Cut a bent line into the surface, bright where metal is torn up."""
     length = 50 + 170 * severity * rng.uniform(0.6, 1.0)
     start, angle = _spot(rng, 30), rng.uniform(0, 2 * np.pi)
     if (start[0] - PLATE_WIDTH / 2) * np.cos(angle) + (start[1] - PLATE_HEIGHT / 2) * np.sin(
@@ -138,14 +139,14 @@ def _scratch(rng: Rng, plate: _Plate, severity: float) -> Box:
     mark = np.zeros(plate.cover.shape, np.uint8)
     width = 2 if severity > 0.4 else 1  # noqa: PLR2004  pixels are whole
     cv2.polylines(mark, [(line * 16).astype(np.int32)], False, 255, width, cv2.LINE_AA, 4)  # noqa: FBT003  OpenCV takes it by position
-    depth = mark.astype(np.float32) * np.float32((25 + 55 * severity) / 255)
+    depth = mark.astype(np.float32) * np.float32((40 + 50 * severity) / 255)
     plate.height -= depth
     plate.colour += (depth * np.float32(0.008))[..., None]
     return _bounds(mark)
 
 
 def _dent(rng: Rng, plate: _Plate, severity: float) -> Box:
-    """A smooth hollow: seen only by the light on its flanks."""
+    """Press a smooth hollow: it is seen only by the light on its flanks."""
     x, y = _spot(rng, 26)
     radius = 8 + 12 * severity * rng.uniform(0.6, 1.0)
     stretch = rng.uniform(0.75, 1.33)
@@ -159,7 +160,7 @@ def _dent(rng: Rng, plate: _Plate, severity: float) -> Box:
 
 
 def _stain(rng: Rng, plate: _Plate, severity: float) -> Box:
-    """Oil or rust: a ragged soft spot that takes light away, blue most."""
+    """Spill oil or rust: a ragged soft spot that takes light away, blue most."""
     x, y = _spot(rng, 20)
     radius = 9 + 26 * severity * rng.uniform(0.6, 1.0)
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
@@ -201,15 +202,16 @@ def _shade(rng: Rng, plate: _Plate, grain: Float) -> Byte:
     return cv2.multiply(tinted, plate.colour, dtype=cv2.CV_8U)
 
 
-def _pose(rng: Rng) -> NDArray[np.float64]:
+def _pose(rng: Rng) -> Float:
     """Return how the plate lies in the picture: a 2x3 matrix."""
     centre = (PLATE_WIDTH / 2, PLATE_HEIGHT / 2)
-    pose = cv2.getRotationMatrix2D(centre, rng.normal(0, 4.0), rng.uniform(1.1, 1.22))
-    pose[:, 2] += np.array([WIDTH, HEIGHT]) / 2 - centre + rng.uniform((-40, -28), (40, 28))
+    pose: Float = cv2.getRotationMatrix2D(centre, rng.normal(0, 4.0), rng.uniform(1.1, 1.22))
+    middle = np.array([WIDTH, HEIGHT]) / 2 - centre
+    pose[:, 2] += middle + rng.uniform((-40, -28), (40, 28))
     return pose
 
 
-def _lay(face: Byte, cover: Byte, pose: NDArray[np.float64], belt: Byte) -> Byte:
+def _lay(face: Byte, cover: Byte, pose: Float, belt: Byte) -> Byte:
     """Lay the plate on the belt with its shadow."""
     size = (WIDTH, HEIGHT)
     covered = cv2.warpAffine(cover, pose, size)
@@ -223,13 +225,13 @@ def _lay(face: Byte, cover: Byte, pose: NDArray[np.float64], belt: Byte) -> Byte
 
 
 def _photograph(rng: Rng, scene: Byte, noise: Float) -> Byte:
-    """Light that falls unevenly, blur of the lens, noise of the sensor."""
+    """Take the photo: light that falls unevenly, blur of the lens, noise of the sensor."""
     blur_px = rng.uniform(0.0, 1.2)
     if blur_px > 0.4:  # noqa: PLR2004  less cannot be seen
         scene = cv2.GaussianBlur(scene, (5, 5), blur_px)
     coarse = rng.uniform(0.85, 1.15, (3, 4, 1)) * rng.uniform(0.96, 1.04, 3)
-    light = (rng.uniform(0.75, 1.3) * coarse).astype(np.float32)
-    light = cv2.resize(light, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+    dim = (rng.uniform(0.75, 1.3) * coarse).astype(np.float32)
+    light = cv2.resize(dim, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
     lit = cv2.multiply(scene, light, dtype=cv2.CV_32F)
     return cv2.addWeighted(lit, 1.0, noise, rng.uniform(1.0, 7.0), 0.0, dtype=cv2.CV_8U)
 
@@ -240,16 +242,17 @@ def _belt(rng: Rng) -> Byte:
     weave = cv2.GaussianBlur(rng.standard_normal(shape, dtype=np.float32), (0, 0), 0.8) * 12
     smears = cv2.resize(rng.standard_normal((9, 12), dtype=np.float32), shape[::-1]) * 6
     ribs = 3 * np.sin(np.arange(shape[0], dtype=np.float32) * 0.8)
-    grey = 46 + weave + smears + ribs[:, None]
+    grey: Float = 46 + weave + smears + ribs[:, None]
     return cv2.convertScaleAbs(np.maximum(cv2.merge([grey * 1.05, grey * 1.1, grey * 0.9]), 0))
 
 
 def _grain(rng: Rng) -> Float:
     """Milled metal: fine lines along x, of deviation 1."""
     shape = (PLATE_HEIGHT + SPARE, PLATE_WIDTH + SPARE)
-    lines = cv2.blur(rng.standard_normal(shape, dtype=np.float32), (61, 1))
+    lines: Float = cv2.blur(rng.standard_normal(shape, dtype=np.float32), (61, 1))
     fine = rng.standard_normal(shape, dtype=np.float32)
-    return lines / lines.std() + np.float32(0.3) * fine
+    grain: Float = lines / lines.std() + np.float32(0.3) * fine
+    return grain
 
 
 def _crop(rng: Rng, texture: NDArray[np.generic], width: int, height: int) -> NDArray[np.generic]:
@@ -266,7 +269,7 @@ def _bounds(mark: Byte) -> Box:
     return (float(x), float(y), float(w), float(h))
 
 
-def _moved(box: Box | None, pose: NDArray[np.float64]) -> Box | None:
+def _moved(box: Box | None, pose: Float) -> Box | None:
     """Return the upright box around `box` once it lies in the picture, cut to the picture."""
     if box is None:
         return None

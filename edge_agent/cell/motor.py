@@ -29,7 +29,7 @@ Fault = Literal["healthy", "outer_race", "inner_race", "ball"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 CHANNELS = ("accel_x", "accel_y")
 
-# Made in pieces of this many samples, so that random numbers do not depend on who asks for how many.
+# Made in pieces of so many samples: random numbers must not depend on how many are asked for.
 PIECE = 1024
 RING_S = 0.02  # after it a burst has decayed to a thousandth
 # One resonance per channel (Hz), its decay (s), and how strongly a burst arrives there.
@@ -114,8 +114,8 @@ class Motor:
         seed: int,
         rate_hz: float = 8192.0,
         shaft_hz: float = 25.0,
-        life: Life = Life(),  # noqa: B008  frozen
-        bearing: Bearing = Bearing(),  # noqa: B008  frozen
+        life: Life = Life(),
+        bearing: Bearing = Bearing(),
     ) -> None:
         self._rng = np.random.default_rng([seed, 0x0706])
         self._seed = seed
@@ -144,7 +144,7 @@ class Motor:
         return Block(together[:samples].astype(np.float32), fault, severity, number)
 
     def state(self, time_s: float) -> tuple[Fault, float, int]:
-        """Return the fault, its severity and the number of the bearing at a time since the start."""
+        """Return the fault, its severity and the number of the bearing at `time_s`."""
         life = self._life
         number, age_s = divmod(time_s, life.length_s)
         drawn = np.random.default_rng([self._seed, 0x11FE, int(number)]).integers(1, len(FAULTS))
@@ -171,11 +171,10 @@ class Motor:
 
     def _turns(self, time_s: Array) -> Array:
         """Return how often the shaft has turned: its speed wanders slowly, by up to 3 %."""
-        slow, slower = self._wander
-        wander = 0.02 * 17.0 * np.sin(time_s / 17.0 + slow) + 0.01 * 4.0 * np.sin(
-            time_s / 4.0 + slower
-        )
-        turns: Array = self._shaft_hz * (time_s + wander)
+        turns = self._shaft_hz * time_s
+        for share, period_s, phase in zip((0.02, 0.01), (17.0, 4.0), self._wander, strict=True):
+            swing = np.sin(time_s / period_s + phase) - np.sin(phase)
+            turns = turns + self._shaft_hz * share * period_s * swing
         return turns
 
     def _harmonics(self, time_s: Array, turns: Array) -> Array:
@@ -209,7 +208,7 @@ class Motor:
             self._next_event += spacing * (1.0 + SLIP * self._rng.standard_normal())
         at = np.searchsorted(turns, events).clip(max=PIECE - 1)
         # From lost in the noise to the loudest thing there is.
-        strength = self._noise_g * 0.7 * 22.0**severity
+        strength = self._noise_g * 1.2 * 20.0**severity
         strokes = strength * self._rng.uniform(0.8, 1.2, len(events))
         np.add.at(hits, at, strokes * _load(fault, np.array(events), self._bearing))
         return hits

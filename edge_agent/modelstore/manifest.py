@@ -164,9 +164,7 @@ def parse_manifest(text: bytes) -> Manifest:
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as error:
-        fields = (
-            f"{'/'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()
-        )
+        fields = (f"{'/'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
         raise ModelError(f"manifest.json: {'; '.join(fields)}") from None
 
 

@@ -108,6 +108,8 @@ class ReplaySource:
             self._done.popleft()
             raise window
         if not is_due(self._schedule.due_s(window.captured_ns), timeout_s, self._closed):
+            if self._closed.is_set():
+                raise EndOfStream(f"{self._path.name}: closed")
             return None
         self._done.popleft()
         timed = self._options.time_column is not None

@@ -100,6 +100,8 @@ class _Detect:
         return worst(defects, self._options.max_detections)
 
     def _read(self, outputs: Tensors) -> list[NDArray[np.float32]]:
+        if self._options.decoder == "ssd_postprocess":
+            outputs = _counted(outputs, self._outputs)
         return [output.read_output(outputs, spec) for spec in self._outputs]
 
 
@@ -129,10 +131,19 @@ _OUTPUTS = {
 }
 
 
+def _counted(outputs: Tensors, specs: tuple[TensorSpec, ...]) -> Tensors:
+    """Return the outputs of an SSD without the rows beyond `count`, which may hold anything."""
+    *rows, count = specs
+    number = int(output.read_output(outputs, count)[0])
+    return {count.name: outputs[count.name]} | {
+        spec.name: outputs[spec.name][:, :number] for spec in rows
+    }
+
+
 def _decode_ssd(tensors: list[NDArray[np.float32]], options: Postprocess) -> Found:
-    """Boxes are [1, n, 4]: top, left, bottom, right as 0..1 of the input; count says how many."""
-    found, classes, scores, count = tensors
-    kept = np.flatnonzero(scores[0, : int(count[0])] >= options.confidence)
+    """Boxes are [1, n, 4]: top, left, bottom, right as 0..1 of the input."""
+    found, classes, scores, _ = tensors
+    kept = np.flatnonzero(scores[0] >= options.confidence)
     return found[0][kept][:, [1, 0, 3, 2]], scores[0][kept], classes[0][kept].astype(int)
 
 

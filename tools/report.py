@@ -28,8 +28,10 @@ def confusion(truths: Sequence[str], answers: Sequence[str], labels: Sequence[st
     """Return per label how many of its items got which answer."""
     pairs = list(zip(truths, answers, strict=True))
     return [
-        (f"{truth}, answered as {' / '.join(labels)}",
-         " / ".join(str(pairs.count((truth, answer))) for answer in labels))
+        (
+            f"{truth}, answered as {' / '.join(labels)}",
+            " / ".join(str(pairs.count((truth, answer))) for answer in labels),
+        )
         for truth in labels
     ]
 

@@ -1,0 +1,158 @@
+"""The outbox's database and what keeps it going: a floor under its numbers, a reserve, replacement.
+
+After any failure `open` mends what can be mended: it opens the file again, or sets a damaged one
+aside and begins a new one above every number that can have been used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_agent.clock import NS_PER_MS, utc_text
+from edge_agent.gaps import Gap
+from edge_agent.outbox_types import Changes, DiskTrouble, FileDamaged, Totals
+from edge_agent.reserve import Reserve
+from edge_agent.seq_floor import BLOCK, Floor, SeqFloor
+from edge_agent.verdict_store import VerdictStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edge_agent.outbox_types import Row
+
+log = logging.getLogger(__name__)
+
+
+class OutboxFile:
+    """Safe to use from any thread; each method but `close` raises DiskTrouble."""
+
+    def __init__(self, path: Path, *, max_bytes: int, utc_ns: Callable[[], int]) -> None:
+        self._path = path
+        self._utc_ns = utc_ns
+        self._reserve = Reserve(path.with_name(f"{path.name}.reserve"), max_bytes=max_bytes)
+        self._floor = SeqFloor(path.with_name(f"{path.name}.floor"))
+        # Shorter than the reserve: so it can be worked in with the room that the reserve gives.
+        self._store = VerdictStore(path, max_bytes=max_bytes, log_bytes=self._reserve.bytes // 2)
+        self._lock = threading.Lock()
+        self._damage = ""
+        self._last_seq: int | None = None
+
+    @property
+    def totals(self) -> Totals:
+        """What is in the file, by the last transaction."""
+        return self._store.totals
+
+    def open(self) -> int:
+        """Open the file, mend it if need be, and return the last seq that can have been used."""
+        with self._guarded():
+            floor = self._floor.read()
+            used = self._last_seq if self._last_seq is not None else floor.seq if floor else 0
+            if not self._damage:
+                self._open_store()
+            if self._damage:
+                self._set_aside()
+            if self._store.totals.seq < used or self._damage:
+                self._go_on_above(floor)
+            self._damage = ""
+            self._store.shorten_log()
+            self._last_seq = self._store.totals.seq
+            return self._last_seq
+
+    def write(self, changes: Changes, *, now_ns: int) -> set[int]:
+        """Do all of it, or nothing; when it is done it is on the disk. Return the seqs given up."""
+        with self._guarded():
+            if changes.rows and not self._floor.covers(changes.rows[-1].seq):
+                self._raise_floor(changes.rows[-1].seq + BLOCK)
+            try:
+                given_up = self._store.write(changes, now_ns=now_ns)
+            except DiskTrouble:
+                self._reserve.give_up()
+                raise
+            self._last_seq = self._store.totals.seq
+            return given_up
+
+    def rows(self, after_seq: int, up_to: int, limit: int) -> tuple[list[Row], list[int]]:
+        """Return rows that are not parked, in order, and the seqs of those that are unreadable."""
+        with self._guarded():
+            return self._store.rows(after_seq=after_seq, up_to=up_to, limit=limit)
+
+    def gaps(self, after_id: int, limit: int) -> list[tuple[int, Gap]]:
+        """Return gap records with their ids, in order."""
+        with self._guarded():
+            return self._store.gaps(after_id=after_id, limit=limit)
+
+    def oldest_ns(self) -> int | None:
+        """Return when the oldest row was handed over; None when there is none."""
+        with self._guarded():
+            oldest = self._store.oldest()
+        return oldest[1] if oldest else None
+
+    def keep_reserve(self) -> None:
+        """Take the room for the reserve again while there is some to spare."""
+        self._reserve.keep()
+
+    def close(self) -> None:
+        """Close the file, and note exactly where its numbers end."""
+        with contextlib.suppress(DiskTrouble), self._guarded():
+            if self._last_seq is not None:
+                self._raise_floor(self._last_seq)
+        self._store.close()
+
+    def _raise_floor(self, ceiling: int) -> None:
+        seq = self._store.totals.seq
+        oldest = self._store.oldest()
+        self._floor.write(Floor(oldest[0] - 1 if oldest else seq, seq, ceiling))
+
+    def _open_store(self) -> None:
+        try:
+            self._store.open()
+        except FileDamaged as error:
+            self._damage = str(error)
+
+    def _set_aside(self) -> None:
+        self._store.close()
+        try:
+            aside = set_aside(self._path, utc_text(self._utc_ns()).replace(":", ""))
+        except OSError as error:
+            raise DiskTrouble(f"damaged, and cannot be set aside: {error}") from None
+        log.error("outbox: %s: set aside as %s, a new one begins", self._damage, aside.name)
+        self._store.open()
+
+    def _go_on_above(self, floor: Floor | None) -> None:
+        # Neither file nor floor: the time in ms is above any seq there was at 1000 a second, and
+        # still a whole number in every JSON reader.
+        ceiling = floor.ceiling if floor else self._utc_ns() // NS_PER_MS
+        last = self._last_seq if self._last_seq is not None else ceiling
+        delivered = floor.delivered if floor else 0
+        changes = Changes(used_seq=last)
+        if last > delivered:
+            lost = ((delivered + 1, last),)
+            changes.gaps = [Gap("new_file", False, self._utc_ns(), 0, 0, 0, 0, lost)]  # noqa: FBT003
+        self._store.write(changes, now_ns=self._utc_ns())
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except FileDamaged as error:
+                self._damage = str(error)
+                raise DiskTrouble(f"damaged: {error}") from None
+
+
+def set_aside(path: Path, suffix: str) -> Path:
+    """Rename a damaged database and its log, in place of older ones; return the new path.
+
+    The one from before is deleted: damaged files must not fill the disk. Raises OSError.
+    """
+    for old in path.parent.glob(f"{path.name}.damaged-*"):
+        old.unlink()
+    aside = path.with_name(f"{path.name}.damaged-{suffix}")
+    for ending in ("", "-wal"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{ending}").rename(f"{aside}{ending}")
+    return aside

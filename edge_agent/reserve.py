@@ -1,0 +1,36 @@
+"""Room on the disk that is kept for the moment when there is none left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RESERVE_MOST_BYTES = 4 << 20
+# A nearly full disk needs its last room for other things than a reserve.
+SPARE_FACTOR = 4
+
+
+class Reserve:
+    """A file that only takes room, to be given up when the disk is full: deletes need some, too."""
+
+    def __init__(self, path: Path, *, max_bytes: int) -> None:
+        """`max_bytes`: the database's limit; the reserve is a sixteenth of it, 4 MB at most."""
+        self._path = path
+        self.bytes = min(RESERVE_MOST_BYTES, max_bytes // 16)
+
+    def give_up(self) -> None:
+        """Free the room."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def keep(self) -> None:
+        """Take the room while there is some to spare."""
+        with contextlib.suppress(OSError):
+            disk = os.statvfs(self._path.parent)
+            spare = disk.f_bavail * disk.f_frsize > SPARE_FACTOR * self.bytes
+            if spare and not self._path.exists():
+                self._path.write_bytes(bytes(self.bytes))

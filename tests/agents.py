@@ -1,0 +1,58 @@
+"""A real agent process for tests, with its config, and what it publishes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.test_config import DEVICE
+
+if TYPE_CHECKING:
+    from tests.conftest import Mosquitto
+
+MODELS = Path(__file__).parents[1] / "models"
+ROOT = "acme/graz/machining/1/3/edge/gw-01"
+
+
+class AgentProcess:
+    """`edge-agent run` on a broker, with these pipelines."""
+
+    def __init__(
+        self, folder: Path, mosquitto: Mosquitto, pipelines: dict[str, Any], **top: Any
+    ) -> None:
+        self.folder = folder
+        self.config = folder / "agent.json"
+        tree = {
+            "device": DEVICE,
+            "broker": {"host": mosquitto.host, "port": mosquitto.port},
+            "pipelines": pipelines,
+            "stats_every_s": 0.5,
+        } | top
+        self.config.write_text(json.dumps(tree))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it; returns at once."""
+        command = [sys.executable, "-m", "edge_agent", "run", str(self.config)]
+        self._process = subprocess.Popen(command, start_new_session=True)
+
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 20) -> int:
+        """Send a signal and return the exit status."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._process.wait(timeout_s)
+
+    def end(self) -> None:
+        """Make sure that it is gone."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()

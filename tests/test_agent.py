@@ -1,0 +1,216 @@
+"""The whole agent: real processes, a real broker, real models."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from tests.agents import MODELS, ROOT, AgentProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.conftest import Mosquitto, Recorder, WaitFor
+
+VERDICTS = f"{ROOT}/qc/camera/verdict"
+Start = "Callable[..., AgentProcess]"
+
+
+@pytest.fixture
+def start(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Callable[..., AgentProcess]]:
+    agents: list[AgentProcess] = []
+
+    def begin(pipelines: dict[str, Any], **top: Any) -> AgentProcess:
+        agents.append(AgentProcess(tmp_path, mosquitto, pipelines, **top))
+        agents[-1].start()
+        return agents[-1]
+
+    yield begin
+    for agent in agents:
+        agent.end()
+
+
+def camera(**more: Any) -> dict[str, Any]:
+    """Pictures by MQTT, to a model that this project ships."""
+    source = {"kind": "mqtt_image", "topic": "pictures/camera", "queue": 100, "qos": 1}
+    model = str(MODELS / "conveyor-parts")
+    return {"family": "qc", "model": model, "source": source, "evidence": {"keep": []}} | more
+
+
+def jpeg(size: int = 240) -> bytes:
+    ok, encoded = cv2.imencode(".jpg", np.full((size, size, 3), 127, np.uint8))
+    assert ok
+    return encoded.tobytes()
+
+
+def verdicts(client: Recorder, topic: str = VERDICTS) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(payload) for payload in client.payloads(topic)]
+
+
+def is_running(client: Recorder, pipeline: str = "camera") -> bool:
+    stats = verdicts(client, f"{ROOT}/qc/{pipeline}/stats")
+    return bool(stats) and stats[-1]["state"] == "running"
+
+
+def test_pictures_become_verdicts_and_broken_ones_become_errors(
+    start: Callable[..., AgentProcess], mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/#")
+    start({"camera": camera()})
+    wait_for(lambda: is_running(mqtt_client))
+    mqtt_client.publish("pictures/camera", jpeg())
+    mqtt_client.publish("pictures/camera", jpeg()[:200])
+    mqtt_client.publish("pictures/camera", jpeg())
+    wait_for(lambda: len(verdicts(mqtt_client)) == 3)
+    first, second, third = verdicts(mqtt_client)
+    assert [first["seq"], second["seq"], third["seq"]] == [1, 2, 3]
+    assert first["verdict"] == third["verdict"] != "error"
+    assert second["verdict"] == "error"
+    assert "truncated" in second["reason"] or "undecodable" in second["reason"]
+    assert first["latency_ms"] > 0
+    assert first["model"] == "conveyor-parts"
+
+
+def test_everything_accepted_is_published_or_kept_when_the_agent_is_stopped(
+    start: Callable[..., AgentProcess],
+    mqtt_client: Recorder,
+    mosquitto: Mosquitto,
+    wait_for: WaitFor,
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/#")
+    source = {"kind": "simulator", "scene": "conveyor", "realtime": False, "count": 300}
+    agent = start({"camera": camera(source=source)})
+    wait_for(lambda: len(verdicts(mqtt_client)) > 20)
+    os.kill(mosquitto.pid, signal.SIGSTOP)  # from here on, nothing is acknowledged
+    seen = len(verdicts(mqtt_client))
+    wait_for(lambda: verdicts(mqtt_client)[-1]["seq"] >= seen)
+    assert agent.stop() == 0
+    os.kill(mosquitto.pid, signal.SIGCONT)
+    source["count"] = 1
+    again = start({"camera": camera(source=source)})
+    wait_for(lambda: any(v["replay"] for v in verdicts(mqtt_client)), 30)
+    wait_for(lambda: not verdicts(mqtt_client)[-1]["replay"], 30)
+    numbers = {verdict["seq"] for verdict in verdicts(mqtt_client)}
+    assert numbers == set(range(1, max(numbers) + 1))
+    assert again.stop() == 0
+
+
+def test_a_killed_agent_goes_on_with_the_next_number(
+    start: Callable[..., AgentProcess], mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/#")
+    source = {"kind": "simulator", "scene": "conveyor", "fps": 50.0}
+    agent = start({"camera": camera(source=source)})
+    wait_for(lambda: len(verdicts(mqtt_client)) > 20)
+    agent.stop(signal.SIGKILL)
+    before = max(verdict["seq"] for verdict in verdicts(mqtt_client))
+    start({"camera": camera(source=source)})
+    wait_for(lambda: max(v["seq"] for v in verdicts(mqtt_client)) > before + 20)
+    numbers = {verdict["seq"] for verdict in verdicts(mqtt_client)}
+    assert numbers == set(range(1, max(numbers) + 1))
+
+
+def test_a_dead_worker_is_an_error_verdict_and_a_state_and_then_comes_back(
+    start: Callable[..., AgentProcess], mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/#")
+    source = {"kind": "simulator", "scene": "conveyor", "fps": 20.0}
+    agent = start({"camera": camera(source=source)})
+    wait_for(lambda: verdicts(mqtt_client))
+    os.kill(worker_of(agent, "camera"), signal.SIGSEGV)
+    wait_for(lambda: [v for v in verdicts(mqtt_client) if "SIGSEGV" in v["reason"]])
+    error = next(v for v in verdicts(mqtt_client) if v["verdict"] == "error")
+    assert error["reason"] == "worker camera killed by SIGSEGV"
+    wait_for(lambda: verdicts(mqtt_client)[-1]["seq"] > error["seq"] + 5)
+    wait_for(lambda: verdicts(mqtt_client, f"{ROOT}/qc/camera/stats")[-1]["worker_restarts"] == 1)
+
+
+def worker_of(agent: AgentProcess, name: str) -> int:
+    """Return the process id of a worker, by what it is called in the process list."""
+    import psutil  # noqa: PLC0415  only this test looks at processes
+
+    for process in psutil.Process(agent.pid).children(recursive=True):
+        if process.name() == f"ea:{name}"[:15]:
+            return int(process.pid)
+    pytest.fail(f"no worker {name}")
+
+
+def trigger(**more: Any) -> dict[str, Any]:
+    return {"topic": "plc/part", "part_id": "/id", "deadline_ms": 3000.0} | more
+
+
+def test_a_trigger_is_answered_with_the_next_picture(
+    start: Callable[..., AgentProcess], mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/#")
+    start({"camera": camera(trigger=trigger())})
+    wait_for(lambda: is_running(mqtt_client))
+    mqtt_client.publish("pictures/camera", jpeg())  # nobody asked for this one
+    mqtt_client.publish("plc/part", '{"id": "A"}')
+    mqtt_client.publish("pictures/camera", jpeg())
+    wait_for(lambda: verdicts(mqtt_client))
+    mqtt_client.publish("plc/part", '{"id": "B"}')
+    wait_for(lambda: len(verdicts(mqtt_client)) == 2)
+    first, second = verdicts(mqtt_client)
+    assert (first["part_id"], first["verdict"] != "error") == ("A", True)
+    assert (second["part_id"], second["verdict"]) == ("B", "error")
+    assert second["reason"] == "no item came within 3000 ms"
+    assert 3000 <= second["latency_ms"] < 3500
+
+
+def test_overlapping_triggers_get_a_picture_each(
+    start: Callable[..., AgentProcess], mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/#")
+    source = {"kind": "simulator", "scene": "conveyor", "fps": 20.0}
+    start({"camera": camera(source=source, trigger=trigger())})
+    wait_for(lambda: is_running(mqtt_client))
+    for part in ("A", "B", "C"):
+        mqtt_client.publish("plc/part", f'{{"id": "{part}"}}')
+    wait_for(lambda: len(verdicts(mqtt_client)) == 3)
+    answers = verdicts(mqtt_client)
+    assert [answer["part_id"] for answer in answers] == ["A", "B", "C"]
+    assert len({answer["capture_ts"] for answer in answers}) == 3
+    assert all(answer["verdict"] != "error" for answer in answers)
+
+
+def test_a_model_that_is_too_slow_is_answered_for_once_at_the_deadline(
+    start: Callable[..., AgentProcess], mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/#")
+    source = {"kind": "simulator", "scene": "conveyor", "fps": 50.0}
+    agent = start({"camera": camera(source=source, trigger=trigger(deadline_ms=1500.0))})
+    wait_for(lambda: is_running(mqtt_client))
+    os.kill(worker_of(agent, "camera"), signal.SIGSTOP)  # no model is slower than a stopped one
+    mqtt_client.publish("plc/part", '{"id": "A"}')
+    wait_for(lambda: verdicts(mqtt_client))
+    os.kill(worker_of(agent, "camera"), signal.SIGCONT)
+    mqtt_client.publish("plc/part", '{"id": "B"}')
+    wait_for(lambda: len(verdicts(mqtt_client)) == 2)
+    first, second = verdicts(mqtt_client)
+    assert (first["part_id"], first["verdict"]) == ("A", "error")
+    assert (second["part_id"], second["verdict"] != "error") == ("B", True)
+
+
+def test_a_trigger_while_the_camera_is_gone_says_so(
+    start: Callable[..., AgentProcess], mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/#")
+    source = {"kind": "folder", "path": "not-there"}
+    start({"camera": camera(source=source, trigger=trigger(deadline_ms=500.0))})
+    stats = f"{ROOT}/qc/camera/stats"
+    wait_for(lambda: [s for s in verdicts(mqtt_client, stats) if s["state"] == "waiting"])
+    mqtt_client.publish("plc/part", '{"id": 7}')
+    wait_for(lambda: verdicts(mqtt_client))
+    (answer,) = verdicts(mqtt_client)
+    assert answer["verdict"] == "error"
+    assert answer["part_id"] == "7"
+    assert answer["reason"].startswith("no item came within 500 ms (waiting: ")
+    assert "not-there" in answer["reason"]

@@ -1,0 +1,65 @@
+"""The documents keep their word: links lead somewhere, examples are valid, tables are true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_agent.config import parse_toml
+from tools import reference
+
+if TYPE_CHECKING:
+    from tests.conftest import WaitFor
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def _blocks(language: str) -> list[tuple[str, str]]:
+    """Return each code block of `language` with the place where it stands."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [
+        (f"{page.relative_to(ROOT)}-{number}", block)
+        for page in PAGES
+        for number, block in enumerate(fence.findall(page.read_text()))
+    ]
+
+
+def test_links_between_the_documents_lead_somewhere() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text())
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert not broken
+
+
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_a_page_of_reference_is_that_of_the_code(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text() == reference.page(name), "run `make schemas`"
+
+
+def test_mosquitto_takes_the_recommended_configuration(tmp_path: Path, wait_for: WaitFor) -> None:
+    recommended = (ROOT / "docs/mosquitto.conf").read_text()
+    # Somewhere else than Debian's, and as whoever runs the tests.
+    text = recommended.replace("/var/lib/mosquitto/", f"{tmp_path}/")
+    socket = tmp_path / "broker.sock"
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(f"{text}\nuser root\nlistener 0 {socket}\nallow_anonymous true\n")
+    with subprocess.Popen(
+        ["mosquitto", "-c", str(config)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as broker:
+        wait_for(lambda: socket.exists() or broker.poll() is not None)
+        broker.terminate()
+        said, _ = broker.communicate(timeout=10)
+    assert (broker.returncode, b"Error" in said) == (0, False), said.decode()
+
+
+@pytest.mark.parametrize("place_and_block", _blocks("toml"), ids=lambda pair: pair[0])
+def test_a_config_in_the_documents_is_valid(place_and_block: tuple[str, str]) -> None:
+    parse_toml(place_and_block[1].encode())
