@@ -60,7 +60,7 @@ class Agent:
         self._publisher = Publisher(
             config.broker, config.device, self._outbox, subscriptions=self._subscriptions()
         )
-        self._board = Board(config, self._outbox, self._publisher)
+        self._board = Board(config, self._publisher.topics, self._publisher.state, CONFIG_REV)
         self._supervisor = Supervisor(
             _workers(config, folder, state_folder / "evidence"),
             Listener(self._heard, self._worker_lost),
@@ -71,6 +71,7 @@ class Agent:
         """Inspect until `stopping` is set, then finish what was accepted."""
         systemd = Systemd(os.environ, os.getpid())
         self._outbox.start()
+        self._board.introduce()
         self._publisher.start()
         systemd.ready()
         while not stopping.is_set():
@@ -111,6 +112,7 @@ class Agent:
 
     def _accept(self, verdict: Verdict) -> None:
         self._outbox.append([verdict])
+        self._board.decided(verdict)
 
     def _worker_lost(self, pipelines: tuple[str, ...], reason: str) -> None:
         for name in pipelines:

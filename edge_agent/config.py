@@ -57,7 +57,8 @@ class TriggerOptions(StrictOptions):
     deadline_ms: Annotated[float, Field(ge=1, le=600_000)]
     """After this time without a result the answer is an `error` verdict."""
     lookback_ms: Annotated[float, Field(ge=0, le=10_000)] = 0.0
-    """A picture that came up to this long before the trigger may answer it."""
+    """A picture that came up to this long before the trigger may answer it. Pictures over MQTT
+    and triggers may overtake each other on their ways: give them some 50 ms."""
 
 
 class PipelineOptions(StrictOptions):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edge_agent.broker_options import BrokerOptions
 
-PHOTOS = Path("bsdata/bsdata/images")
+PHOTOS = Path("bsdata/images")
 # Kept out of training by tools/ballscrew.py: every third position.
 POSITIONS = ("395000_270", "437500_315", "517500_315")
 ENGINES = Path("cmapss/test_FD001.txt")

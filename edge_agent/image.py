@@ -174,16 +174,18 @@ def over_picture(plane: Plane, geometry: Geometry) -> Plane:
 
 def _decode_jpeg(payload: bytes) -> Pixels:
     try:
-        height, width, *_ = simplejpeg.decode_jpeg_header(payload)
+        height, width, colors, _ = simplejpeg.decode_jpeg_header(payload)
     except ValueError as error:
         raise BadInput("undecodable", str(error)) from None
     _check_size(width, height)
+    if colors in {"CMYK", "YCCK"}:  # simplejpeg does not convert these to BGR
+        return _decode_any(payload)
     try:
         pixels: Pixels = simplejpeg.decode_jpeg(payload, colorspace="BGR")
     except ValueError as error:
-        if "premature end" in str(error).lower():
-            raise BadInput("truncated", str(error)) from None
-        return _decode_any(payload)  # CMYK, for one, is beyond simplejpeg
+        # Data that is damaged inside is refused here, where OpenCV would return what it made of it.
+        reason = "truncated" if "premature end" in str(error).lower() else "undecodable"
+        raise BadInput(reason, str(error)) from None
     return pixels
 
 

@@ -60,12 +60,14 @@ class Ingest(Generic[T]):
 
     def connect(self) -> None:
         """Start on the first call; wait a while for the broker. Raises NotConnected."""
+        if self._closed:
+            return
         if not self._started:
             self._started = True
             self._connection.start()
-        if not self._connection.connected and not self._closed:
+        if not self._connection.connected:
             self._changed.clear()
-            if not self._connection.connected:
+            if not self._connection.connected and not self._closed:
                 self._changed.wait(CONNECT_WAIT_S)
         self._check()
 
@@ -91,9 +93,6 @@ class Ingest(Generic[T]):
         self._queue.close()
 
     def _check(self) -> None:
-        if self._closed:
-            return
-        if not self._connection.connected:
+        # A connection that is open and still has something to say was refused a subscription.
+        if not self._closed and (self._connection.detail or not self._connection.connected):
             raise NotConnected(f"broker: {self._connection.detail}")
-        if self._connection.detail:
-            raise NotConnected(f"broker: {self._connection.detail}")  # it refused a subscription

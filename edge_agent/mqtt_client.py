@@ -283,7 +283,7 @@ def _connect(client: mqtt.Client, plan: Plan) -> None:
 
 
 def _properties(packet_type: int) -> mqtt_properties.Properties:
-    return mqtt_properties.Properties(packet_type)  # type: ignore[no-untyped-call]
+    return mqtt_properties.Properties(packet_type)
 
 
 def _tune_socket(_client: object, _userdata: object, sock: mqtt.SocketLike) -> None:

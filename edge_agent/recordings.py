@@ -113,9 +113,7 @@ def _delimiter_of(line: str) -> str:
     return next((mark for mark in (";", "\t", ",") if mark in line), " ")
 
 
-def _numeric(
-    names: Sequence[str], row: Sequence[str], layout: RecordingLayout
-) -> tuple[str, ...]:
+def _numeric(names: Sequence[str], row: Sequence[str], layout: RecordingLayout) -> tuple[str, ...]:
     special = {layout.time, layout.unit, ""}
     return tuple(
         name
@@ -157,9 +155,7 @@ def _number(text: str) -> float:
         return float("nan")
 
 
-def _time(
-    path: Path, line: int, row: Sequence[str], at: int, layout: RecordingLayout
-) -> int:
+def _time(path: Path, line: int, row: Sequence[str], at: int, layout: RecordingLayout) -> int:
     text = row[at] if at < len(row) else ""
     try:
         return parse_time(text if layout.time_unit == "iso8601" else float(text), layout.time_unit)

@@ -100,4 +100,3 @@ class SensorStream:
             part_id=self._part_id,
             origin=self._origin,
         )
-

@@ -50,9 +50,7 @@ def source_context(
 def create(context: SourceContext, **options: Any) -> Source:
     """Build a source from options as a config file brings them."""
     module = registry.plugin("sources", options["kind"])
-    source: Source = module.create(
-        module.Options.model_validate_json(json.dumps(options)), context
-    )
+    source: Source = module.create(module.Options.model_validate_json(json.dumps(options)), context)
     return source
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,6 +108,25 @@ def test_a_truncated_picture_is_refused_as_truncated(extension: str, share: floa
     with pytest.raises(BadInput) as refused:
         image.decode(content[: int(len(content) * share)])
     assert refused.value.reason == "truncated"
+
+
+def test_a_jpeg_that_is_damaged_inside_is_refused() -> None:
+    """OpenCV would return a picture of which a part is noise, and say nothing."""
+    content = bytearray(cv2.imencode(".jpg", photo(640, 480))[1].tobytes())
+    random = np.random.default_rng(2)
+    middle = len(content) // 2
+    content[middle : middle + 200] = random.integers(1, 255, 200, np.uint8).tobytes()
+    assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) is not None
+    with pytest.raises(BadInput) as refused:
+        image.decode(bytes(content))
+    assert refused.value.reason in {"truncated", "undecodable"}
+
+
+def test_a_jpeg_in_printing_colours_is_decoded() -> None:
+    cmyk = np.full((16, 16, 4), 255, np.uint8)
+    content = simplejpeg.encode_jpeg(cmyk, colorspace="CMYK", colorsubsampling="444")
+    assert simplejpeg.decode_jpeg_header(content)[2] in {"CMYK", "YCCK"}
+    assert image.decode(content).shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize("extension", [".bmp", ".webp", ".tiff"])

@@ -109,6 +109,15 @@ def test_a_silent_topic_is_not_waited_for_for_ever() -> None:
     assert b.values == [[999, 999]]
 
 
+def test_a_sample_waits_no_longer_than_allowed() -> None:
+    b = Bench()
+    b.sample(0, 1, 0)
+    b.sample(0, 2, 1000)
+    assert b.counters.totals() == {}
+    b.sample(0, 3, 1100)
+    assert b.counters.totals() == {"samples_unmatched": 1}
+
+
 def test_times_that_hardly_move_on_cannot_fill_the_memory() -> None:
     b = Bench()
     for i in range(1000):
@@ -165,9 +174,9 @@ def test_single_samples_join_with_blocks() -> None:
 def test_by_arrival_messages_are_matched_as_a_whole() -> None:
     b = Bench(whole_messages=True)
     for message in range(5):
-        b.block(0, [message] * 10, message * 1000 + 40)
+        b.block(0, [message] * 10, message * 1000 + 200)
         if message != 2:
-            b.block(1, [message] * 10, message * 1000 + 300)
+            b.block(1, [message] * 10, message * 1000 + 40)
     assert {tuple(values) for values in b.values} == {(0, 0), (1, 1), (3, 3), (4, 4)}
     assert len(b.rows) == 40
     assert b.counters.totals() == {"samples_unmatched": 10}

@@ -136,9 +136,7 @@ def test_nothing_is_lost_uncounted_between_many_putters_and_a_slow_getter() -> N
     capacity=st.integers(1, 4),
     steps=st.lists(st.one_of(st.integers(0, 9), st.none()), max_size=60),
 )
-def test_it_behaves_as_a_list_cut_to_its_last_items(
-    capacity: int, steps: list[int | None]
-) -> None:
+def test_it_behaves_as_a_list_cut_to_its_last_items(capacity: int, steps: list[int | None]) -> None:
     queue, drops = queue_and_drops(capacity)
     model: list[int] = []
     put = got = 0

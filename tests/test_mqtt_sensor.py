@@ -127,9 +127,7 @@ def test_arrays_are_consecutive_samples(bench: Bench) -> None:
 
 
 def test_the_time_of_an_array_may_be_that_of_its_first_sample(bench: Bench) -> None:
-    bench.open(
-        topic="t", channels={"x": {"pointer": "/v"}}, block_time="first", **EVENT
-    )
+    bench.open(topic="t", channels={"x": {"pointer": "/v"}}, block_time="first", **EVENT)
     bench.send("t", event(0, v=[0, 1, 2]), event(3, v=[3, 4]))
     [window] = bench.windows(1)
     assert values(window) == [0, 1, 2, 3]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edge_agent.errors import BadInput, NotConnected
 from edge_agent.recordings import BLOCK_ROWS, RecordingLayout, read_recording
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from edge_agent.recordings import Block
 
@@ -181,11 +183,45 @@ def test_a_broken_npz_is_refused(tmp_path: Path, content: bytes) -> None:
         read(path)
 
 
+class _Planter:
+    """Plants a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
 def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "run.npz"
-    np.savez(path, x=np.array([{}, {}], dtype=object))
+    path, planted = tmp_path / "run.npz", tmp_path / "planted"
+    np.savez(path, x=np.array([_Planter(planted)], dtype=object))
     with pytest.raises(BadInput, match=r"run.npz"):
         read(path)
+    assert not planted.exists()
+
+
+# ---------------------------------------------------------------------- whatever comes
+
+
+@given(
+    content=st.binary(max_size=200) | st.text('x,;1. \t\n"-nae', max_size=200).map(str.encode),
+    ending=st.sampled_from(["csv", "npz"]),
+    layout=st.sampled_from([PLAIN, RecordingLayout(("x", "t"), ",", time="t", unit="x")]),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_file_is_read_or_refused(
+    tmp_path: Path, content: bytes, ending: str, layout: RecordingLayout
+) -> None:
+    path = tmp_path / f"run.{ending}"
+    path.write_bytes(content)
+    try:
+        blocks = read(path, layout)
+    except (BadInput, NotConnected):
+        return
+    for block in blocks:
+        assert block.values.dtype == np.float64
+        assert block.values.shape == (len(block.values), len(block.columns))
 
 
 # ---------------------------------------------------------------------- real recordings

@@ -61,9 +61,7 @@ def test_rows_may_be_gathered_into_arrays(
     mosquitto: Mosquitto, mqtt_client: Recorder, tmp_path: Path, wait_for: WaitFor
 ) -> None:
     mqtt_client.subscribe("t")
-    plan = Replay(
-        recording(tmp_path, 5), "t", TIMED, columns=("y",), rows_per_message=3, speed=0
-    )
+    plan = Replay(recording(tmp_path, 5), "t", TIMED, columns=("y",), rows_per_message=3, speed=0)
     assert replay(plan, options_of(mosquitto), threading.Event()) == 2
     wait_for(lambda: len(mqtt_client.payloads("t")) == 2)
     first, second = map(json.loads, mqtt_client.payloads("t"))

@@ -252,13 +252,19 @@ LAYOUTS = [
     Layout("float32", Table(2, (0, 1))),
 ]
 leaves = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
     | st.binary(max_size=16)
 )
 trees = st.recursive(
     leaves,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["x", "y", "t", "u", "0"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["x", "y", "t", "u", "0"]), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

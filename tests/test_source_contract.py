@@ -232,4 +232,3 @@ def test_without_its_other_side_a_source_is_made_but_not_connected(
             source.connect()
         assert len(str(error.value)) > 10
     source.close()
-

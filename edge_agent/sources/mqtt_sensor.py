@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edge_agent.sources.base import Capture, SourceContext
     from edge_agent.types import Window
 
+
 def _checked_pointer(text: str) -> str:
     pointer.parse(text)
     return text

@@ -35,6 +35,8 @@ class Options(StrictOptions):
     """conveyor: pictures a second in real time."""
     defect_rate: Annotated[float, Field(ge=0, le=1)] = 0.2
     """conveyor: share of plates with a defect."""
+    name_parts: bool = True
+    """conveyor: pictures come with a part id; false: as from a camera, which knows of none."""
     shaft_hz: Annotated[float, Field(ge=5, le=100)] = 25.0
     """motor: turns a second."""
     life_s: Annotated[float, Field(ge=1)] = 120.0
@@ -73,9 +75,12 @@ class ConveyorSource:
             captured_ns=time.time_ns(),
             captured_mono_ns=time.monotonic_ns(),
             index=self._index - 1,
-            part_id=f"plate-{self._options.seed}-{self._index - 1:06d}",
+            part_id=self._part_id(self._index - 1),
             origin="simulator/conveyor",
         )
+
+    def _part_id(self, index: int) -> str | None:
+        return f"plate-{self._options.seed}-{index:06d}" if self._options.name_parts else None
 
     def close(self) -> None:
         """Stop the belt."""
