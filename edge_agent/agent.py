@@ -20,7 +20,7 @@ from edge_agent.publisher import Publisher
 from edge_agent.sdnotify import Systemd
 from edge_agent.supervisor import Listener, Supervisor
 from edge_agent.trigger_desk import TriggerDesk
-from edge_agent.worker import WorkerOptions
+from edge_agent.worker_options import WorkerOptions
 
 if TYPE_CHECKING:
     import threading

@@ -22,15 +22,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge_agent import wire, worker
+from edge_agent import wire
 from edge_agent.backoff import full_jitter
+from edge_agent.worker_options import REPORT_S, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerProcess
 
-    from edge_agent.worker import WorkerOptions
+    from edge_agent.worker_options import WorkerOptions
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class Supervisor:
     def _start(self, entry: _Worker) -> None:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=worker.main, args=(theirs, entry.options), name=entry.options.name, daemon=True
+            target=run, args=(theirs, entry.options), name=entry.options.name, daemon=True
         )
         process.start()
         theirs.close()
@@ -168,7 +169,7 @@ class Supervisor:
         for report in entry.reports.values():
             limit_s = entry.options.pipelines[report.pipeline].run_timeout_s
             busy_s = now - report.stage_since_mono_ns / 1e9
-            if report.stage == "run" and busy_s > limit_s + worker.REPORT_S:
+            if report.stage == "run" and busy_s > limit_s + REPORT_S:
                 return f"the model of {report.pipeline} has been running for {busy_s:.1f} s"
         return ""
 

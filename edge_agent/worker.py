@@ -10,24 +10,21 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_agent import wire
 from edge_agent.pipeline import Identity
 from edge_agent.pipeline_thread import PipelineContext, PipelineThread
+from edge_agent.worker_options import REPORT_S
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-    from pathlib import Path
 
-    from edge_agent.broker_options import BrokerOptions
     from edge_agent.config import PipelineOptions
     from edge_agent.types import Verdict
+    from edge_agent.worker_options import WorkerOptions
 
 log = logging.getLogger(__name__)
-
-REPORT_S = 1.0
 
 # Imported once by the fork server: a worker then starts in a tenth of a second and shares the
 # pages of these libraries with all other workers.
@@ -36,20 +33,6 @@ PRELOAD = ("numpy", "cv2", "simplejpeg", "ai_edge_litert.interpreter", "edge_age
 # glibc's names for mallopt, from malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 PR_SET_NAME = 15  # prctl(2)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """What a worker is to do; pickled to it by the agent, which it trusts."""
-
-    name: str
-    device: str
-    config_rev: int
-    folder: Path
-    evidence_folder: Path
-    broker: BrokerOptions
-    pipelines: dict[str, PipelineOptions]
-    log_level: int
 
 
 def preload() -> None:

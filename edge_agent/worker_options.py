@@ -1,0 +1,35 @@
+"""What the agent needs to know of a worker: its orders, and how to start it."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    from edge_agent.broker_options import BrokerOptions
+    from edge_agent.config import PipelineOptions
+
+REPORT_S = 1.0  # how often a worker says how it is doing
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What a worker is to do; pickled to it by the agent, which it trusts."""
+
+    name: str
+    device: str
+    config_rev: int
+    folder: Path
+    evidence_folder: Path
+    broker: BrokerOptions
+    pipelines: dict[str, PipelineOptions]
+    log_level: int
+
+
+def run(pipe: Connection, options: WorkerOptions) -> None:
+    """Be the worker. Called in the new process; the agent itself never imports what it runs."""
+    importlib.import_module("edge_agent.worker").main(pipe, options)
