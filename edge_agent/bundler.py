@@ -54,7 +54,13 @@ def recipe(task: str, labels: tuple[str, ...], settings: Iterable[str]) -> Recip
             tables[table][field] = json.loads(text)
         except ValueError:
             tables[table][field] = text  # a word needs no quotes
-    return Recipe(task, **tables, labels=labels)
+    return Recipe(
+        task,
+        preprocess=tables["preprocess"],
+        postprocess=tables["postprocess"],
+        rule=tables["rule"],
+        labels=labels,
+    )
 
 
 def write_bundle(model: Path, folder: Path, recipe: Recipe) -> Model:

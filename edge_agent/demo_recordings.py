@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PHOTOS = Path("bsdata/images")
 # Kept out of training by tools/ballscrew.py: every third position.
-POSITIONS = ("395000_270", "437500_315", "517500_315")
+POSITIONS = ("395000_270", "437500_315", "560000_000")
 ENGINES = Path("cmapss/test_FD001.txt")
 # Test engines whose recording ends at most 20 cycles before their failure (RUL_FD001.txt).
 WORN_OUT = frozenset({20, 24, 31, 34, 35, 36, 41, 42, 56, 66, 68, 76, 81, 82, 92, 100})

@@ -63,6 +63,7 @@ class Losses:
 
     def __init__(self) -> None:
         self._runs: list[_Run] = []
+        self._join_at = RUNS_BEFORE_JOIN
 
     def __bool__(self) -> bool:
         return bool(self._runs)
@@ -73,8 +74,9 @@ class Losses:
             self._runs.append(_Run(seq, seq))
         self._runs[-1].last = seq
         self._runs[-1].count(outcome)
-        if len(self._runs) > RUNS_BEFORE_JOIN:
+        if len(self._runs) > self._join_at:
             self._runs = _joined(self._runs)
+            self._join_at = max(RUNS_BEFORE_JOIN, 2 * len(self._runs))
 
     def merge(self, others: Losses) -> None:
         """Take over the losses of `others`."""

@@ -51,11 +51,12 @@ class OutboxFile:
         with self._guarded():
             floor = self._floor.read()
             used = self._last_seq if self._last_seq is not None else floor.seq if floor else 0
+            lost = floor is not None and not _has_content(self._path)
             if not self._damage:
                 self._open_store()
             if self._damage:
                 self._set_aside()
-            if self._store.totals.seq < used or self._damage:
+            if lost or self._damage or self._store.totals.seq < used:
                 self._go_on_above(floor)
             self._damage = ""
             self._store.shorten_log()
@@ -142,6 +143,15 @@ class OutboxFile:
             except FileDamaged as error:
                 self._damage = str(error)
                 raise DiskTrouble(f"damaged: {error}") from None
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # who knows; opening it will tell
 
 
 def set_aside(path: Path, suffix: str) -> Path:

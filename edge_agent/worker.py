@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 # Imported once by the fork server: a worker then starts in a tenth of a second and shares the
 # pages of these libraries with all other workers.
-PRELOAD = ("numpy", "cv2", "simplejpeg", "ai_edge_litert.interpreter", "edge_agent.config")
+# Ours comes first: it sets what OpenCV reads from the environment once, when it is imported.
+PRELOAD = ("edge_agent.config", "numpy", "cv2", "simplejpeg", "ai_edge_litert.interpreter")
 
 # glibc's names for mallopt, from malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3

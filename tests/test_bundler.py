@@ -22,7 +22,11 @@ def test_a_model_file_becomes_a_bundle_that_loads(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "labels.txt").write_text("\n".join(f"class {n}" for n in range(1001)))
-    settings = ["preprocess.mean=[127.5]", "preprocess.std=[127.5]", 'postprocess.normal=["class 3"]']
+    settings = [
+        "preprocess.mean=[127.5]",
+        "preprocess.std=[127.5]",
+        'postprocess.normal=["class 3"]',
+    ]
     arguments = ["bundle", str(model), str(tmp_path / "mine"), "--task", "classify"]
     arguments += ["--labels", str(tmp_path / "labels.txt")]
     for setting in settings:

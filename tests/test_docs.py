@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_agent.config import parse_toml
-from tools import reference
 
 if TYPE_CHECKING:
     from tests.conftest import WaitFor
@@ -37,11 +36,6 @@ def test_links_between_the_documents_lead_somewhere() -> None:
         if "://" not in target and not (page.parent / target).exists()
     ]
     assert not broken
-
-
-@pytest.mark.parametrize("name", reference.PAGES)
-def test_a_page_of_reference_is_that_of_the_code(name: str) -> None:
-    assert (ROOT / "docs" / name).read_text() == reference.page(name), "run `make schemas`"
 
 
 def test_mosquitto_takes_the_recommended_configuration(tmp_path: Path, wait_for: WaitFor) -> None:

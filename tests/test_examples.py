@@ -12,7 +12,9 @@ from tools.reference import PAGES, page
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("example", sorted(DOCS.glob("examples/*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "example", sorted(DOCS.glob("examples/*.toml")), ids=lambda path: path.stem
+)
 def test_an_example_is_a_good_config(example: Path) -> None:
     assert main(["check", str(example)]) == 0
 
@@ -62,3 +64,16 @@ def test_a_config_file_that_is_not_there_is_a_plain_sentence(
 ) -> None:
     assert main(["check", str(tmp_path / "none.toml")]) == 69
     assert "none.toml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("example", ["usb-camera", "folder", "mqtt-pictures"])
+def test_a_camera_before_a_model_of_windows_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], example: str
+) -> None:
+    text = (DOCS / "examples" / f"{example}.toml").read_text()
+    models = Path(__file__).parents[1] / "models"
+    config = tmp_path / "wrong.toml"
+    config.write_text(text.replace("../../models/conveyor-parts", str(models / "motor-bearing")))
+    assert main(["check", str(config)]) == 78
+    shown = capsys.readouterr().err
+    assert "/source/kind: gives pictures, and the model takes windows of samples" in shown

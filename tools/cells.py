@@ -41,10 +41,11 @@ def frame(picture: Picture) -> Frame:
 
 
 def vibrations(seeds: range, count: int, shape: WindowPreprocess) -> Iterator[tuple[Block, Window]]:
-    """Yield `count` windows, each of a motor of its own, every condition equally often."""
+    """Yield `count` windows, each of a motor of its own, half of them healthy."""
+    conditions = ("healthy", "healthy", *FAULTS)
     for number in range(count):
         rng = np.random.default_rng([seeds[0], number])
-        fault = FAULTS[number % len(FAULTS)]
+        fault = conditions[number % len(conditions)]
         life = Life(fault=fault, severity=float(rng.random()))
         speed_hz = float(rng.uniform(20.0, 30.0))
         motor = Motor(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tools.report import Figure
 
 PICTURES = 3000
-MOTORS = 1000
+MOTORS = 1200
 
 
 def main() -> None:

@@ -19,15 +19,19 @@ HANDED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main(command: list[str]) -> int:
     """Run `command` until it ends and return its exit status, 128 + n after signal n."""
     terminal = _terminal_to_lend()
+    # Held back until there is somebody to hand them to.
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDED_ON)
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
         _lend(terminal, os.getpid())
         # A script's `make run &` has SIGINT ignored; the command shall hear it all the same.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDED_ON)
         os.execvp(command[0], command)  # noqa: S606  that is what this program is for
     for number in HANDED_ON:
         signal.signal(number, lambda got, _: os.kill(child, got))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDED_ON)
     status = _wait(child, terminal)
     _lend(terminal, os.getpgrp())
     return status if status >= 0 else 128 - status

@@ -22,7 +22,7 @@ def prune(network: Any, sample: Any, share: float, head: Any) -> str:  # noqa: A
     did, in words.
     """
     network.eval()
-    operations, weights = torch_pruning.utils.count_ops_and_params(network, sample)
+    weights, operations = _size(network, sample)
     pruner = torch_pruning.pruner.MagnitudePruner(
         network,
         sample,
@@ -32,10 +32,30 @@ def prune(network: Any, sample: Any, share: float, head: Any) -> str:  # noqa: A
         ignored_layers=[head],
     )
     pruner.step()
-    with torch.no_grad():
-        network(sample)
-    operations_left, weights_left = torch_pruning.utils.count_ops_and_params(network, sample)
+    weights_left, operations_left = _size(network, sample)
     return (
         f"{weights / 1e3:.0f}k weights and {operations / 1e6:.1f}M multiplications to "
         f"{weights_left / 1e3:.0f}k and {operations_left / 1e6:.1f}M"
     )
+
+
+def _size(network: Any, sample: Any) -> tuple[int, int]:  # noqa: ANN401  torch modules
+    """Return how many weights there are, and multiplications for one sample."""
+    operations = 0
+
+    def count(layer: Any, _: Any, output: Any) -> None:  # noqa: ANN401
+        nonlocal operations
+        # Each value of the output takes one multiplication per weight of its channel.
+        operations += output.numel() * (layer.weight.numel() // layer.weight.shape[0])
+
+    layers = (torch.nn.Conv2d, torch.nn.Linear)
+    hooks = [
+        layer.register_forward_hook(count)
+        for layer in network.modules()
+        if isinstance(layer, layers)
+    ]
+    with torch.no_grad():
+        network(sample)
+    for hook in hooks:
+        hook.remove()
+    return sum(weight.numel() for weight in network.parameters()), operations

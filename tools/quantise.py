@@ -98,7 +98,7 @@ def run_model(model: bytes, samples: Iterable[Array]) -> Array:
     return np.stack(answers)
 
 
-def agreement(float_scores: Array, int8_scores: Array) -> Agreement:
+def agreement(float_scores: NDArray[np.floating], int8_scores: NDArray[np.floating]) -> Agreement:
     """Compare scores of the same items, [items] each."""
     low, high = int8_scores.min(), int8_scores.max()
     at_ends = ((int8_scores == low) | (int8_scores == high)).mean()

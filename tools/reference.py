@@ -1,6 +1,6 @@
 """Writes docs/config.md and docs/manifest.md: every field, from the code that checks it.
 
-    python -m tools.reference docs
+Run as `python -m tools.reference docs`.
 """
 
 from __future__ import annotations
@@ -8,24 +8,28 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
 
 from edge_agent.config import Config
 from edge_agent.modelstore.manifest import Manifest
 
-PAGES = {
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+PAGES: dict[str, tuple[str, str, type[BaseModel]]] = {
     "config.md": (
         "Config",
-        "One TOML file. `edge-agent check FILE` names every wrong field with its path. Working\n"
-        "examples are in [examples](examples). The broker's user and password may also come from\n"
-        "the environment: `EDGE_AGENT_BROKER_USERNAME`, `EDGE_AGENT_BROKER_PASSWORD`.",
+        """One TOML file. `edge-agent check FILE` names every wrong field with its path. Working
+examples are in [examples](examples). The broker's user and password may also come from the
+environment: `EDGE_AGENT_BROKER_USERNAME`, `EDGE_AGENT_BROKER_PASSWORD`.""",
         Config,
     ),
     "manifest.md": (
         "The manifest of a model bundle",
-        "A bundle is a folder: `manifest.json`, the model file, labels, golden samples. The\n"
-        "manifest says how an item becomes the model's input, what the model's output means, and\n"
-        "from which score on an item fails. `edge-agent bundle` writes a first one.",
+        """A bundle is a folder: `manifest.json`, the model file, labels, golden samples. The manifest
+says how an item becomes the model's input, what the model's output means, and from which score on
+an item fails. `edge-agent bundle` writes a first one.""",
         Manifest,
     ),
 }
@@ -75,7 +79,7 @@ def _title(key: str, part: dict[str, Any]) -> str:
         return f"{folder}: {kind}"
     if folder:
         return f"{folder}: {key.split('__')[2]}, {key.rsplit('__', 1)[-1].lower()}"
-    return key if kind is None else f"{key}: `kind = \"{kind}\"`"
+    return key if kind is None else f'{key}: `kind = "{kind}"`'
 
 
 def _text(part: dict[str, Any]) -> list[str]:
@@ -84,7 +88,8 @@ def _text(part: dict[str, Any]) -> list[str]:
 
 def _kind(field: dict[str, Any]) -> str:
     if "$ref" in field:
-        return f"table {field['$ref'].rsplit('/', 1)[-1].replace('edge_agent__', '').replace('__', ' ')}"
+        name = field["$ref"].rsplit("/", 1)[-1]
+        return f"table {name.replace('edge_agent__', '').replace('__', ' ')}"
     if "const" in field:
         return f"`{json.dumps(field['const'])}`"
     if "enum" in field:

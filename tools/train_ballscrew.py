@@ -34,8 +34,8 @@ MODEL_ID = "ballscrew-pitting"
 LABELS = ("clean", "pitting")
 SIZE = (96, 224)
 PRUNED = 0.5
-TRAINING = Schedule(epochs=6, rate=5e-4, batch=32, decay=1e-3)
-TUNING = Schedule(epochs=14, rate=1e-3, batch=32, decay=1e-3, seed=1)
+TRAINING = Schedule(epochs=5, rate=5e-4, batch=32, decay=1e-3)
+TUNING = Schedule(epochs=12, rate=1e-3, batch=32, decay=1e-3, seed=1)
 CALIBRATION_PHOTOS = 250
 # As EfficientNet-Lite0 was trained on ImageNet.
 PREPROCESS = ImagePreprocess(

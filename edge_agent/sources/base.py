@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from edge_agent.errors import ConfigError, FieldError
+
 if TYPE_CHECKING:
     from edge_agent.broker_options import BrokerOptions
     from edge_agent.metrics import Counters
@@ -34,6 +36,13 @@ class SourceContext:
     counters: Counters
     window: WindowPreprocess | None = None
     folder: Path = Path()
+
+
+def gives_pictures(context: SourceContext) -> None:
+    """Raise ConfigError where the model of a source of pictures wants windows of samples."""
+    if context.window is not None:
+        message = "gives pictures, and the model takes windows of samples"
+        raise ConfigError([FieldError("/source/kind", "kind", message)])
 
 
 class Source(Protocol):

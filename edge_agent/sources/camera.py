@@ -16,6 +16,7 @@ from edge_agent.errors import EndOfStream, NotConnected
 from edge_agent.lazy import lazy_module
 from edge_agent.options import StrictOptions
 from edge_agent.pacing import is_due, next_due_s
+from edge_agent.sources.base import gives_pictures
 from edge_agent.types import Frame
 
 if TYPE_CHECKING:
@@ -195,7 +196,8 @@ class CameraSource:
 
 
 def create(options: Options, context: SourceContext) -> CameraSource:
-    """Build the source; opens nothing yet."""
+    """Build the source; opens nothing yet. Raises ConfigError."""
+    gives_pictures(context)
     return CameraSource(options, context.folder)
 
 

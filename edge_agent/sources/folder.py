@@ -13,6 +13,7 @@ from edge_agent import image
 from edge_agent.errors import BadInput, EndOfStream, NotConnected
 from edge_agent.options import StrictOptions
 from edge_agent.pacing import is_due, next_due_s
+from edge_agent.sources.base import gives_pictures
 from edge_agent.types import Frame
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ class FolderSource:
 
 
 def create(options: Options, context: SourceContext) -> FolderSource:
-    """Build the source; reads nothing yet."""
+    """Build the source; reads nothing yet. Raises ConfigError."""
+    gives_pictures(context)
     return FolderSource(options, context.folder)
 
 

@@ -12,6 +12,7 @@ from edge_agent import image
 from edge_agent.errors import BadInput
 from edge_agent.ingest import Ingest
 from edge_agent.options import StrictOptions, TopicFilter
+from edge_agent.sources.base import gives_pictures
 from edge_agent.types import Frame
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class MqttImageSource:
 
 
 def create(options: Options, context: SourceContext) -> MqttImageSource:
-    """Build the source; connects to nothing yet."""
+    """Build the source; connects to nothing yet. Raises ConfigError."""
+    gives_pictures(context)
     return MqttImageSource(options, context)
 
 
