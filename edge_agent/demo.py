@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from edge_agent import demo_cell, demo_recordings, embedded_broker
 from edge_agent.broker_options import BrokerOptions
@@ -22,6 +23,8 @@ from edge_agent.terminal import watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 BROKER_START_S = 10.0
@@ -48,7 +51,7 @@ def run(stopping: threading.Event, *, data: Path | None, seconds: float | None, 
         timer.start()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-demo-")))
-        broker = BrokerOptions(host=HOST, port=stack.enter_context(_broker(port, folder)))
+        broker = stack.enter_context(_broker(port, folder))
         if data is None:
             pipelines, sensors = demo_cell.pipelines(models), demo_cell.sensors(broker)
         else:
@@ -61,29 +64,30 @@ def run(stopping: threading.Event, *, data: Path | None, seconds: float | None, 
 
 
 @contextlib.contextmanager
-def _broker(port: int, folder: Path) -> Iterator[int]:
-    """Run mosquitto, or the embedded broker where it is not installed; yield the port."""
+def _broker(port: int, folder: Path) -> Iterator[BrokerOptions]:
+    """Run mosquitto, or the embedded broker where it is not installed; yield how to reach it."""
     mosquitto = shutil.which("mosquitto")
     if mosquitto is None:
         embedded = embedded_broker.start(port)
         try:
-            yield embedded.port
+            # Finding out that it does not speak MQTT 5 would take 5 s.
+            yield BrokerOptions(host=HOST, port=embedded.port, protocol="3.1.1")
         finally:
             embedded.stop()
         return
     port = port or _free_port()
     config = folder / "mosquitto.conf"
     config.write_text(f"listener {port} {HOST}\nallow_anonymous true\npersistence false\n")
-    with _process([mosquitto, "-c", str(config)], 2.0, quiet=True) as process:
+    with _process([mosquitto, "-c", str(config)], 2.0) as process:
         _wait_for_port(process, port)
-        yield port
+        yield BrokerOptions(host=HOST, port=port)
 
 
 @contextlib.contextmanager
 def _agent(folder: Path, broker: BrokerOptions, pipelines: dict[str, Any]) -> Iterator[None]:
     config = {
         "device": DEVICE,
-        "broker": {"host": broker.host, "port": broker.port},
+        "broker": {"host": broker.host, "port": broker.port, "protocol": broker.protocol},
         "pipelines": pipelines,
         "stop_timeout_s": 2.0,
         "stats_every_s": 1.0,
@@ -91,18 +95,22 @@ def _agent(folder: Path, broker: BrokerOptions, pipelines: dict[str, Any]) -> It
     path = folder / "demo.json"
     path.write_text(json.dumps(config, indent=1))
     command = [sys.executable, "-m", "edge_agent", "--log-level", "warning", "run", str(path)]
-    with _process(command, AGENT_STOP_S):
+    with _process(command, AGENT_STOP_S, stderr=subprocess.PIPE) as process:
+        # Not to the terminal: lines of another process would tear the live view.
+        threading.Thread(target=_log_lines, args=(process.stderr,), daemon=True).start()
         yield
 
 
 @contextlib.contextmanager
-def _process(command: list[str], stop_s: float, *, quiet: bool = False) -> Iterator[Any]:
+def _process(
+    command: list[str], stop_s: float, *, stderr: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command in a group of its own, where no Ctrl-C reaches it; stop it at the end."""
     process = subprocess.Popen(  # noqa: S603  the demo's own commands
         command,
         process_group=0,
         stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL if quiet else None,
+        stderr=stderr,
     )
     try:
         yield process
@@ -113,6 +121,15 @@ def _process(command: list[str], stop_s: float, *, quiet: bool = False) -> Itera
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _log_lines(stderr: IO[bytes]) -> None:
+    with stderr:
+        for line in stderr:
+            text = line.decode(errors="replace").rstrip()
+            # LiteRT says this of every model that it loads.
+            level = logging.DEBUG if "XNNPACK delegate" in text else logging.WARNING
+            log.log(level, "agent: %s", text)
 
 
 def _wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:

@@ -46,7 +46,7 @@ class PipelineFigures:
     def worker_lost(self) -> None:
         """Note that the next report counts from 0."""
         self._before = dict(self._totals)
-        self._asked_counts = []
+        self._counts, self._asked_counts = [], []
 
     def count(self, name: str) -> None:
         """Count something that the agent did for this pipeline itself."""

@@ -160,7 +160,7 @@ class Outbox:
         with self._shared.changed:
             self._shared.pending_due_s = 0.0
             self._shared.changed.notify_all()
-            return self._shared.changed.wait_for(self._shared.idle, timeout_s)
+            return self._shared.changed.wait_for(self._settled, timeout_s)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what is left, once, and end."""
@@ -169,6 +169,9 @@ class Outbox:
             self._shared.changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
+
+    def _settled(self) -> bool:
+        return bool(self._shared.opened or self.detail) and self._shared.idle()
 
     def _committed(self, rows: Sequence[Row]) -> None:
         self.on_committed(rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from edge_agent.outbox_types import Row
 
+# A few pages of rows: see `delete`.
+DELETES_AT_ONCE = 50
+
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +40,8 @@ class OutboxFile:
         self._reserve = Reserve(path.with_name(f"{path.name}.reserve"), max_bytes=max_bytes)
         self._floor = SeqFloor(path.with_name(f"{path.name}.floor"))
         # Shorter than the reserve: so it can be worked in with the room that the reserve gives.
-        self._store = VerdictStore(path, max_bytes=max_bytes, log_bytes=self._reserve.bytes // 2)
+        self._log_bytes = self._reserve.bytes // 2
+        self._store = VerdictStore(path, max_bytes=max_bytes, log_bytes=self._log_bytes)
         self._lock = threading.Lock()
         self._damage = ""
         self._last_seq: int | None = None
@@ -59,7 +64,6 @@ class OutboxFile:
             if lost or self._damage or self._store.totals.seq < used:
                 self._go_on_above(floor)
             self._damage = ""
-            self._store.shorten_log()
             self._last_seq = self._store.totals.seq
             return self._last_seq
 
@@ -68,11 +72,7 @@ class OutboxFile:
         with self._guarded():
             if changes.rows and not self._floor.covers(changes.rows[-1].seq):
                 self._raise_floor(changes.rows[-1].seq + BLOCK)
-            try:
-                given_up = self._store.write(changes, now_ns=now_ns)
-            except DiskTrouble:
-                self._reserve.give_up()
-                raise
+            given_up = self._store.write(changes, now_ns=now_ns)
             self._last_seq = self._store.totals.seq
             return given_up
 
@@ -92,8 +92,23 @@ class OutboxFile:
             oldest = self._store.oldest()
         return oldest[1] if oldest else None
 
+    def delete(self, changes: Changes, *, now_ns: int) -> set[int]:
+        """Do what `write` does, for changes without rows, in small steps on a full disk."""
+        acked = sorted(changes.acked)
+        try:
+            self._reserve.give_up()
+            for first in range(0, len(acked), DELETES_AT_ONCE):
+                # So short that the log does not outgrow the room that the reserve gives.
+                self._work_in_log()
+                step = Changes(acked=set(acked[first : first + DELETES_AT_ONCE]))
+                self.write(step, now_ns=now_ns)
+            self._work_in_log()
+            return self.write(replace(changes, acked=set()), now_ns=now_ns)
+        finally:
+            self._reserve.keep(leave=self._log_bytes)
+
     def keep_reserve(self) -> None:
-        """Take the room for the reserve again while there is some to spare."""
+        """Take the room for the reserve while there is much to spare."""
         self._reserve.keep()
 
     def close(self) -> None:
@@ -102,6 +117,10 @@ class OutboxFile:
             if self._last_seq is not None:
                 self._raise_floor(self._last_seq)
         self._store.close()
+
+    def _work_in_log(self) -> None:
+        with self._guarded():
+            self._store.work_in_log()
 
     def _raise_floor(self, ceiling: int) -> None:
         seq = self._store.totals.seq

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 # Under load commits are this far apart, so that many rows share one; a lone row does not wait.
 LINGER_S = 0.003
 ROWS_PER_COMMIT = 200
+ROWS_AFTER_TROUBLE = 20
 # Deleting is not urgent: it goes along with the next rows, or at last alone.
 PENDING_LINGER_S = 0.1
 # What may wait for the disk: 10 s of a stall at 500 verdicts a second, some 10 MB.
@@ -45,6 +46,7 @@ class Shared:
         self.pending = Changes()
         self.pending_due_s = NEVER_S
         self.writing = False
+        self.opened = False
         self.usable = False
         self.closing = False
         self.clock = clock
@@ -80,6 +82,7 @@ class Writer:
         self._max_age_s = max_age_s
         self._base: int | None = None
         self._retry_s = 0.0
+        self._rows_at_once = ROWS_PER_COMMIT
         self._rows_due_s = 0.0
         self._housekeeping_s = 0.0
 
@@ -117,17 +120,25 @@ class Writer:
             if not self._shared.usable:
                 last_seq = self._file.open()
                 self._base = last_seq if self._base is None else self._base
+                self._opened()
                 # Deletes need less room than rows, and make some.
                 self._commit(rows=0)
-            self._commit(rows=ROWS_PER_COMMIT)
+            self._commit(rows=self._rows_at_once)
         except DiskTrouble as error:
+            self._rows_at_once = ROWS_AFTER_TROUBLE
             self._shared.usable = False
             self._retry_s = self._clock.running_s + RETRY_S
             self._say(str(error))
             return False
+        self._rows_at_once = min(2 * self._rows_at_once, ROWS_PER_COMMIT)
         self._shared.usable = True
         self._say("")
         return True
+
+    def _opened(self) -> None:
+        with self._shared.changed:
+            self._shared.opened = True
+            self._shared.changed.notify_all()
 
     def _commit(self, *, rows: int) -> None:
         shared = self._shared
@@ -138,7 +149,7 @@ class Writer:
             shared.pending_due_s = NEVER_S
             shared.writing = True
         try:
-            committed = self._write(pending, lost, taken)
+            committed = self._write(pending, lost, taken, on_full_disk=not rows)
         except DiskTrouble:
             with shared.changed:
                 shared.pending.include(pending)
@@ -154,7 +165,9 @@ class Writer:
             self._rows_due_s = self._clock.running_s + LINGER_S
             shared.changed.notify_all()
 
-    def _write(self, pending: Changes, lost: Losses, taken: list[Waiting]) -> list[Row]:
+    def _write(
+        self, pending: Changes, lost: Losses, taken: list[Waiting], *, on_full_disk: bool
+    ) -> list[Row]:
         base, now_ns = self._base or 0, self._clock.now_ns()
         rows = [Row(base + one.ordinal, one.at_ns, one.verdict) for one in taken]
         gaps = pending.gaps + lost.gaps("memory", at_ns=now_ns, offset=base)
@@ -162,7 +175,8 @@ class Writer:
         changes = replace(pending, rows=rows, gaps=gaps, expire_before_ns=expired)
         if changes.empty():
             return []
-        given_up = self._file.write(changes, now_ns=now_ns)
+        write = self._file.delete if on_full_disk and pending.acked else self._file.write
+        given_up = write(changes, now_ns=now_ns)
         if given_up:
             self._counters.add("given_up", len(given_up))
         return [row for row in rows if row.seq not in given_up]

@@ -246,7 +246,7 @@ def describe(verdict: VerdictSeen) -> str:
         score = f"{number(verdict.score)} {verdict.unit}".rstrip()
         parts = [f"{score} (limit {number(verdict.threshold)})", subject(verdict)]
     parts.append(f"part {verdict.part_id}" if verdict.part_id else "")
-    parts.append("replayed" if verdict.replay else f"{verdict.latency_ms:.0f} ms")
+    parts.append("replayed" if verdict.replay else f"{verdict.latency_ms:.1f} ms")
     return "  ".join(part for part in parts if part)
 
 

@@ -27,10 +27,15 @@ class Reserve:
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
 
-    def keep(self) -> None:
-        """Take the room while there is some to spare."""
+    def keep(self, *, leave: int | None = None) -> None:
+        """Take the room, or as much of it as leaves `leave` bytes of the disk to others.
+
+        Left out: much more than the reserve, for times without need.
+        """
         with contextlib.suppress(OSError):
             disk = os.statvfs(self._path.parent)
-            spare = disk.f_bavail * disk.f_frsize > SPARE_FACTOR * self.bytes
-            if spare and not self._path.exists():
-                self._path.write_bytes(bytes(self.bytes))
+            spare = disk.f_bavail * disk.f_frsize
+            spare -= SPARE_FACTOR * self.bytes if leave is None else leave
+            size = self._path.stat().st_size if self._path.exists() else 0
+            with self._path.open("ab") as file:
+                file.write(bytes(max(0, min(spare, self.bytes - size))))

@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Literal
 
 from edge_agent.broker import Connection, Message, Subscription
@@ -75,6 +75,8 @@ COLUMNS: dict[str, tuple[Literal["left", "right"], bool]] = {
     "scores": ("left", False),
 }
 RUNNING = "running"
+# Younger verdicts in the outbox are on their way.
+OLD_S = 2.0
 FOUND_LEAST, FOUND_MOST = 10, 14
 BARS = "▁▂▃▄▅▆▇█"
 BARS_MOST = 40
@@ -83,7 +85,9 @@ LOG_LINES_MOST = 16
 WIDE = 100
 
 
-def watch(options: BrokerOptions, stopping: threading.Event, *, hint: str = "") -> None:
+def watch(
+    options: BrokerOptions, stopping: threading.Event, *, hint: str = "Ctrl-C ends this"
+) -> None:
     """Show what the agents on a broker publish until `stopping` is set; `hint` is the last line."""
     heard: deque[tuple[str, bytes, float]] = deque(maxlen=HEARD_MOST)
 
@@ -94,14 +98,16 @@ def watch(options: BrokerOptions, stopping: threading.Event, *, hint: str = "") 
     client_id = f"edge-agent-watch-{uuid.uuid4().hex[:8]}"
     connection = Connection(options, client_id, subscriptions=subscriptions)
     overview = Overview()
-    connection.start()
-    try:
-        if sys.stdout.isatty() and importlib.util.find_spec("rich"):
-            _draw(overview, heard, stopping, lambda: _broker_line(options, connection), hint)
-        else:
-            _print_lines(overview, heard, stopping)
-    finally:
-        connection.stop()
+    drawn = sys.stdout.isatty() and importlib.util.find_spec("rich")
+    with _logs_as_events(overview) if drawn else nullcontext():
+        connection.start()
+        try:
+            if drawn:
+                _draw(overview, heard, stopping, lambda: _broker_line(options, connection), hint)
+            else:
+                _print_lines(overview, heard, stopping)
+        finally:
+            connection.stop()
 
 
 def _print_lines(
@@ -124,10 +130,7 @@ def _draw(
     hint: str,
 ) -> None:
     console = rich_console.Console()
-    with (
-        _logs_as_events(overview),
-        rich_live.Live(console=console, auto_refresh=False, vertical_overflow="crop") as live,
-    ):
+    with rich_live.Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         last_round = False
         while not last_round:
             last_round = stopping.wait(REFRESH_S)
@@ -174,12 +177,12 @@ def _gateway_line(gateway: GatewaySeen, width: int) -> rich_text.Text:
     line.append(name, "bold")
     line.append(f"  {gateway.status or 'silent'}", "green" if gateway.status == "online" else "red")
     line.append(f"  {gateway.version}", "dim")
-    waiting = f"{gateway.outbox_depth} waiting in the outbox"
-    if gateway.outbox_depth:
-        waiting += f" for up to {gateway.outbox_age_s:.1f} s"
+    waiting = f"outbox {gateway.outbox_depth} waiting"
+    if gateway.outbox_age_s >= OLD_S:
+        waiting += f" for up to {gateway.outbox_age_s:.0f} s"
     line.append(f"  {gateway.received} verdicts")
     line.append(f", {gateway.missing} missing", "bold red" if gateway.missing else "")
-    line.append(f", {waiting}", "yellow" if gateway.outbox_depth else "")
+    line.append(f"  {waiting}", "yellow" if gateway.outbox_age_s >= OLD_S else "")
     return line.append(f"  {gateway.outbox_detail}", "bold red")
 
 

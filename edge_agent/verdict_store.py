@@ -150,10 +150,10 @@ class VerdictStore:
             ).fetchone()
         return found
 
-    def shorten_log(self) -> None:
-        """Move what the log holds into the database, and free its room on the disk."""
+    def work_in_log(self) -> None:
+        """Move what the log holds into the database; its file keeps its room on the disk."""
         with self._reading() as db:
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -57,7 +57,7 @@ def test_a_bundle_that_is_written_is_one_that_the_agent_loads(tmp_path: Path) ->
     case = bundle.manifest.selftest.cases[1]
     with np.load(tmp_path / "sum" / case.golden_out) as archive:
         (total,) = archive.values()
-    # Stored values are 3 below the real ones, halved: (1 + 3) + (4 + 3) - 3.
+    # real = (stored + 3) / 2, so the first total stores (1 + 3) + (4 + 3) - 3.
     np.testing.assert_array_equal(total, [[8, 10, 12]])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from edge_agent.figures import PipelineFigures
 from edge_agent.metrics import Counters, Histogram, quantile_ms
 from edge_agent.wire import PipelineReport
@@ -46,6 +48,19 @@ def test_totals_go_on_from_where_a_lost_worker_left_them() -> None:
     figures = pipeline.figures(1.0)
     assert figures.totals == {"verdicts_pass": 13, "verdicts_error": 1, "dropped_overtaken": 2}
     assert figures.rate_hz == 14.0
+
+
+def test_figures_between_a_lost_worker_and_the_first_item_of_the_next_have_no_latency() -> None:
+    pipeline = PipelineFigures(mono_s=0.0)
+    pipeline.add(report(10, [5.0] * 10))
+    pipeline.figures(1.0)
+    pipeline.worker_lost()
+    assert pipeline.figures(2.0).p50_ms == 0.0
+    loading = report(0, [])
+    pipeline.add(msgspec.structs.replace(loading, latency_counts={}))
+    assert pipeline.figures(3.0).p50_ms == 0.0
+    pipeline.add(report(3, [5.0] * 3))
+    assert pipeline.figures(4.0).p50_ms > 0.0
 
 
 def test_no_verdict_has_no_latency() -> None:

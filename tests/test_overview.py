@@ -144,14 +144,14 @@ def test_a_replayed_verdict_says_nothing_of_the_rate_and_latency_of_now(heard: H
 @pytest.mark.parametrize(
     ("outcome", "fields", "text"),
     [
-        ("pass", {}, "0.25 (limit 0.5)  good  12 ms"),
+        ("pass", {}, "0.25 (limit 0.5)  good  12.0 ms"),
         (
             "fail",
             {"defect_class": "dent", "defect_count": 2, "part_id": "P7"},
-            "0.25 (limit 0.5)  dent x2  part P7  12 ms",
+            "0.25 (limit 0.5)  dent x2  part P7  12.0 ms",
         ),
-        ("pass", {"score": 87.44, "unit": "cycles", "label": ""}, "87.4 cycles (limit 0.5)  12 ms"),
-        ("error", {"reason": "truncated: 3 bytes", "score": None}, "truncated: 3 bytes  12 ms"),
+        ("pass", {"score": 87.44, "unit": "cycles", "label": ""}, "87.4 cycles (limit 0.5)  12.0 ms"),
+        ("error", {"reason": "truncated: 3 bytes", "score": None}, "truncated: 3 bytes  12.0 ms"),
     ],
 )
 def test_a_line_of_the_log_says_why(

@@ -59,7 +59,7 @@ def test_in_a_pipe_each_event_is_a_line(mosquitto: Mosquitto, mqtt_client: Recor
         assert watching.stdout is not None
         assert watching.stdout.readline().split()[1:] == ["surface", "running"]
         mqtt_client.publish(TOPICS.verdict("qc", "surface"), verdict(1, "fail"))
-        assert "fail       0.25 (limit 0.5)  good  12 ms" in watching.stdout.readline()
+        assert "fail       0.25 (limit 0.5)  good  12.0 ms" in watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
     assert watching.returncode == 0
 

@@ -1,0 +1,277 @@
+"""A small plant to inject faults into: a broker with a disk, an agent under load, a consumer."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import msgspec
+import numpy as np
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from tests.agents import MODELS, ROOT
+from tests.conftest import Mosquitto, free_port
+from tests.test_config import DEVICE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+RECOMMENDED = Path(__file__).parents[2] / "docs" / "mosquitto.conf"
+KEEPALIVE_S = 2
+
+
+class Broker:
+    """A mosquitto with the settings that docs/mosquitto.conf recommends.
+
+    Consumers have a port of their own, so that a cut of the gateway's line leaves theirs whole.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.consumer_port = free_port()
+        settings = [
+            line
+            for line in RECOMMENDED.read_text().splitlines()
+            if line.strip() and not line.startswith(("#", "persistence_location"))
+        ]
+        settings += [
+            f"persistence_location {folder}/",
+            "allow_anonymous true",
+            f"listener {self.consumer_port} 127.0.0.1",
+        ]
+        self.process = Mosquitto(folder, "\n".join(settings))
+        self.process.start()
+
+    @property
+    def port(self) -> int:
+        """Where gateways connect."""
+        return self.process.port
+
+    def kill(self) -> None:
+        self.process.stop(signal.SIGKILL)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One verdict, as the consumer got it: when on the monotonic clock, and decided when in UTC."""
+
+    at_s: float
+    decided_s: float
+    seq: int
+    id: str
+    pipeline: str
+    verdict: str
+    reason: str
+    replay: bool
+
+
+class Consumer:
+    """Keeps every verdict; its session outlives breaks, so the broker keeps what it missed."""
+
+    def __init__(self, port: int) -> None:
+        self.arrivals: list[Arrival] = []
+        self.statuses: list[tuple[float, str]] = []
+        self.stats: dict[str, dict[str, Any]] = {}
+        self._subscribed = False
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "consumer", protocol=mqtt.MQTTv5)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+        session = Properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = 3600
+        self._client.connect_async(
+            "127.0.0.1", port, keepalive=5, clean_start=False, properties=session
+        )
+        self._client.loop_start()
+        until(lambda: self._subscribed)
+
+    def of(self, pipeline: str) -> list[Arrival]:
+        """Return the verdicts of one pipeline."""
+        return [arrival for arrival in self.arrivals if arrival.pipeline == pipeline]
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish and wait for the broker's word on it."""
+        self._client.publish(topic, payload, 1).wait_for_publish(10)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_connect(self, *_: object) -> None:
+        options = SubscribeOptions(qos=1)
+        self._client.subscribe([(f"{ROOT}/{end}", options) for end in ("+/+/verdict", "status")])
+        self._client.subscribe(f"{ROOT}/+/+/stats", options=options)
+
+    def _on_subscribe(self, *_: object) -> None:
+        self._subscribed = True
+
+    def _on_message(self, _client: object, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        now_s = time.monotonic()
+        tree = msgspec.json.decode(message.payload)
+        if message.topic.endswith("/status"):
+            self.statuses.append((now_s, tree["status"]))
+        elif message.topic.endswith("/stats"):
+            self.stats[tree["pipeline"]] = tree
+        else:
+            names = ("seq", "id", "pipeline", "verdict", "reason", "replay")
+            decided_s = datetime.fromisoformat(tree["ts"]).timestamp()
+            self.arrivals.append(Arrival(now_s, decided_s, *(tree[name] for name in names)))
+
+
+class Gateway:
+    """`edge-agent run` with these pipelines; its log goes to a file."""
+
+    def __init__(
+        self, folder: Path, port: int, pipelines: dict[str, Any], state: Path | None = None
+    ) -> None:
+        self.state = state or folder / "state"
+        self.log = folder / "agent.log"
+        self.config = folder / "agent.json"
+        tree = {
+            "device": DEVICE,
+            "broker": {"host": "127.0.0.1", "port": port, "keepalive_s": KEEPALIVE_S},
+            "pipelines": pipelines,
+            "stats_every_s": 0.5,
+        }
+        self.config.write_text(json.dumps(tree))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "edge_agent", "run", str(self.config)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--state", str(self.state)], stderr=log, start_new_session=True
+            )
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it as a power cut would: at once, with nothing said."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self, timeout_s: float = 30) -> None:
+        """End it as a service manager does; it must leave in order."""
+        assert self._process is not None
+        self._process.terminate()
+        assert self._process.wait(timeout_s) == 0
+
+    def end(self) -> None:
+        """Make sure that it is gone, whatever state it is in."""
+        if self.is_running():
+            self.kill()
+
+    def log_lines(self) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines()
+
+
+def pictures(folder: Path, number: int = 5) -> Path:
+    """Write small pictures of noise; return their folder."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(1)
+    for index in range(number):
+        cv2.imwrite(str(folder / f"{index}.png"), rng.integers(0, 256, (60, 80, 3), np.uint8))
+    return folder
+
+
+def camera(folder: Path, fps: float, model: Path | None = None, **more: Any) -> dict[str, Any]:
+    """Return a pipeline that inspects the pictures in `folder` for ever."""
+    source = {"kind": "folder", "path": str(folder), "fps": fps, "loop": True}
+    model = model or MODELS / "conveyor-parts"
+    return {"family": "qc", "model": str(model), "source": source, "evidence": {"keep": []}} | more
+
+
+def workers(gateway: Gateway) -> dict[str, int]:
+    """Return the process ids of an agent's workers by name, as the process list shows them."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            name = (entry / "comm").read_text().strip()
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        # Field 6 of stat(5): the session, which an agent shares with all that it starts.
+        if name.startswith("ea:") and int(fields[3]) == gateway.pid:
+            found[name.removeprefix("ea:")] = int(entry.name)
+    return found
+
+
+def outbox(state: Path) -> tuple[int, set[int]]:
+    """Return the last number in a closed outbox, and those the broker has not acknowledged."""
+    with closing(sqlite3.connect(state / "outbox.db")) as db:
+        ((last_seq,),) = db.execute("SELECT seq FROM counter").fetchall()
+        return last_seq, {seq for (seq,) in db.execute("SELECT seq FROM verdicts")}
+
+
+def until(seen: Callable[[], object], timeout_s: float = 30) -> float:
+    """Wait until `seen` is true; return for how long. Fails when it is not true in time."""
+    began_s = time.monotonic()
+    while not seen():
+        waited_s = time.monotonic() - began_s
+        assert waited_s < timeout_s, f"not seen within {timeout_s} s"
+        time.sleep(0.005)
+    return time.monotonic() - began_s
+
+
+def live_again_s(consumer: Consumer, since_s: float) -> float:
+    """Wait for a live verdict that was decided after `since_s` (UTC); return how long that took.
+
+    What lay in a socket's buffer when the line broke is not live any more.
+    """
+    until(
+        lambda: any(not a.replay and a.decided_s > since_s for a in consumer.arrivals[-200:]), 60
+    )
+    return time.time() - since_s
+
+
+def without_repeats(arrivals: Iterable[Arrival]) -> list[Arrival]:
+    """Return the first arrival of each seq; a repeat must be the same verdict."""
+    first: dict[int, Arrival] = {}
+    for arrival in arrivals:
+        known = first.setdefault(arrival.seq, arrival)
+        assert known.id == arrival.id, f"seq {arrival.seq} belongs to two verdicts"
+    return list(first.values())
+
+
+def missing(arrivals: Iterable[Arrival], last_seq: int) -> set[int]:
+    """Return the numbers up to `last_seq` that never came."""
+    return set(range(1, last_seq + 1)) - {arrival.seq for arrival in arrivals}
+
+
+def out_of_order(arrivals: Iterable[Arrival]) -> int:
+    """Count the verdicts that came after a later one of their own lane, live or replay."""
+    wrong, newest = 0, {False: 0, True: 0}
+    for arrival in without_repeats(arrivals):
+        wrong += arrival.seq < newest[arrival.replay]
+        newest[arrival.replay] = max(newest[arrival.replay], arrival.seq)
+    return wrong
+
+
+def longest_silence_s(arrivals: list[Arrival], begin_s: float, end_s: float) -> float:
+    """Return the longest time between two verdicts, or between one and either end."""
+    times = [a.at_s for a in arrivals if begin_s <= a.at_s <= end_s]
+    edges = [begin_s, *times, end_s]
+    return max(after - before for before, after in zip(edges, edges[1:], strict=False))

@@ -1,0 +1,152 @@
+"""kill -9 of workers, of the agent and of the broker, under load."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.conftest import Finding
+from tests.faults.plant import (
+    Arrival,
+    Broker,
+    Consumer,
+    Gateway,
+    camera,
+    live_again_s,
+    longest_silence_s,
+    missing,
+    out_of_order,
+    outbox,
+    pictures,
+    until,
+    without_repeats,
+    workers,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+RATE_HZ = 500
+CAMERAS = 4
+BACK_WITHIN_S = 2.0
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_worker_is_back_in_2_s_and_the_others_keep_their_rate(
+    gateway: Callable[..., Gateway],
+    consumer: Consumer,
+    tmp_path: Path,
+    note: Callable[[Finding], None],
+    full: bool,  # noqa: FBT001
+) -> None:
+    folder, fps = pictures(tmp_path / "pictures"), 50
+    agent = gateway({name: camera(folder, fps) for name in ("bystander", *"abcd")})
+    until(lambda: {arrival.pipeline for arrival in consumer.arrivals} == {"bystander", *"abcd"})
+    before_hz = rate_hz(consumer, "bystander", 4.0)
+    began_s, backs = time.monotonic(), []
+    # Twice each: a worker that dies ever again is rightly given longer and longer pauses.
+    for victim in "abcd" * 2 if full else "ab":
+        killed_s = time.monotonic()
+        os.kill(workers(agent)[victim], signal.SIGKILL)
+        backs.append(until(lambda v=victim, s=killed_s: inspects(consumer.of(v), s)))  # type: ignore[misc]
+        time.sleep(1.0)
+    bystander = consumer.of("bystander")
+    ended_s = time.monotonic()
+    count = sum(began_s <= arrival.at_s <= ended_s for arrival in bystander)
+    kept = count / (ended_s - began_s) / before_hz
+    silence_s = longest_silence_s(bystander, began_s, ended_s)
+    agent.stop()
+    arrivals = without_repeats(consumer.arrivals)
+    gone = missing(arrivals, max(arrival.seq for arrival in arrivals))
+    note(
+        Finding(
+            "kill -9 of a worker",
+            len(backs),
+            f"{len(gone)} verdicts",
+            f"{max(backs):.2f} s at most",
+            f"another pipeline kept {kept:.1%} of its rate, silent for {silence_s:.2f} s at most",
+        )
+    )
+    assert not gone
+    assert max(backs) < BACK_WITHIN_S
+    assert kept > 0.95
+
+
+def inspects(arrivals: list[Arrival], since_s: float) -> bool:
+    """Say whether a pipeline gave a verdict on a part after its worker was said to be dead."""
+    since = [arrival for arrival in arrivals if arrival.at_s > since_s]
+    died = next((i for i, arrival in enumerate(since) if arrival.verdict == "error"), None)
+    return died is not None and any(arrival.verdict != "error" for arrival in since[died:])
+
+
+def rate_hz(consumer: Consumer, pipeline: str, seconds: float) -> float:
+    """Measure how many verdicts of a pipeline come in a second."""
+    before, began_s = len(consumer.of(pipeline)), time.monotonic()
+    time.sleep(seconds)
+    return (len(consumer.of(pipeline)) - before) / (time.monotonic() - began_s)
+
+
+@pytest.mark.timeout(300)
+def test_kills_of_agent_and_broker_lose_no_verdict_and_keep_the_order(
+    gateway: Callable[..., Gateway],
+    broker: Broker,
+    consumer: Consumer,
+    tmp_path: Path,
+    note: Callable[[Finding], None],
+    full: bool,  # noqa: FBT001
+) -> None:
+    folder = pictures(tmp_path / "pictures")
+    cameras = {f"camera-{i}": camera(folder, RATE_HZ / CAMERAS) for i in range(CAMERAS)}
+    agent = gateway(cameras)
+    until(lambda: len(consumer.arrivals) > RATE_HZ)
+    pause_s, began_s, began = (4.0 if full else 2.0), time.monotonic(), len(consumer.arrivals)
+    backs: dict[str, list[float]] = {"agent": [], "broker": []}
+    for victim in ("agent broker " * 3 + "agent" if full else "agent broker").split():
+        time.sleep(pause_s)
+        backs[victim].append(killed(victim, agent, broker, consumer))
+    time.sleep(pause_s)
+    reached_hz = (len(consumer.arrivals) - began) / (time.monotonic() - began_s)
+    agent.stop()
+    last_seq, _ = outbox(agent.state)
+    until(lambda: not missing(consumer.arrivals, last_seq), 30)
+    gone = missing(consumer.arrivals, last_seq)
+    wrong = out_of_order(consumer.arrivals)
+    repeats = len(consumer.arrivals) - len(without_repeats(consumer.arrivals))
+    for victim, times in backs.items():
+        note(
+            Finding(
+                f"kill -9 of the {victim} at {reached_hz:.0f} verdicts/s",
+                len(times),
+                f"{len(gone)} of {last_seq} verdicts",
+                f"{max(times):.2f} s at most",
+                f"{wrong} out of order, {repeats} repeats",
+            )
+        )
+    assert wrong == 0
+
+
+def killed(victim: str, agent: Gateway, broker: Broker, consumer: Consumer) -> float:
+    """Kill one and start it again; return how long until live verdicts come again."""
+    if victim == "agent":
+        before = list(workers(agent).values())
+        agent.kill()
+        until(lambda: not any(alive(pid) for pid in before))  # none outlives its agent
+    else:
+        broker.kill()
+        time.sleep(0.5)  # what is queued meanwhile is what a restart has to keep
+    back_s = time.time()
+    agent.start() if victim == "agent" else broker.process.start()
+    return live_again_s(consumer, back_s)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,137 @@
+"""A broker that says nothing: frozen, or behind a line that swallows every packet."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.conftest import Finding
+from tests.faults.plant import (
+    KEEPALIVE_S,
+    Broker,
+    Consumer,
+    Gateway,
+    camera,
+    live_again_s,
+    missing,
+    out_of_order,
+    outbox,
+    pictures,
+    until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+FPS = 50
+SEEN_WITHIN_S = 2 * KEEPALIVE_S + 2
+LIVE_WITHIN_S = 10
+
+
+@pytest.mark.timeout(300)
+def test_a_frozen_broker_is_seen_and_its_return_loses_nothing(
+    gateway: Callable[..., Gateway],
+    broker: Broker,
+    consumer: Consumer,
+    tmp_path: Path,
+    note: Callable[[Finding], None],
+    full: bool,  # noqa: FBT001
+) -> None:
+    agent = gateway({"camera": camera(pictures(tmp_path / "pictures"), FPS)})
+    line = Line(agent, consumer, note)
+    line.silence(
+        "broker frozen by SIGSTOP",
+        60 if full else SEEN_WITHIN_S + 1,
+        lambda: os.kill(broker.process.pid, signal.SIGSTOP),
+        lambda: os.kill(broker.process.pid, signal.SIGCONT),
+    )
+
+
+@pytest.mark.timeout(300)
+def test_a_line_that_swallows_every_packet_is_seen_and_its_return_loses_nothing(
+    own_network: None,  # noqa: ARG001
+    gateway: Callable[..., Gateway],
+    broker: Broker,
+    consumer: Consumer,
+    tmp_path: Path,
+    note: Callable[[Finding], None],
+    full: bool,  # noqa: FBT001
+) -> None:
+    agent = gateway({"camera": camera(pictures(tmp_path / "pictures"), FPS)})
+    line = Line(agent, consumer, note)
+    line.silence(
+        "broker half-open by iptables DROP, both ways",
+        60 if full else SEEN_WITHIN_S + 1,
+        lambda: drop_packets("-A", broker.port),
+        lambda: drop_packets("-D", broker.port),
+    )
+
+
+def drop_packets(what: str, port: int) -> None:
+    """Begin (-A) or cease (-D) to drop all packets to and from the gateway's port."""
+    for direction in ("--dport", "--sport"):
+        rule = ["iptables", what, "INPUT", "-p", "tcp", direction, str(port), "-j", "DROP"]
+        subprocess.run(rule, check=True)
+
+
+class Line:
+    """An agent that publishes, and what its consumer saw of a silence."""
+
+    def __init__(
+        self, agent: Gateway, consumer: Consumer, note: Callable[[Finding], None]
+    ) -> None:
+        self._agent = agent
+        self._consumer = consumer
+        self._note = note
+
+    def silence(
+        self,
+        fault: str,
+        seconds: float,
+        begin: Callable[[], object],
+        end: Callable[[], object],
+    ) -> None:
+        """Silence the broker for a while, and judge what became of it."""
+        agent, consumer = self._agent, self._consumer
+        until(lambda: len(consumer.arrivals) > FPS)
+        begin()
+        try:
+            began_s = time.monotonic()
+            until(lambda: "WARNING broker" in agent.log.read_text(), 60)
+            seen_s = time.monotonic() - began_s
+            time.sleep(max(0.0, began_s + seconds - time.monotonic()))
+        finally:
+            returned_s = time.time()
+            end()
+        live_s = live_again_s(consumer, returned_s)
+        # All that piled up has come when live verdicts come and nothing is missing before them.
+        newest = max(arrival.seq for arrival in consumer.arrivals)
+        caught_up_s = live_s + until(lambda: not missing(consumer.arrivals, newest), 60)
+        agent.stop()
+        last_seq, _ = outbox(agent.state)
+        until(lambda: not missing(consumer.arrivals, last_seq))
+        gone = missing(consumer.arrivals, last_seq)
+        wrong = out_of_order(consumer.arrivals)
+        replayed = sum(arrival.replay for arrival in consumer.arrivals)
+        self._note(
+            Finding(
+                f"{fault} for {seconds:.0f} s",
+                1,
+                f"{len(gone)} of {last_seq} verdicts",
+                f"{live_s:.1f} s to live verdicts",
+                f"seen after {seen_s:.1f} s; {replayed} replayed, all there after"
+                f" {caught_up_s:.1f} s; {wrong} out of order",
+            )
+        )
+        assert not gone
+        assert wrong == 0
+        assert replayed > FPS
+        assert seen_s <= SEEN_WITHIN_S
+        assert live_s <= LIVE_WITHIN_S
+
