@@ -34,14 +34,17 @@ Milliseconds = Annotated[float, Meta(ge=0.0)]
 
 
 class Region(msgspec.Struct, frozen=True, kw_only=True):
-    """One defect: where it is, in pixels of the original picture, from its top left corner."""
+    """One defect: where it is, in pixels of the original picture, from its top left corner.
+
+    Null: the model gave no finite number.
+    """
 
     label: str
     score: float | None
-    x: float
-    y: float
-    w: float
-    h: float
+    x: float | None
+    y: float | None
+    w: float | None
+    h: float | None
 
 
 class VerdictMessage(msgspec.Struct, frozen=True, kw_only=True):

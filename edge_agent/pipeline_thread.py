@@ -16,6 +16,7 @@ import logging
 import random
 import threading
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -141,23 +142,21 @@ class PipelineThread:
 
     def _inspect_all(self) -> None:
         options = self._options
-        evidence = EvidenceRing(
-            self._context.evidence_folder, options.evidence, self._counters, options.roi
-        )
-        model = load_model(
-            self._context.folder / options.model, threads=options.threads, roi=options.roi
-        )
-        rule = registry.create("rules", options.rule or model.bundle.manifest.decision.rule)
-        pipeline = Pipeline(self._context.identity, model, rule, evidence, self._counters)
-        source = self._open_source(model)
-        self._pipeline, self._source = pipeline, source
-        self._connect(source)
-        while self._step(source, pipeline):
-            pass
-        self._enter("ended", "")
-        source.close()
-        evidence.close(EVIDENCE_CLOSE_S)
-        model.backend.close()
+        folder, evidence_folder = self._context.folder, self._context.evidence_folder
+        with ExitStack() as stack:
+            evidence = EvidenceRing(evidence_folder, options.evidence, self._counters, options.roi)
+            stack.callback(evidence.close, EVIDENCE_CLOSE_S)
+            model = load_model(folder / options.model, threads=options.threads, roi=options.roi)
+            stack.callback(model.backend.close)
+            rule = registry.create("rules", options.rule or model.bundle.manifest.decision.rule)
+            pipeline = Pipeline(self._context.identity, model, rule, evidence, self._counters)
+            source = self._open_source(model)
+            stack.callback(source.close)
+            self._pipeline, self._source = pipeline, source
+            self._connect(source)
+            while self._step(source, pipeline):
+                pass
+            self._enter("ended", "")
 
     def _open_source(self, model: Model) -> Source:
         preprocess = model.bundle.manifest.task.preprocess
@@ -203,7 +202,7 @@ class PipelineThread:
             return False
         if self._triggers is not None:
             if item is not None and self._triggers.offer(item):
-                self._counters.add("dropped_not_asked_for")
+                self._counters.add("not_asked_for")
             self._answer_triggers(self._triggers, pipeline)
         elif item is not None:
             self._emit(pipeline.inspect(item, str(uuid.uuid4()), item.part_id))

@@ -481,4 +481,4 @@ def test_a_display_gets_the_newest_row_of_each_pipeline_and_not_too_often() -> N
     assert [row.seq for row in last.due(11.0)] == [4, 5]
     last.note(rows(6)[0])
     assert last.due(11.1) == []
-    assert [row.seq for row in last.due(11.2)] == [6]
+    assert [row.seq for row in last.due(11.3)] == [6]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,14 @@ OUTGOING = Outgoing(topics(DEVICE), plugin("codecs", "json").create())
 def check(name: str, payload: bytes) -> dict[str, Any]:
     """Validate a payload against the published file; return it as a tree."""
     tree: dict[str, Any] = msgspec.json.decode(payload)
-    schema = msgspec.json.decode((FOLDER / f"{name}.schema.json").read_bytes())
-    jsonschema.Draft202012Validator(schema).validate(tree)
+    _validator(name).validate(tree)
     return tree
+
+
+@functools.cache
+def _validator(name: str) -> jsonschema.Draft202012Validator:
+    schema = msgspec.json.decode((FOLDER / f"{name}.schema.json").read_bytes())
+    return jsonschema.Draft202012Validator(schema)
 
 
 def test_the_published_files_are_current(tmp_path: Path) -> None:

@@ -153,6 +153,27 @@ def test_a_model_that_cannot_be_loaded_is_a_state_and_not_a_crash_loop(line: Lin
     assert line.lost == []
 
 
+def test_a_source_that_is_away_is_one_error_and_is_picked_up_when_it_comes(line: Line) -> None:
+    (line.folder / "pictures").rename(line.folder / "elsewhere")
+    line.start({"a": {"a": pipeline()}})
+    line.until(lambda: line.reports.get("a") and line.reports["a"].state == "waiting")
+    assert "pictures" in line.reports["a"].detail
+    (line.folder / "elsewhere").rename(line.folder / "pictures")
+    line.until(lambda: line.count("a") > 10 and line.reports["a"].state == "running")
+    errors = [verdict for verdict in line.verdicts if verdict.outcome == "error"]
+    assert len(errors) == 1
+    assert "pictures" in errors[0].reason
+
+
+def test_a_picture_that_cannot_be_read_is_an_error_and_the_next_is_inspected(line: Line) -> None:
+    (line.folder / "pictures" / "2.png").write_bytes(b"no picture")
+    line.start({"a": {"a": pipeline(fps=None, loop=False)}})
+    line.until(lambda: line.reports.get("a") and line.reports["a"].state == "ended")
+    assert [verdict.outcome == "error" for verdict in line.verdicts] == [0, 0, 1, 0, 0]
+    assert "2.png" in line.verdicts[2].reason
+    assert line.reports["a"].totals["bad_input_undecodable"] == 1
+
+
 def test_a_stop_finishes_what_was_accepted_and_leaves_no_process(line: Line) -> None:
     line.start({"a": {"a": pipeline()}})
     line.until(lambda: line.count("a") > 5)

@@ -34,12 +34,12 @@ def fit(
     targets: NDArray[np.generic],
     loss: Callable[[Any, Any], Any],
     schedule: Schedule,
-    augment: Callable[[Any, Any], Any] | None = None,
+    augment: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None,
 ) -> None:
     """Train `network` in place on inputs [items, ...] and targets [items, ...].
 
-    `augment(batch, generator)` may change a batch of inputs; uint8 inputs arrive there as they
-    are, and it must then return floats.
+    `augment(inputs, targets, generator)` returns a batch as the network and the loss take it:
+    pixels still come as uint8.
     """
     torch.set_num_threads(THREADS)
     generator = torch.Generator().manual_seed(schedule.seed)
@@ -58,11 +58,11 @@ def fit(
         total = 0.0
         for step in range(steps):
             chosen = order[step * schedule.batch : (step + 1) * schedule.batch]
-            batch = x[chosen]
+            batch, wanted = x[chosen], y[chosen]
             if augment is not None:
-                batch = augment(batch, generator)
+                batch, wanted = augment(batch, wanted, generator)
             optimiser.zero_grad()
-            value = loss(network(batch), y[chosen])
+            value = loss(network(batch), wanted)
             value.backward()
             optimiser.step()
             cycle.step()

@@ -99,7 +99,10 @@ def train(inputs: Byte, classes: NDArray[np.int64]) -> tuple[Any, list[Figure]]:
     figures: list[Figure] = []
 
     def tuned(schedule: Schedule) -> None:
-        fit(network, inputs[:-HELD], classes[:-HELD], loss, schedule, lambda x, _: prepare(x))
+        fit(network, inputs[:-HELD], classes[:-HELD], loss, schedule, normalise)
+
+    def normalise(batch: Any, wanted: Any, _: Any) -> tuple[Any, Any]:  # noqa: ANN401
+        return prepare(batch), wanted
 
     def note(stage: str) -> None:
         answers = predict(network, inputs[-HELD:], prepare).argmax(axis=1)

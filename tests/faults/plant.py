@@ -219,6 +219,15 @@ def workers(gateway: Gateway) -> dict[str, int]:
     return found
 
 
+def peak_mb(pid: int) -> float:
+    """Return the most memory that a process ever held at a time (VmHWM of proc(5))."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def outbox(state: Path) -> tuple[int, set[int]]:
     """Return the last number in a closed outbox, and those the broker has not acknowledged."""
     with closing(sqlite3.connect(state / "outbox.db")) as db:
@@ -259,6 +268,14 @@ def without_repeats(arrivals: Iterable[Arrival]) -> list[Arrival]:
 def missing(arrivals: Iterable[Arrival], last_seq: int) -> set[int]:
     """Return the numbers up to `last_seq` that never came."""
     return set(range(1, last_seq + 1)) - {arrival.seq for arrival in arrivals}
+
+
+def never_came(consumer: Consumer, last_seq: int, timeout_s: float = 30) -> set[int]:
+    """Return what is still missing when all had time to come."""
+    deadline_s = time.monotonic() + timeout_s
+    while (gone := missing(consumer.arrivals, last_seq)) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    return gone
 
 
 def out_of_order(arrivals: Iterable[Arrival]) -> int:

@@ -19,6 +19,7 @@ from tests.faults.plant import (
     camera,
     live_again_s,
     missing,
+    never_came,
     out_of_order,
     outbox,
     pictures,
@@ -115,8 +116,7 @@ class Line:
         caught_up_s = live_s + until(lambda: not missing(consumer.arrivals, newest), 60)
         agent.stop()
         last_seq, _ = outbox(agent.state)
-        until(lambda: not missing(consumer.arrivals, last_seq))
-        gone = missing(consumer.arrivals, last_seq)
+        gone = never_came(consumer, last_seq)
         wrong = out_of_order(consumer.arrivals)
         replayed = sum(arrival.replay for arrival in consumer.arrivals)
         self._note(
