@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+# Debian keeps mosquitto where only administrators look for programs.
+SYSTEM_FOLDERS = ":/usr/local/sbin:/usr/sbin"
 BROKER_START_S = 10.0
 # The agent finishes what it accepted within 2 s, and has 2 s for the broker.
 AGENT_STOP_S = 4.5
@@ -66,7 +69,7 @@ def run(stopping: threading.Event, *, data: Path | None, seconds: float | None, 
 @contextlib.contextmanager
 def _broker(port: int, folder: Path) -> Iterator[BrokerOptions]:
     """Run mosquitto, or the embedded broker where it is not installed; yield how to reach it."""
-    mosquitto = shutil.which("mosquitto")
+    mosquitto = shutil.which("mosquitto", path=os.environ.get("PATH", "") + SYSTEM_FOLDERS)
     if mosquitto is None:
         embedded = embedded_broker.start(port)
         try:

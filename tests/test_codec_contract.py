@@ -47,8 +47,8 @@ def test_the_content_type_is_a_media_type(codec: Codec) -> None:
 
 def test_json_keeps_the_kind_of_each_number() -> None:
     one = verdict(1, score=70, threshold=70.0, latency_ns=20_000_000, config_rev=3)
-    payload = registry.plugin("codecs", "json").create().encode(
-        one, device="gw1", seq=12, replay=False
+    payload = (
+        registry.plugin("codecs", "json").create().encode(one, device="gw1", seq=12, replay=False)
     )
     for text in (b'"score":70.0', b'"threshold":70.0', b'"latency_ms":20.0'):
         assert text in payload

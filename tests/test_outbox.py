@@ -439,7 +439,9 @@ def close_with(outbox: Outbox, count: int) -> None:
     outbox.close()
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a database, by far" * 1000, b"SQLite format 3\x00xx"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"not a database, by far" * 1000, b"SQLite format 3\x00xx"]
+)
 def test_a_damaged_file_is_set_aside_and_no_number_comes_twice(
     damage: bytes, tmp_path: Path, open_outbox: Open
 ) -> None:
@@ -530,9 +532,7 @@ def test_a_row_that_cannot_be_read_is_given_up_and_the_rest_goes_on(
     assert outbox.flush(5)
     assert seqs(outbox) == [2, 3, 5]
     assert outbox.flush(5)
-    assert [(gap.reason, gap.ranges) for gap in gaps(outbox)] == [
-        ("unreadable", ((1, 1), (4, 4)))
-    ]
+    assert [(gap.reason, gap.ranges) for gap in gaps(outbox)] == [("unreadable", ((1, 1), (4, 4)))]
     assert outbox.depth == 3
 
 

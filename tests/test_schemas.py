@@ -73,7 +73,7 @@ def test_any_last_message_fits_its_schema(one: Verdict, seq: int) -> None:
     ranges=st.lists(st.tuples(st.integers(1, 2**53), st.integers(1, 2**53)), min_size=1),
 )
 def test_any_gap_record_fits_its_schema(
-    reason: Any,  # noqa: ANN401
+    reason: Any,
     counts: tuple[int, int, int, int],
     ranges: list[tuple[int, int]],
     *,

@@ -33,7 +33,7 @@ PLAIN = Verdict(
 )
 
 
-def verdict(number: int = 0, outcome: Outcome = "pass", **rest: Any) -> Verdict:  # noqa: ANN401
+def verdict(number: int = 0, outcome: Outcome = "pass", **rest: Any) -> Verdict:
     """Return a verdict whose id is `number`."""
     return replace(PLAIN, id=str(number), outcome=outcome, **rest)
 

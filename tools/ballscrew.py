@@ -14,10 +14,12 @@ Early is clean and late is pitted, so a score that only sees soiling grow would 
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from edge_agent import image
@@ -40,6 +42,7 @@ POSITIONS = (
 TEST_POSITIONS = POSITIONS[2::3]
 TRAINING_POSITIONS = tuple(place for place in POSITIONS if place not in TEST_POSITIONS)
 HARD = 5
+PIXELS = (460, 1130)  # of every photo: height, width
 
 _NAME = re.compile(r"01_(?P<time>\d+)_(?P<position>\d+_\d+)_crop_\d+")
 
@@ -73,6 +76,18 @@ def photos(folder: Path, positions: Collection[str]) -> list[Photo]:
 def frame(photo: Photo) -> Frame:
     """Return a photo as the agent gets it."""
     return Frame(image.decode(photo.path.read_bytes()), 0, 0, 0, origin=photo.path.name)
+
+
+def mask(photo: Photo, folder: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the outlined pitting as uint8 [height, width] of `size`, 0 to 255 by covered share."""
+    whole = np.zeros(PIXELS, np.uint8)
+    label = folder / "labels" / f"{photo.path.stem}.json"
+    if photo.pitted:
+        shapes = json.loads(label.read_bytes())["shapes"]
+        for outline in (shape["points"] for shape in shapes):
+            cv2.fillPoly(whole, [np.rint(outline).astype(np.int32)], 255)
+    shrunk: Any = cv2.resize(whole, size[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk, np.uint8)
 
 
 def figures(found: list[Photo], scores: NDArray[np.floating], precision: str) -> list[Figure]:

@@ -43,18 +43,25 @@ class Agreement:
     """Share of scores at the smallest or the largest value that occurs."""
 
 
-def float_model(network: Any, sample: Array, *, picture: bool) -> bytes:  # noqa: ANN401  a torch module
+def float_model(
+    network: Any,  # noqa: ANN401  a torch module
+    sample: Array,
+    *,
+    picture: bool,
+    answers_map: bool = False,
+) -> bytes:
     """Return `network` as a TFLite model for inputs like `sample`.
 
     `picture`: the network takes [1, channels, height, width]; the model then takes
-    [1, height, width, channels], and so does `sample`.
+    [1, height, width, channels], and so does `sample`. `answers_map`: so does its answer.
     """
     import litert_torch  # noqa: PLC0415  of the training environment only
     import torch  # noqa: PLC0415
 
     network = network.eval()
     if picture:
-        network = litert_torch.to_channel_last_io(network, args=[0])
+        outputs = [0] if answers_map else None
+        network = litert_torch.to_channel_last_io(network, args=[0], outputs=outputs)
     converted = litert_torch.convert(network, (torch.from_numpy(sample),))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"

@@ -107,9 +107,10 @@ def train(inputs: Array, classes: NDArray[np.int64]) -> tuple[Any, list[Figure]]
     figures: list[Figure] = []
 
     def tuned(schedule: Schedule) -> None:
-        fit(
-            network, inputs[:-HELD], classes[:-HELD], loss, schedule, lambda x, _: channels_first(x)
-        )
+        fit(network, inputs[:-HELD], classes[:-HELD], loss, schedule, turned)
+
+    def turned(batch: Any, wanted: Any, _: Any) -> tuple[Any, Any]:  # noqa: ANN401
+        return channels_first(batch), wanted
 
     def note(stage: str) -> None:
         answers = predict(network, inputs[-HELD:], channels_first).argmax(axis=1)
