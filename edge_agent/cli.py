@@ -204,10 +204,10 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> Config:
-    from edge_agent.config import Secrets, parse_json, parse_toml  # noqa: PLC0415
+    from edge_agent.config import parse_json, parse_toml, secrets_in  # noqa: PLC0415
 
     parse = parse_json if path.suffix == ".json" else parse_toml
-    return parse(path.read_bytes(), Secrets())
+    return parse(path.read_bytes(), secrets_in(os.environ))
 
 
 def stop_on_signals() -> threading.Event:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import tomllib
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edge_agent.broker_options import BrokerOptions
 from edge_agent.errors import ConfigError, FieldError
 from edge_agent.field_errors import field_errors
 from edge_agent.options import Name, StrictOptions, Topic
 from edge_agent.registry import options_type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # A config of a hundred pipelines has some 50 kB; more than this is a mistake or an attack.
 MAX_CONFIG_BYTES = 1 << 20
@@ -103,13 +106,21 @@ class Config(StrictOptions):
     """How often the figures of each pipeline are published."""
 
 
-class Secrets(BaseSettings):
-    """What must not stand in a file: read from the environment."""
-
-    model_config = SettingsConfigDict(env_prefix="EDGE_AGENT_", extra="ignore")
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What must not stand in a file."""
 
     broker_username: str | None = None
     broker_password: SecretStr | None = None
+
+
+def secrets_in(environment: Mapping[str, str]) -> Secrets:
+    """Return the secrets of EDGE_AGENT_BROKER_USERNAME and EDGE_AGENT_BROKER_PASSWORD."""
+    password = environment.get("EDGE_AGENT_BROKER_PASSWORD")
+    return Secrets(
+        environment.get("EDGE_AGENT_BROKER_USERNAME"),
+        None if password is None else SecretStr(password),
+    )
 
 
 def parse_toml(text: bytes, secrets: Secrets | None = None) -> Config:

@@ -7,16 +7,16 @@ sent twice: the client is thrown away with everything it still held.
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.broker_options import Message
 from edge_agent.credentials import password, tls_context
-from edge_agent.errors import EdgeAgentError, NotConnected
+from edge_agent.errors import NotConnected
 from edge_agent.inflight import InFlight
 from edge_agent.lazy import lazy_module
+from edge_agent.mqtt_receiving import Receiving
 from edge_agent.topic_routes import Routes
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ else:
     mqtt_packets = lazy_module("paho.mqtt.packettypes")
     mqtt_properties = lazy_module("paho.mqtt.properties")
 
-log = logging.getLogger(__name__)
-
 # paho looks after its keepalive between two waits for the socket.
 LOOP_S = 0.5
 RECEIVE_BUFFER_BYTES = 1 << 17
+# Between two looks at what is to be written; some 10 ms of small messages.
+PACKETS_AT_ONCE = 500
 # How long a stop waits for the broker's word on what was published last.
 GOODBYE_S = 1.0
 UNSUPPORTED = "Unsupported protocol version"
@@ -85,6 +85,7 @@ class Life:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
+        self._receiving = Receiving(self._client, self._routes, counters, speaks_5=self.speaks_5)
 
     def run(self, stopping: threading.Event) -> str:
         """Connect and serve until the end; return why it ended. Raises OSError, NotConnected."""
@@ -95,7 +96,14 @@ class Life:
         while result == mqtt_enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
             if stopping.is_set():
                 self.finish()
-            result = self._client.loop(LOOP_S)
+            result = self._client.loop(0.0 if self._receiving.pending else LOOP_S)
+            for _ in range(PACKETS_AT_ONCE):
+                if (
+                    result != mqtt_enums.MQTTErrorCode.MQTT_ERR_SUCCESS
+                    or not self._receiving.pending
+                ):
+                    break
+                result = self._client.loop_read()
             if not self._is_open and time.monotonic() > deadline_s:
                 self.unanswered = 0 if self._answered else 2
                 raise NotConnected(f"no answer within {options.connect_timeout_s} s")
@@ -134,7 +142,9 @@ class Life:
         """
         self._finish_by_s = self._finish_by_s or time.monotonic() + GOODBYE_S
         if not self._in_flight.unacknowledged or time.monotonic() >= self._finish_by_s:
-            self._client.disconnect()
+            # Its own thread may have ended this life at this moment, and closed the sockets.
+            with contextlib.suppress(OSError):
+                self._client.disconnect()
 
     def close(self) -> None:
         """Free the sockets, whatever state they are in."""
@@ -196,25 +206,13 @@ class Life:
     def _on_message(
         self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage
     ) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            self._counters.add("received_bad_topic")
-            return
-        properties = message.properties
-        received = Message(
-            topic,
+        self._receiving.pass_on(
+            message._topic,  # noqa: SLF001  what `topic` decodes, and may raise over
             bytes(message.payload),
             message.retain,
-            getattr(properties, "ResponseTopic", None),
-            getattr(properties, "CorrelationData", None),
+            getattr(message.properties, "ResponseTopic", None),
+            getattr(message.properties, "CorrelationData", None),
         )
-        for handle in self._routes.handlers(topic):
-            try:
-                handle(received)
-            except EdgeAgentError as error:
-                self._counters.add("handler_refused")
-                log.debug("broker: %s: message refused: %s", topic, error)
 
     def _on_publish(
         self,

@@ -45,6 +45,7 @@ class Shared:
         self.intake = Intake(most=WAITING_MOST, dropped_at_once=DROPPED_AT_ONCE)
         self.pending = Changes()
         self.pending_due_s = NEVER_S
+        self.writer_wakes_s = 0.0
         self.writing = False
         self.opened = False
         self.usable = False
@@ -55,7 +56,9 @@ class Shared:
         """Have `pending` written soon."""
         if self.pending_due_s == NEVER_S:
             self.pending_due_s = self.clock.running_s + PENDING_LINGER_S
-            self.changed.notify_all()
+            # While verdicts flow the writer wakes by itself: no wake-up for each acknowledgement.
+            if self.writer_wakes_s > self.pending_due_s:
+                self.changed.notify_all()
 
     def idle(self) -> bool:
         """Say whether everything is on the disk."""
@@ -99,9 +102,13 @@ class Writer:
     def _wait_until_due(self) -> bool:
         with self._shared.changed:
             while not self._shared.closing:
-                wait_s = self._due_s() - self._clock.running_s
+                now_s = self._clock.running_s
+                wait_s = self._due_s() - now_s
                 if wait_s <= 0:
                     return True
+                if self._file.totals.depth:  # acknowledgements are to come
+                    wait_s = min(wait_s, PENDING_LINGER_S)
+                self._shared.writer_wakes_s = now_s + wait_s
                 self._shared.changed.wait(wait_s)
         return False
 

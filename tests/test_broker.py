@@ -111,14 +111,13 @@ def test_content_type_and_user_properties_reach_a_consumer_on_mqtt_5(
     wait_for(lambda: connection.connected)
     properties = [("id", "1"), ("source", "ü" * 100)]
     connection.publish("a", b"x", content_type="application/json", user_properties=properties)
-    heard = wait_for(lambda: mqtt_client.messages)[0].properties
-    assert heard is not None
+    heard: Any = wait_for(lambda: mqtt_client.messages)[0].properties
     assert heard.ContentType == "application/json"
     assert heard.UserProperty == properties
 
 
 def test_publish_without_a_connection_says_so_and_keeps_nothing(
-    mosquitto: Mosquitto, mqtt_client: Recorder, connect: Connect, wait_for: WaitFor
+    mosquitto: Mosquitto, mqtt_client: Recorder, wait_for: WaitFor
 ) -> None:
     mqtt_client.subscribe("a")
     connection = Connection(at(mosquitto), "later")
@@ -367,7 +366,7 @@ def test_a_clean_stop_flushes_what_was_published_and_sends_no_will(
 
 
 def test_a_session_that_outlives_the_connection_keeps_messages_for_us(
-    mosquitto: Mosquitto, mqtt_client: Recorder, connect: Connect, wait_for: WaitFor
+    mosquitto: Mosquitto, mqtt_client: Recorder, wait_for: WaitFor
 ) -> None:
     heard: list[Message] = []
     subscriptions = [Subscription("cmd", 1, heard.append)]

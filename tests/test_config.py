@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.config import MAX_CONFIG_BYTES, Config, Secrets, parse_json, parse_toml
+from edge_agent.config import MAX_CONFIG_BYTES, Config, parse_json, parse_toml, secrets_in
 from edge_agent.errors import ConfigError, FieldError
 
 DEVICE = {
@@ -136,19 +136,18 @@ def test_a_region_without_an_area_is_refused(roi: list[int]) -> None:
     assert all(path.startswith("/pipelines/camera-1") for path in refused(tree))
 
 
-def test_a_password_comes_from_the_environment_and_never_into_a_text(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("EDGE_AGENT_BROKER_USERNAME", "gateway")
-    monkeypatch.setenv("EDGE_AGENT_BROKER_PASSWORD", "s3cret")
-    config = parse_json(json.dumps(good()).encode(), Secrets())
+def test_a_password_comes_from_the_environment_and_never_into_a_text() -> None:
+    secrets = secrets_in(
+        {"EDGE_AGENT_BROKER_USERNAME": "gateway", "EDGE_AGENT_BROKER_PASSWORD": "s3cret"}
+    )
+    config = parse_json(json.dumps(good()).encode(), secrets)
     assert config.broker.username == "gateway"
     assert config.broker.password is not None
     assert config.broker.password.get_secret_value() == "s3cret"
     assert "s3cret" not in repr(config) + config.model_dump_json()
     wrong = good() | {"broker": {"port": 0}}
     with pytest.raises(ConfigError) as caught:
-        parse_json(json.dumps(wrong).encode(), Secrets())
+        parse_json(json.dumps(wrong).encode(), secrets)
     assert "s3cret" not in str(caught.value)
 
 

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
@@ -76,7 +77,7 @@ def test_verdicts_are_numbered_in_the_order_of_append(open_outbox: Open) -> None
     assert [(row.seq, row.verdict.id) for row in rows] == [(n + 1, str(n)) for n in range(1000)]
 
 
-def test_only_what_is_on_the_disk_is_told(tmp_path: Path, open_outbox: Open) -> None:
+def test_only_what_is_on_the_disk_is_told(tmp_path: Path) -> None:
     told: list[Row] = []
     outbox = Outbox(tmp_path / "outbox.db", max_bytes=PLENTY, max_age_s=60)
 
@@ -300,15 +301,16 @@ def test_nothing_committed_is_lost_when_the_process_is_killed_again_and_again(
         for line in lines:
             seq, _, name = line.partition(" ")
             assert told.setdefault(int(seq), name) == name, "a seq came twice"
-    assert sorted(told) == list(range(1, max(told) + 1)), "a seq was skipped"
     outbox = open_outbox()
     assert outbox.flush(10)
     rows = outbox.pending(0, ALL, 1_000_000)
     assert rows is not None
     kept = {row.seq: row.verdict.id for row in rows}
     assert list(kept) == sorted(kept)
-    assert {seq: name for seq, name in told.items() if seq % 3} == {
-        seq: name for seq, name in kept.items() if seq in told and seq % 3
+    # What a kill left committed and untold is there as well; every third may be acknowledged.
+    assert {seq for seq in range(1, max(kept) + 1) if seq % 3} <= set(kept)
+    assert {seq: kept[seq] for seq in told if seq % 3} == {
+        seq: name for seq, name in told.items() if seq % 3
     }
 
 
@@ -343,7 +345,7 @@ def test_a_second_agent_waits_for_the_first_to_end(open_outbox: Open, wait_for: 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB."""
+    """Mount a file system of 2 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
@@ -439,9 +441,7 @@ def close_with(outbox: Outbox, count: int) -> None:
     outbox.close()
 
 
-@pytest.mark.parametrize(
-    "damage", [b"", b"not a database, by far" * 1000, b"SQLite format 3\x00xx"]
-)
+@pytest.mark.parametrize("damage", [b"", b"no database, by far" * 1000, b"SQLite format 3\x00xx"])
 def test_a_damaged_file_is_set_aside_and_no_number_comes_twice(
     damage: bytes, tmp_path: Path, open_outbox: Open
 ) -> None:
@@ -560,7 +560,7 @@ def test_gap_records_name_each_loss_once_with_the_right_counts(
     ranges = [pair for gap in records for pair in gap.ranges]
     assert named(records) == {seq + 10 for seq in lost}
     assert ranges == sorted(ranges)
-    assert all(first > last + 1 for (_, last), (first, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(first > last + 1 for (_, last), (first, _) in pairwise(ranges))
     assert all(len(gap.ranges) <= RANGES_PER_GAP for gap in records)
     outcomes = list(lost.values())
     assert sum(gap.passes for gap in records) == outcomes.count("pass")

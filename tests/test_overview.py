@@ -150,7 +150,11 @@ def test_a_replayed_verdict_says_nothing_of_the_rate_and_latency_of_now(heard: H
             {"defect_class": "dent", "defect_count": 2, "part_id": "P7"},
             "0.25 (limit 0.5)  dent x2  part P7  12.0 ms",
         ),
-        ("pass", {"score": 87.44, "unit": "cycles", "label": ""}, "87.4 cycles (limit 0.5)  12.0 ms"),
+        (
+            "pass",
+            {"score": 87.44, "unit": "cycles", "label": ""},
+            "87.4 cycles (limit 0.5)  12.0 ms",
+        ),
         ("error", {"reason": "truncated: 3 bytes", "score": None}, "truncated: 3 bytes  12.0 ms"),
     ],
 )

@@ -21,7 +21,7 @@ from edge_agent.outbox_types import Row
 from edge_agent.outgoing import Outgoing
 from edge_agent.registry import plugin
 from edge_agent.topics import topics
-from edge_agent.types import Verdict
+from edge_agent.types import Verdict  # noqa: TC001  hypothesis reads it at run time
 from tests.verdicts import AT_NS, any_verdict, verdict
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 from edge_agent.config import Config
 from edge_agent.modelstore.manifest import Manifest
 
@@ -27,9 +26,9 @@ environment: `EDGE_AGENT_BROKER_USERNAME`, `EDGE_AGENT_BROKER_PASSWORD`.""",
     ),
     "manifest.md": (
         "The manifest of a model bundle",
-        """A bundle is a folder: `manifest.json`, the model file, labels, golden samples. The manifest
-says how an item becomes the model's input, what the model's output means, and from which score on
-an item fails. `edge-agent bundle` writes a first one.""",
+        """A bundle is a folder: `manifest.json`, the model file, labels, golden samples. The
+manifest says how an item becomes the model's input, what the model's output means, and from which
+score on an item fails. `edge-agent bundle` writes a first one.""",
         Manifest,
     ),
 }

@@ -50,7 +50,7 @@ def note(record_property: Callable[[str, object], None]) -> Callable[[Finding], 
 def broker(tmp_path: Path) -> Iterator[Broker]:
     broker = Broker(tmp_path)
     yield broker
-    broker.process.stop()
+    broker.end()
 
 
 @pytest.fixture

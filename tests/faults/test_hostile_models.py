@@ -116,9 +116,7 @@ def with_model(folder: Path, model: bytes) -> Path:
 class Bench:
     """Runs hostile pipelines beside a good one, and says what became of each."""
 
-    def __init__(
-        self, gateway: Callable[..., Gateway], consumer: Consumer, tmp_path: Path
-    ) -> None:
+    def __init__(self, gateway: Callable[..., Gateway], consumer: Consumer, tmp_path: Path) -> None:
         self._gateway = gateway
         self._consumer = consumer
         self._folder = tmp_path

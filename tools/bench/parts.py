@@ -58,7 +58,7 @@ class Bench:
     def __post_init__(self) -> None:
         self._runs = itertools.count()
 
-    # ------------------------------------------------------------------ (a), (b), (f)
+    # ------------------------------------------------------------------ speed and memory
 
     def throughput(self) -> None:
         """Bare loop, script and agent in turn, on both models."""
@@ -110,7 +110,7 @@ class Bench:
         add("cpu_vww_of_script", agent.cpu_s_per_1000 / run.cpu_s_per_1000)
         add("cpu_vww_60fps_of_script", ours.cpu_s_per_1000 / paced.cpu_s_per_1000)
 
-    # ------------------------------------------------------------------ (c), (d)
+    # ------------------------------------------------------------------ how late
 
     def latency(self) -> None:
         """Publish to verdict at each rate beside the bare compute at that rate, MobileNet v2."""
@@ -147,7 +147,7 @@ class Bench:
         uncounted = abs(run.sent - counted) + abs(run.answered - (all_items - items))
         self.samples.add("overload_unaccounted", uncounted)
 
-    # ------------------------------------------------------------------ (e)
+    # ------------------------------------------------------------------ sensors
 
     def sensors(self) -> None:
         """JSON rows and raw blocks, as fast as they are taken without loss."""
@@ -167,10 +167,10 @@ class Bench:
             finally:
                 machine.close()
 
-    # ------------------------------------------------------------------ (g), 16 pipelines
+    # ------------------------------------------------------------------ start, many pipelines
 
     def start(self) -> None:
-        """A fresh agent, from the start of its process to the first verdict."""
+        """Start a fresh agent, and wait for its first verdict."""
         pipelines = {"camera": _pipeline("camera", self.material.mobilenet, queue=1)}
         with (
             processes.Broker(self._new(make=True)) as broker,
@@ -180,7 +180,7 @@ class Bench:
             self.samples.add("start_s", camera.wake())
 
     def sixteen(self) -> None:
-        """The same frame rate through one pipeline and through sixteen, MobileNet v2."""
+        """Take the same frame rate through one pipeline and through sixteen, MobileNet v2."""
         model, cpu = self.material.mobilenet, {}
         for count in (1, 16):
             names = [f"camera-{number}" for number in range(count)]
@@ -247,7 +247,7 @@ class Bench:
         state: Path | None = None,
         **top: Any,  # noqa: ANN401
     ) -> Iterator[tuple[int, Program]]:
-        """A fresh broker and a fresh agent."""
+        """Start a fresh broker and a fresh agent."""
         with processes.Broker(self._new(make=True)) as broker:
             program = processes.agent(self._new(), broker.port, pipelines, state=state, **top)
             with program:

@@ -50,7 +50,7 @@ def main() -> None:
     inspector = Inspector(model)
 
     def on_message(client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        label, score = inspector.inspect(message.payload)
+        label, score = inspector.inspect(bytes(message.payload))
         verdict = {
             "ts": time.time(),
             "part_id": message.topic.rpartition("/")[2],

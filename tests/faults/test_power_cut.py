@@ -1,0 +1,156 @@
+"""The power goes at a random instant: what then stands on the disk is what the agent starts from.
+
+The agent's state lies on an ext4 in a file. What was not forced to the disk is in the memory of
+the kernel and not in that file, so a copy of the file is what a power cut leaves. The next run
+starts from the copy, as after a reboot, and so on: one consumer sees them all.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.conftest import Finding
+from tests.faults.plant import (
+    Broker,
+    Consumer,
+    Gateway,
+    camera,
+    live_again_s,
+    never_came,
+    out_of_order,
+    outbox,
+    pictures,
+    until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+RATE_HZ = 200
+CAMERAS = 2
+DISK_BYTES = 48 << 20
+PASS_ALL = {"kind": "threshold", "fail_at": 1.0}
+
+
+class Disk:
+    """A disk that loses its power."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._number = 0
+        self.mounted_at = folder / "disk"
+        self.mounted_at.mkdir()
+        with self._image().open("wb") as image:
+            image.truncate(DISK_BYTES)
+        run("mkfs.ext4", "-q", str(self._image()))
+        self._mount()
+
+    def copy(self) -> None:
+        """Take what stands on the disk at this instant."""
+        # By reads of what the loop device was told to write: not one byte of the file system's
+        # own memory is in it.
+        shutil.copyfile(self._image(), self._image(1))
+
+    def reboot(self) -> None:
+        """Go on with the copy that was taken."""
+        self.unmount()
+        self._image().unlink()
+        self._number += 1
+        self._mount()
+
+    def unmount(self) -> None:
+        run("umount", str(self.mounted_at))
+
+    def _image(self, later: int = 0) -> Path:
+        return self._folder / f"disk-{self._number + later}.img"
+
+    def _mount(self) -> None:
+        # commit: the file system shall not save the day by itself before the cut.
+        run("mount", "-o", "loop,commit=300", str(self._image()), str(self.mounted_at))
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a disk")
+    try:
+        disk = Disk(tmp_path)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no disk can be mounted here: {error}")
+    yield disk
+    disk.unmount()
+
+
+def looked_at(state: Path, into: Path) -> tuple[int, set[int]]:
+    """Return what is in the outbox; in a copy, because to open a database is to mend it."""
+    shutil.copytree(state, into)
+    found = outbox(into)
+    shutil.rmtree(into)
+    return found
+
+
+@pytest.mark.timeout(900)
+def test_a_power_cut_loses_no_verdict_that_was_acknowledged_or_committed(  # noqa: PLR0913  fixtures
+    disk: Disk,
+    gateway: Callable[..., Gateway],
+    broker: Broker,
+    consumer: Consumer,
+    tmp_path: Path,
+    note: Callable[[Finding], None],
+    full: bool,  # noqa: FBT001
+) -> None:
+    rng = random.Random(11)
+    folder = pictures(tmp_path / "pictures")
+    one = camera(folder, RATE_HZ / CAMERAS, rule=PASS_ALL)
+    state = disk.mounted_at / "state"
+    agent = gateway({f"camera-{i}": one for i in range(CAMERAS)}, state=state)
+    begun_s, backs, undelivered = time.time(), [], 0
+    for cut in range(50 if full else 3):
+        backs.append(live_again_s(consumer, begun_s))
+        # Every other time the broker is frozen, so that much is committed and not acknowledged.
+        frozen = cut % 2 == 1
+        if frozen:
+            os.kill(broker.process.pid, signal.SIGSTOP)
+        time.sleep(rng.uniform(0.3, 1.3))
+        os.kill(agent.pid, signal.SIGSTOP)  # the copy takes some ms: let it be one instant
+        disk.copy()
+        agent.kill()
+        if frozen:
+            os.kill(broker.process.pid, signal.SIGCONT)
+        disk.reboot()
+        on_disk_seq, on_disk = looked_at(state, tmp_path / f"look-{cut}")
+        undelivered += len(on_disk)
+        newest = max(arrival.seq for arrival in consumer.arrivals)
+        assert on_disk_seq >= newest, "published, and not on the disk"
+        begun_s = time.time()
+        agent.start()
+    backs.append(live_again_s(consumer, begun_s))
+    agent.stop()
+    last_seq, kept = outbox(state)
+    gone = never_came(consumer, last_seq) - kept
+    wrong = out_of_order(consumer.arrivals)
+    note(
+        Finding(
+            f"power cut at {RATE_HZ} verdicts/s",
+            len(backs) - 1,
+            f"{len(gone)} of {last_seq} verdicts",
+            f"{max(backs[1:]):.2f} s at most from start to live verdicts",
+            f"{undelivered} were on the disk alone; no seq used twice; {wrong} out of order",
+        )
+    )
+    assert not gone
+    assert wrong == 0
+    assert undelivered > 0
