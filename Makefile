@@ -27,7 +27,7 @@ TFLITE_RUNTIME_READY := $(VENV_TFLITE_RUNTIME)/dev.stamp
 # Arguments for `make run` and `make test`, for example ARGS="--data ../shared/data".
 ARGS ?=
 
-.PHONY: help run test check golden lock schemas clean mosquitto
+.PHONY: help run test check bench golden lock schemas clean mosquitto
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: $(DEV_READY) ## ruff, mypy and the architecture test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest -q tests/test_architecture.py
+
+bench: $(DEV_READY) mosquitto ## speed, memory and start, beside what this machine can do at best
+	$(VENV)/bin/python -m tools.bench $(ARGS)
 
 golden: $(DEV_READY) ## answers of published models against their published outputs
 	$(VENV)/bin/python -m tools.golden

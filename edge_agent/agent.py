@@ -5,15 +5,17 @@ It never decodes a picture, parses a sample or loads a model: workers do. See do
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from edge_agent import wire
 from edge_agent.board import Board
 from edge_agent.broker_options import Subscription
+from edge_agent.errors import BadInput, EdgeAgentError
 from edge_agent.outbox import Outbox
 from edge_agent.pipeline import Identity, error_verdict
 from edge_agent.publisher import Publisher
@@ -47,7 +49,7 @@ class Agent:
     def __init__(self, config: Config, *, folder: Path, state_folder: Path) -> None:
         """`folder`: where relative paths of the config start; `state_folder`: outbox, evidence."""
         self._config = config
-        state_folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _only_one(state_folder)
         self._identities = {
             name: Identity(name, pipeline.family, CONFIG_REV)
             for name, pipeline in config.pipelines.items()
@@ -131,8 +133,33 @@ class Agent:
 
     def _triggered(self, name: str, pipeline: PipelineOptions, message: Message) -> None:
         # A retained trigger is an old one: its part is long gone.
-        if pipeline.trigger is not None and not message.retain:
+        if pipeline.trigger is None or message.retain:
+            return
+        try:
             self._desk.trigger(self._identities[name], pipeline.trigger, message.payload)
+        except BadInput as error:
+            # It is answered, too: whoever asked must not wait for ever.
+            log.warning("%s: %s", name, error)
+            self._board.count(name, f"bad_input_{error.reason}")
+            self._board.count(name, "verdicts_error")
+            self._accept(error_verdict(self._identities[name], str(error)))
+
+
+def _only_one(state_folder: Path) -> IO[bytes]:
+    """Return an open file that is locked for as long as this process lives.
+
+    Raises EdgeAgentError where another agent holds it: two would send each other's verdicts.
+    """
+    state_folder.mkdir(parents=True, exist_ok=True)
+    lock = (state_folder / "lock").open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise EdgeAgentError(
+            f"another edge-agent runs with the state folder {state_folder}"
+        ) from None
+    return lock
 
 
 def _workers(config: Config, folder: Path, evidence_folder: Path) -> list[WorkerOptions]:
@@ -150,6 +177,7 @@ def _workers(config: Config, folder: Path, evidence_folder: Path) -> list[Worker
             broker=config.broker,
             pipelines=pipelines,
             log_level=log.getEffectiveLevel(),
+            memory_bytes=int(config.worker_memory_mb * 1e6),
         )
         for worker, pipelines in groups.items()
     ]

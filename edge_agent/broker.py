@@ -54,6 +54,7 @@ class Connection:
 
     `on_connected`: the subscriptions are in force. `on_lost`: follows each `on_connected`.
     `on_acked(token, reason)`: the broker's word on a publish; reason None: accepted, else why not.
+    It must not publish.
     What was published and not acknowledged before `on_lost` may or may not have arrived.
     """
 

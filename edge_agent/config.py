@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from edge_agent.broker_options import BrokerOptions
 from edge_agent.errors import ConfigError, FieldError
@@ -16,7 +15,7 @@ from edge_agent.options import Name, StrictOptions, Topic
 from edge_agent.registry import options_type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from edge_agent.environment import Secrets
 
 # A config of a hundred pipelines has some 50 kB; more than this is a mistake or an attack.
 MAX_CONFIG_BYTES = 1 << 20
@@ -100,27 +99,13 @@ class Config(StrictOptions):
     broker: BrokerOptions = BrokerOptions()
     outbox: OutboxOptions = OutboxOptions()
     pipelines: Annotated[dict[Name, PipelineOptions], Field(max_length=256, default_factory=dict)]
+    worker_memory_mb: Annotated[float, Field(ge=256, le=1_000_000)] = 1024.0
+    """What a worker process may take. One that wants more (a damaged model, say) is ended and
+    started again, before it takes the gateway's memory from everybody else."""
     stop_timeout_s: Annotated[float, Field(ge=1, le=60)] = 10.0
     """How long a stop may take to finish what was accepted."""
     stats_every_s: Annotated[float, Field(ge=0.5, le=3600)] = 5.0
     """How often the figures of each pipeline are published."""
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """What must not stand in a file."""
-
-    broker_username: str | None = None
-    broker_password: SecretStr | None = None
-
-
-def secrets_in(environment: Mapping[str, str]) -> Secrets:
-    """Return the secrets of EDGE_AGENT_BROKER_USERNAME and EDGE_AGENT_BROKER_PASSWORD."""
-    password = environment.get("EDGE_AGENT_BROKER_PASSWORD")
-    return Secrets(
-        environment.get("EDGE_AGENT_BROKER_USERNAME"),
-        None if password is None else SecretStr(password),
-    )
 
 
 def parse_toml(text: bytes, secrets: Secrets | None = None) -> Config:
@@ -149,6 +134,9 @@ def parse_json(text: bytes, secrets: Secrets | None = None) -> Config:
 
 
 def _validated(tree: Any, secrets: Secrets | None) -> Config:  # noqa: ANN401  any JSON
+    if isinstance(tree, dict) and "password" in tree.get("broker", ()):
+        message = "must not stand in a config: use password_file, or EDGE_AGENT_BROKER_PASSWORD"
+        raise ConfigError([FieldError("/broker/password", "secret", message)])
     merged = _with_secrets(tree, secrets) if isinstance(tree, dict) else tree
     try:
         return Config.model_validate_json(json.dumps(merged))

@@ -62,7 +62,9 @@ def run(stopping: threading.Event, *, data: Path | None, seconds: float | None, 
             sensors = demo_recordings.sensors(broker, folder, data)
         stack.enter_context(_agent(folder, broker, pipelines))
         stack.enter_context(sensors)
-        hint = f"look at it yourself: mosquitto_sub -p {broker.port} -v -t 'demo/#'"
+        hint = (
+            f"look at it yourself: mosquitto_sub -p {broker.port} -V 5 -v -t 'demo/+/+/+/+/edge/#'"
+        )
         watch(broker, stopping, hint=hint)
 
 

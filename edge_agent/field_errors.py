@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+# As in options.Name; a person reads the sentence more easily than the expression.
+NAME_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
+
+
 def field_errors(error: ValidationError, tree: object, schema: dict[str, Any]) -> list[FieldError]:
     """Return one FieldError for each wrong field of `tree`; `schema` is the model's JSON Schema."""
     return [_field_error(details, tree, _Schema(schema, schema)) for details in error.errors()]
@@ -30,7 +34,7 @@ def _field_error(details: Mapping[str, Any], tree: object, schema: _Schema) -> F
         there = _has(node, key)
         if not there and schema.has_kind(key):
             schema = schema.of_kind(key)
-        elif there or depth == len(location) - 1:
+        elif key != "[key]" and (there or depth == len(location) - 1):
             parts.append(str(key).replace("~", "~0").replace("/", "~1"))
             node = node[key] if there else None  # type: ignore[index]
             allowed = schema.fields()
@@ -38,6 +42,11 @@ def _field_error(details: Mapping[str, Any], tree: object, schema: _Schema) -> F
     message = str(details["msg"]).removeprefix("Value error, ")
     if details["type"] == "extra_forbidden":
         message = f"there is no such field; there are: {', '.join(allowed) or 'none'}"
+    elif details["type"] == "union_tag_invalid":
+        context = details["ctx"]
+        message = f"kind {context['tag']!r} is none of {context['expected_tags']}"
+    elif details["type"] == "string_pattern_mismatch" and NAME_PATTERN in message:
+        message = "must be 1 to 64 of A-Z a-z 0-9 _ -"
     return FieldError("".join(f"/{part}" for part in parts), details["type"], message)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_left
 
 # Upper bounds in milliseconds, about 20 % apart: fine enough for a p99, small enough to report.
@@ -15,6 +16,16 @@ class Counters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._totals: dict[str, int] = {}
+        self._fault = ("", 0.0)
+
+    def fault(self, text: str) -> None:
+        """Note in words what was wrong with the latest input that was dropped."""
+        self._fault = (text, time.monotonic())
+
+    def latest_fault(self, within_s: float) -> str:
+        """Return the latest fault if it is that recent, else ""."""
+        text, at_s = self._fault
+        return text if time.monotonic() - at_s < within_s else ""
 
     def add(self, name: str, count: int = 1) -> None:
         """Add `count` to the total `name`."""

@@ -7,8 +7,8 @@ sent twice: the client is thrown away with everything it still held.
 
 from __future__ import annotations
 
-import contextlib
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from edge_agent.mqtt_receiving import Receiving
 from edge_agent.topic_routes import Routes
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
 
     import paho.mqtt.client as mqtt
@@ -73,10 +72,12 @@ class Life:
         self._opened = opened
         self._acked = acked
         self._counters = counters
-        self._answered = False
-        self._is_open = False
+        self._answered = self._is_open = self._closed = False
         self._why = ""
         self._routes = Routes(plan.subscriptions)
+        # Held while the client is used, so that its sockets are not freed meanwhile. Not to be
+        # taken where paho calls us with an answer: it holds locks then that its publish needs.
+        self._usable = threading.Lock()
         self._in_flight = InFlight()
         self._finish_by_s = 0.0
         self._client = _paho_client(plan)
@@ -126,9 +127,10 @@ class Life:
         token: Any,  # noqa: ANN401
     ) -> bool:
         """Hand one message to paho; False when it has lost its socket or the broker has enough."""
-        if not self._in_flight.reserve(qos, self.receive_maximum):
-            return False
-        sent = self._client.publish(topic, payload, qos, retain, properties)  # type: ignore[arg-type]
+        with self._usable:
+            if self._closed or not self._in_flight.reserve(qos, self.receive_maximum):
+                return False
+            sent = self._client.publish(topic, payload, qos, retain, properties)  # type: ignore[arg-type]
         if sent.rc != mqtt_enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
         if answer := self._in_flight.sent(sent.mid, qos, token):
@@ -136,21 +138,20 @@ class Life:
         return True
 
     def finish(self) -> None:
-        """Say goodbye as soon as nothing is unacknowledged; `run` then returns.
-
-        Closing earlier would reset the connection, and the broker lose what it has not yet read.
-        """
+        """Say goodbye once nothing is unacknowledged (or the broker loses it); `run` then ends."""
         self._finish_by_s = self._finish_by_s or time.monotonic() + GOODBYE_S
         if not self._in_flight.unacknowledged or time.monotonic() >= self._finish_by_s:
-            # Its own thread may have ended this life at this moment, and closed the sockets.
-            with contextlib.suppress(OSError):
-                self._client.disconnect()
+            with self._usable:
+                if not self._closed:
+                    self._client.disconnect()
 
     def close(self) -> None:
         """Free the sockets, whatever state they are in."""
-        if sock := self._client.socket():
-            sock.close()
-        self._client._reset_sockets()  # noqa: SLF001  paho leaves its wake-up pair to __del__
+        with self._usable:
+            self._closed = True
+            if sock := self._client.socket():
+                sock.close()
+            self._client._reset_sockets()  # noqa: SLF001  paho leaves its wake-up pair to __del__
 
     # ------------------------------------------------------------------ called by paho
 

@@ -19,9 +19,6 @@ class StrictOptions(BaseModel):
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
         protected_namespaces=(),
-        # Tables within tables are built once, with the one that holds them, and a worker, which gets
-        # its options ready-made, builds none: a third of the time to start.
-        defer_build=False,
     )
 
 

@@ -120,6 +120,11 @@ class Outbox:
             return []
 
     @property
+    def alive(self) -> bool:
+        """Whether the writer's thread runs: if not, a bug ended it, and nothing is kept."""
+        return self._thread.is_alive()
+
+    @property
     def detail(self) -> str:
         """What is wrong with the disk; "" when nothing is."""
         return self._writer.detail

@@ -129,13 +129,21 @@ class Pipeline:
         return replace(verdict, evidence=name) if name else verdict
 
     def _error(self, item: Item, verdict_id: str, part_id: str | None, reason: str) -> Verdict:
-        return error_verdict(
+        verdict = error_verdict(
             self._identity,
             reason,
             verdict_id=verdict_id,
             part_id=part_id,
             captured_ns=item.captured_ns,
             latency_ns=time.monotonic_ns() - item.captured_mono_ns,
+        )
+        manifest = self.model.bundle.manifest
+        return replace(
+            verdict,
+            model=manifest.model_id,
+            model_version=manifest.version,
+            model_sha256=self.model.bundle.model_sha256,
+            accelerator=self.model.backend.accelerator,
         )
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ READ_S = 0.5  # how long a stop may go unnoticed while no item comes
 TRIGGERED_READ_S = 0.02  # how long an item may wait for a trigger to be looked at
 RETRY_BASE_S, RETRY_CAP_S = 0.2, 5.0
 EVIDENCE_CLOSE_S = 2.0
+SILENCE_S = 10.0  # a connected source that gives nothing for this long is worth a word
+FAULT_SHOWN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class PipelineThread:
         self._random = random.Random(self.name)  # noqa: S311  spreads retries, hides nothing
         self._stopping = threading.Event()
         self._state = ("loading", "")
+        self._read_s = time.monotonic()
+        self._in_trouble = False
         self._triggers: TriggerQueue | None = None
         if options.trigger is not None:
             self._triggers = TriggerQueue(int(options.trigger.lookback_ms * 1e6))
@@ -110,6 +115,8 @@ class PipelineThread:
     def report(self) -> PipelineReport:
         """Return how this pipeline is doing."""
         state, detail = self._state
+        if state == "running":
+            detail = self._trouble()
         pipeline = self._pipeline
         bundle = pipeline.model.bundle if pipeline else None
         stage, since = pipeline.stopwatch.now if pipeline else ("", 0)
@@ -134,6 +141,8 @@ class PipelineThread:
         except (ModelError, ConfigError) as error:
             self._enter("failed", str(error))
             self._emit_error(str(error))
+        except MemoryError:
+            raise  # no bug: the worker ends, and a new one starts clean
         except Exception:
             # The one broad except of the agent: a bug here must end this pipeline alone.
             log.exception("%s: bug", self.name)
@@ -183,6 +192,7 @@ class PipelineThread:
                 self._away(error)
                 self._stopping.wait(delay_s)
             else:
+                self._read_s = time.monotonic()
                 self._enter("running", "")
                 return
 
@@ -200,6 +210,8 @@ class PipelineThread:
             return True
         except EndOfStream:
             return False
+        if item is not None:
+            self._read_s = time.monotonic()
         if self._triggers is not None:
             if item is not None and self._triggers.offer(item):
                 self._counters.add("not_asked_for")
@@ -213,6 +225,16 @@ class PipelineThread:
             trigger, item = match
             self._context.taken(trigger.id)
             self._emit(pipeline.inspect(item, trigger.id, trigger.part_id))
+
+    def _trouble(self) -> str:
+        """Return what is wrong with a source that is connected; log it when it begins."""
+        detail = self._counters.latest_fault(FAULT_SHOWN_S)
+        if not detail and self._triggers is None and time.monotonic() - self._read_s > SILENCE_S:
+            detail = "connected, but nothing comes"
+        if detail and not self._in_trouble:
+            log.warning("%s: %s", self.name, detail)
+        self._in_trouble = bool(detail)
+        return detail
 
     def _away(self, error: NotConnected) -> None:
         # One verdict and one log line for the change of state, not for every try.

@@ -72,7 +72,7 @@ class Publisher:
         self.counters = Counters()
         self._outgoing = Outgoing(self.topics, plugin("codecs", codec).create())
         self._outbox = outbox
-        self._on_refused = on_refused or _nobody
+        self._on_refused = on_refused or _nothing
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         will = self._outgoing.offline("connection lost")
         self._connection = Connection(
@@ -112,6 +112,11 @@ class Publisher:
         self._connection.start()
 
     @property
+    def alive(self) -> bool:
+        """Whether the publisher's thread runs: if not, a bug ended it, and nothing is sent."""
+        return self._thread.is_alive()
+
+    @property
     def connected(self) -> bool:
         """Whether the broker is there."""
         return self._connection.connected
@@ -122,10 +127,7 @@ class Publisher:
         return self._connection.detail
 
     def state(self, topic: str, payload: bytes) -> None:
-        """Publish a retained message, now or as soon as there is a connection; the newest counts.
-
-        It is published again after each reconnect: a broker without a disk forgets it.
-        """
+        """Publish a retained message, the newest of its topic, now and after each reconnect."""
         self._events.put(partial(self._show, Publish(topic, payload, retain=True)))
 
     def drain(self, timeout_s: float) -> int:
@@ -285,8 +287,6 @@ class Publisher:
     def _end(self) -> None:
         self._ended = True
 
-    # ------------------------------------------------------------------ small change
-
     def _begin_lanes(self) -> None:
         self._lanes.begin(committed_seq=self._outbox.committed_seq, depth=self._outbox.depth)
 
@@ -294,9 +294,5 @@ class Publisher:
         return self._outbox.depth > self._outbox.parked_depth
 
 
-def _nothing() -> None:
-    pass
-
-
-def _nobody(_topic: str, _reason: str) -> None:
+def _nothing(*_: object) -> None:
     pass

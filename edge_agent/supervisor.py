@@ -14,6 +14,7 @@ import logging
 import multiprocessing
 import random
 import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,8 @@ import msgspec
 
 from edge_agent import wire
 from edge_agent.backoff import full_jitter
-from edge_agent.worker_options import REPORT_S, run
+from edge_agent.errors import EdgeAgentError
+from edge_agent.worker_options import EXIT_NO_MEMORY, REPORT_S, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,7 +125,13 @@ class Supervisor:
         process = self._context.Process(
             target=run, args=(theirs, entry.options), name=entry.options.name, daemon=True
         )
-        process.start()
+        try:
+            process.start()
+        except (OSError, EOFError) as error:
+            # Without the fork server nothing can run; a restart of the agent begins with a new one.
+            raise EdgeAgentError(
+                f"cannot start worker processes ({error}): may this user run {sys.executable}?"
+            ) from None
         theirs.close()
         now = time.monotonic()
         with self._lock:
@@ -244,6 +252,8 @@ def _sent(pipe: Connection, message: wire.ToWorker) -> bool:
 def _ending(exitcode: int | None) -> str:
     if exitcode is None:
         return "could not be killed"
+    if exitcode == EXIT_NO_MEMORY:
+        return "wanted more memory than worker_memory_mb allows"
     if exitcode < 0:
         return f"killed by {signal.Signals(-exitcode).name}"
     return f"exited with status {exitcode}"

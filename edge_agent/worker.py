@@ -6,6 +6,7 @@ import ctypes
 import importlib
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from edge_agent import wire
 from edge_agent.pipeline import Identity
 from edge_agent.pipeline_thread import PipelineContext, PipelineThread
-from edge_agent.worker_options import REPORT_S
+from edge_agent.worker_options import EXIT_NO_MEMORY, REPORT_S
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -29,7 +30,14 @@ log = logging.getLogger(__name__)
 # Imported once by the fork server: a worker then starts in a tenth of a second and shares the
 # pages of these libraries with all other workers.
 # Ours comes first: it sets what OpenCV reads from the environment once, when it is imported.
-PRELOAD = ("edge_agent.config", "numpy", "cv2", "simplejpeg", "ai_edge_litert.interpreter")
+PRELOAD = (
+    "edge_agent.config",
+    "numpy",
+    "cv2",
+    "simplejpeg",
+    "ai_edge_litert.interpreter",
+    "paho.mqtt.client",
+)
 
 # glibc's names for mallopt, from malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -120,7 +128,17 @@ def _context(
     )
 
 
+def _thread_ended(args: threading.ExceptHookArgs) -> None:
+    threading.__excepthook__(args)
+    if issubclass(args.exc_type, MemoryError):
+        # Whatever took it may still hold it: a new process starts clean.
+        os._exit(EXIT_NO_MEMORY)
+
+
 def _prepare_process(options: WorkerOptions) -> None:
+    # Private memory that may be written to (setrlimit(2)): not the libraries, which all share.
+    resource.setrlimit(resource.RLIMIT_DATA, (options.memory_bytes, options.memory_bytes))
+    threading.excepthook = _thread_ended
     # Ctrl-C and a stop of the whole service reach every process of the group; when to stop is the
     # agent's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edge_agent.config import PipelineOptions
 
 REPORT_S = 1.0  # how often a worker says how it is doing
+EXIT_NO_MEMORY = 71  # EX_OSERR of sysexits.h: the system refused what was needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class WorkerOptions:
     broker: BrokerOptions
     pipelines: dict[str, PipelineOptions]
     log_level: int
+    memory_bytes: int
 
 
 def run(pipe: Connection, options: WorkerOptions) -> None:

@@ -165,6 +165,49 @@ def test_a_trigger_is_answered_with_the_next_picture(
     assert 3000 <= second["latency_ms"] < 3500
 
 
+def test_a_trigger_that_names_no_part_is_answered_too(
+    start: Callable[..., AgentProcess], mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/#")
+    start({"camera": camera(trigger=trigger())})
+    wait_for(lambda: is_running(mqtt_client))
+    mqtt_client.publish("plc/part", '{"other": "A"}')
+    wait_for(lambda: verdicts(mqtt_client))
+    (answer,) = verdicts(mqtt_client)
+    assert (answer["verdict"], answer["part_id"], answer["score"]) == ("error", None, None)
+    assert answer["reason"] == "trigger: no part id at /id"
+
+
+def test_messages_that_do_not_fit_are_explained(
+    start: Callable[..., AgentProcess], mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/#")
+    channels = {"accel_x": {"pointer": "/x"}, "accel_y": {"pointer": "/y"}}
+    source = {"kind": "mqtt_sensor", "topic": "motor", "channels": channels}
+    start({"motor": {"family": "pdm", "model": str(MODELS / "motor-bearing"), "source": source}})
+    stats = f"{ROOT}/pdm/motor/stats"
+    wait_for(lambda: [s for s in verdicts(mqtt_client, stats) if s["state"] == "running"])
+    mqtt_client.publish("motor", '{"x": [0.1, 0.2]}')
+    detail = wait_for(lambda: verdicts(mqtt_client, stats)[-1]["detail"])
+    assert detail.startswith("motor: ")
+    assert "nothing at 'y'" in detail
+
+
+def test_a_second_agent_on_the_same_state_is_refused(
+    start: Callable[..., AgentProcess],
+    mosquitto: Mosquitto,
+    mqtt_client: Recorder,
+    wait_for: WaitFor,
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/status")
+    first = start({})
+    wait_for(lambda: verdicts(mqtt_client, f"{ROOT}/status"))
+    second = AgentProcess(first.folder, mosquitto, {})
+    second.start()
+    assert second.wait() == 69
+    assert first.stop() == 0
+
+
 def test_overlapping_triggers_get_a_picture_each(
     start: Callable[..., AgentProcess], mqtt_client: Recorder, wait_for: WaitFor
 ) -> None:

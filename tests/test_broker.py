@@ -565,6 +565,21 @@ def test_a_server_that_never_answers_is_given_up_and_tried_again(
     wait_for(lambda: trace.events)
 
 
+def test_a_publish_at_the_very_moment_of_a_loss_is_refused_and_never_raises(
+    mosquitto: Mosquitto, connect: Connect, wait_for: WaitFor
+) -> None:
+    for _ in range(60):
+        connection, _ = connect(at(mosquitto))
+        wait_for(lambda c=connection: c.connected)  # type: ignore[misc]
+        life = connection._open_life
+        assert life is not None
+        loser = threading.Thread(target=life.close)
+        loser.start()
+        while loser.is_alive():
+            connection.publish("a", b"x", qos=0)
+        connection.stop()
+
+
 def test_a_refused_subscription_is_named_while_the_rest_works(
     scripted: Callable[..., Scripted], connect: Connect, wait_for: WaitFor
 ) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.config import MAX_CONFIG_BYTES, Config, parse_json, parse_toml, secrets_in
+from edge_agent.config import MAX_CONFIG_BYTES, Config, parse_json, parse_toml
+from edge_agent.environment import Secrets
 from edge_agent.errors import ConfigError, FieldError
 
 DEVICE = {
@@ -136,10 +137,12 @@ def test_a_region_without_an_area_is_refused(roi: list[int]) -> None:
     assert all(path.startswith("/pipelines/camera-1") for path in refused(tree))
 
 
-def test_a_password_comes_from_the_environment_and_never_into_a_text() -> None:
-    secrets = secrets_in(
-        {"EDGE_AGENT_BROKER_USERNAME": "gateway", "EDGE_AGENT_BROKER_PASSWORD": "s3cret"}
-    )
+def test_a_password_comes_from_the_environment_and_never_into_a_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EDGE_AGENT_BROKER_USERNAME", "gateway")
+    monkeypatch.setenv("EDGE_AGENT_BROKER_PASSWORD", "s3cret")
+    secrets = Secrets()
     config = parse_json(json.dumps(good()).encode(), secrets)
     assert config.broker.username == "gateway"
     assert config.broker.password is not None
@@ -149,6 +152,13 @@ def test_a_password_comes_from_the_environment_and_never_into_a_text() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_json(json.dumps(wrong).encode(), secrets)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_password_in_the_file_is_refused() -> None:
+    fields = refused(good() | {"broker": {"password": "s3cret"}})
+    assert list(fields) == ["/broker/password"]
+    assert "password_file" in fields["/broker/password"]
+    assert "s3cret" not in fields["/broker/password"]
 
 
 JSON = st.recursive(

@@ -109,3 +109,13 @@ def test_windows_of_the_sensor_models_fit_what_their_sources_give() -> None:
         shape = load(model_id).bundle.manifest.task.preprocess
         assert isinstance(shape, WindowPreprocess)
         assert len(shape.channels) == channels
+
+
+def test_figures_in_the_docs_are_those_of_the_cards() -> None:
+    page = (MODELS.parent / "docs" / "models.md").read_text()
+    sections = dict(part.split("\n", 1) for part in page.split("\n## "))
+    for model_id in MODEL_IDS:
+        card = (MODELS / model_id / "card.md").read_text().splitlines()
+        rows = [line for line in sections[model_id].splitlines() if line.startswith("|")]
+        assert len(rows) > 4
+        assert set(rows) <= set(card)

@@ -37,7 +37,7 @@ class Line:
         self.lost: list[tuple[tuple[str, ...], str]] = []
         self.supervisor = Supervisor([], Listener(self._heard, self._lost))
 
-    def start(self, workers: dict[str, dict[str, Any]]) -> None:
+    def start(self, workers: dict[str, dict[str, Any]], memory_bytes: int = 10**9) -> None:
         """Start workers with these pipelines."""
         pipelines = {name: p for group in workers.values() for name, p in group.items()}
         config = parse_json(json.dumps({"device": DEVICE, "pipelines": pipelines}).encode())
@@ -52,6 +52,7 @@ class Line:
                     broker=config.broker,
                     pipelines={name: config.pipelines[name] for name in group},
                     log_level=30,
+                    memory_bytes=memory_bytes,
                 )
                 for worker, group in workers.items()
             ],
@@ -172,6 +173,21 @@ def test_a_picture_that_cannot_be_read_is_an_error_and_the_next_is_inspected(lin
     assert [verdict.outcome == "error" for verdict in line.verdicts] == [0, 0, 1, 0, 0]
     assert "2.png" in line.verdicts[2].reason
     assert line.reports["a"].totals["bad_input_undecodable"] == 1
+
+
+def test_a_worker_that_wants_too_much_memory_is_replaced_and_the_other_never_notices(
+    line: Line,
+) -> None:
+    picture = np.zeros((5000, 5000, 3), np.uint8)
+    (line.folder / "large").mkdir()
+    cv2.imwrite(str(line.folder / "large" / "1.jpg"), picture)
+    large = pipeline(5)
+    large["source"]["path"] = "large"
+    line.start({"a": {"a": large}, "b": {"b": pipeline()}}, memory_bytes=150_000_000)
+    line.until(lambda: len(line.lost) > 1)
+    assert {pipelines for pipelines, _ in line.lost} == {("a",)}
+    assert line.lost[0][1] == "worker a wanted more memory than worker_memory_mb allows"
+    line.until(lambda: line.count("b") > 10)
 
 
 def test_a_stop_finishes_what_was_accepted_and_leaves_no_process(line: Line) -> None:

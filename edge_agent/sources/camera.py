@@ -29,6 +29,8 @@ else:
 # OpenCV waits this many seconds for a picture of a V4L2 device, 10 by default, and reads it once,
 # when it is loaded.
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
+# FFmpeg would print several lines at each try to reach a camera that is away; that is a state here.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 # A file that does not say how fast it was recorded.
 DEFAULT_FPS = 25.0
@@ -117,7 +119,7 @@ class CameraSource:
             device = self._open()
             if not device.isOpened():
                 device.release()
-                raise NotConnected(f"{self._name}: cannot be opened")
+                raise NotConnected(f"{self._name}: {self._why_not()}")
             self._device = device
             self._read_since_open = False
             self._period_s = self._file_period_s(device)
@@ -187,6 +189,14 @@ class CameraSource:
         ]
         url = _with_credentials(str(options.url), options.username, options.password_file)
         return cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts)
+
+    def _why_not(self) -> str:
+        if self._options.file is not None and not (self._folder / self._options.file).is_file():
+            return "no such file"
+        if self._options.device is not None and not Path(self._name).exists():
+            there = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*")))
+            return f"no such device; there are: {there or 'none'}"
+        return "cannot be opened: away, refused, or nothing that OpenCV reads"
 
     def _file_period_s(self, device: cv2.VideoCapture) -> float:
         if not self._is_file or not (self._live or self._options.realtime):

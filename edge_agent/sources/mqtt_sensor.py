@@ -183,11 +183,13 @@ class MqttSensorSource:
             return
         if len(payload) > self._options.max_bytes:
             self._counters.add("dropped_too_large")
+            self._counters.fault(f"{message.topic}: a message of {len(payload)} bytes")
             return
         try:
             values, time_ns, part_id = decode(payload)
         except BadInput as error:
             self._counters.add(f"dropped_{error.reason}")
+            self._counters.fault(f"{message.topic}: {error}")
             return
         if time_ns is None:
             time_ns = time.monotonic_ns()

@@ -299,12 +299,26 @@ def missing(arrivals: Iterable[Arrival], last_seq: int) -> set[int]:
     return set(range(1, last_seq + 1)) - {arrival.seq for arrival in arrivals}
 
 
-def never_came(consumer: Consumer, last_seq: int, timeout_s: float = 30) -> set[int]:
-    """Return what is still missing when all had time to come."""
+def lost(consumer: Consumer, stopped: Gateway, timeout_s: float = 5) -> set[int]:
+    """Return what neither came to the consumer nor waits in the outbox of an agent that stopped."""
+    last_seq, kept = outbox(stopped.state)
     deadline_s = time.monotonic() + timeout_s
-    while (gone := missing(consumer.arrivals, last_seq)) and time.monotonic() < deadline_s:
+    while gone := missing(consumer.arrivals, last_seq) - kept:
+        if time.monotonic() > deadline_s:
+            return gone
         time.sleep(0.1)
-    return gone
+    return set()
+
+
+def catch_up(consumer: Consumer, timeout_s: float) -> bool:
+    """Wait until nothing is missing before the newest verdict; return whether it came to that."""
+    newest = max(arrival.seq for arrival in consumer.arrivals)
+    deadline_s = time.monotonic() + timeout_s
+    while missing(consumer.arrivals, newest):
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def out_of_order(arrivals: Iterable[Arrival]) -> int:

@@ -20,7 +20,7 @@ from tests.faults.plant import (
     Gateway,
     camera,
     longest_silence_s,
-    missing,
+    lost,
     peak_mb,
     pictures,
     until,
@@ -117,8 +117,7 @@ class Target:
 
     def finish(self) -> None:
         self.agent.stop()
-        arrivals = self.consumer.arrivals
-        until(lambda: not missing(arrivals, max(arrival.seq for arrival in arrivals)))
+        assert not lost(self.consumer, self.agent)
 
 
 def sensor(name: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tests.faults.plant import (
     Gateway,
     camera,
     longest_silence_s,
-    missing,
+    lost,
     peak_mb,
     pictures,
     until,
@@ -156,8 +156,7 @@ class Bench:
         assert self._agent is not None
         if self._agent.is_running():
             self._agent.stop()
-        arrivals = self._consumer.arrivals
-        until(lambda: not missing(arrivals, max(arrival.seq for arrival in arrivals)))
+        assert not lost(self._consumer, self._agent)
         return max(self._silences)
 
     def finding(self, fault: str, became: dict[str, str]) -> Finding:

@@ -1,0 +1,126 @@
+"""Config, manifest and model files: read, or refused with the class of error that says so."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import random
+import resource
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent import registry
+from edge_agent.backends.base import BackendContext
+from edge_agent.config import parse_json, parse_toml
+from edge_agent.errors import ConfigError, ModelError
+from edge_agent.modelstore.manifest import parse_manifest
+from tests.fuzz.damage import EXAMPLES, FUZZ, TREES, damaged_bytes, damaged_tree
+from tests.test_config import good
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+REPOSITORY = Path(__file__).parents[2]
+MODELS = REPOSITORY / "models"
+CONFIG = json.dumps(good())
+TOMLS = [path.read_bytes() for path in sorted((REPOSITORY / "docs" / "examples").glob("*.toml"))]
+MANIFESTS = [path.read_text() for path in sorted(MODELS.glob("*/manifest.json"))]
+MODEL = (MODELS / "conveyor-parts" / "model.tflite").read_bytes()
+BATCH = 20
+MOST_VALUES = 1_000_000  # a task would not feed more either
+
+
+@FUZZ
+@given(damaged_tree(CONFIG) | TREES)
+def test_any_config_is_taken_or_every_wrong_field_is_named(tree: Any) -> None:
+    read_config(json.dumps(tree).encode(), parse_json)
+
+
+@FUZZ
+@given(damaged_bytes(st.just(CONFIG.encode())) | st.binary())
+def test_any_bytes_as_a_config_are_taken_or_refused(text: bytes) -> None:
+    read_config(text, parse_json)
+
+
+@FUZZ
+@given(damaged_bytes(st.sampled_from(TOMLS)) | st.binary())
+def test_any_bytes_as_a_toml_config_are_taken_or_refused(text: bytes) -> None:
+    read_config(text, parse_toml)
+
+
+def read_config(text: bytes, parse: Any) -> None:
+    try:
+        config = parse(text)
+    except ConfigError as error:
+        assert error.fields
+        assert all(field.message for field in error.fields)
+        return
+    assert math.isfinite(config.stop_timeout_s)
+
+
+@FUZZ
+@given(
+    st.sampled_from(MANIFESTS).flatmap(damaged_tree).map(lambda tree: json.dumps(tree).encode())
+    | st.sampled_from(MANIFESTS).flatmap(lambda text: damaged_bytes(st.just(text.encode())))
+    | st.binary()
+)
+def test_any_manifest_is_taken_or_refused_with_the_field(text: bytes) -> None:
+    try:
+        manifest = parse_manifest(text)
+    except ModelError as error:
+        assert "manifest.json" in str(error)
+        return
+    assert manifest.variants
+
+
+@pytest.mark.timeout(1800)
+@settings(FUZZ, max_examples=max(2, EXAMPLES // BATCH))
+@given(st.integers(0, 2**32))
+def test_any_model_is_loaded_or_refused_or_ends_its_own_process_alone(seed: int) -> None:
+    """Native code reads these bytes: a crash is allowed, in the child that runs it, and nothing
+    of Python's but ModelError.
+    """
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=load_damaged, args=(theirs, seed), daemon=True
+    )
+    process.start()
+    theirs.close()
+    process.join(120)
+    assert process.exitcode is not None, f"seed {seed}: hangs"
+    told = ours.recv() if ours.poll(0) else "nothing"
+    ours.close()
+    assert process.exitcode < 0 or told == "fine", f"seed {seed}: {told}"
+    process.close()
+
+
+def load_damaged(pipe: Connection, seed: int) -> None:
+    """Load and run damaged models; tell what came of it."""
+    # What a worker may take by default.
+    resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+    rng = random.Random(seed)
+    create = registry.plugin("backends", "tflite").create
+    for _ in range(BATCH):
+        damaged = bytearray(MODEL)
+        for _ in range(rng.randrange(1, 9)):
+            damaged[rng.randrange(len(damaged))] ^= rng.randrange(1, 256)
+        try:
+            load_and_run(create, bytes(damaged[: rng.randrange(1, 4 * len(MODEL))]))
+        except ModelError as error:
+            if not str(error):
+                raise
+    pipe.send("fine")
+
+
+def load_and_run(create: Any, model: bytes) -> None:
+    backend = create(BackendContext(model, 1))
+    sizes = [math.prod(spec.shape) for spec in backend.inputs]
+    if all(0 < size <= MOST_VALUES for size in sizes):
+        backend.run({spec.name: np.zeros(spec.shape, spec.dtype) for spec in backend.inputs})
+    backend.close()
