@@ -27,7 +27,7 @@ TFLITE_RUNTIME_READY := $(VENV_TFLITE_RUNTIME)/dev.stamp
 # Arguments for `make run` and `make test`, for example ARGS="--data ../shared/data".
 ARGS ?=
 
-.PHONY: help run test check bench golden lock schemas clean mosquitto
+.PHONY: help run test check bench faults fuzz soak golden lock schemas clean mosquitto
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,15 @@ check: $(DEV_READY) ## ruff, mypy and the architecture test
 
 bench: $(DEV_READY) mosquitto ## speed, memory and start, beside what this machine can do at best
 	$(VENV)/bin/python -m tools.bench $(ARGS)
+
+faults: $(DEV_READY) mosquitto iptables ## every fault as often and long as docs/reliability.md says
+	$(VENV)/bin/python -m pytest -p tests.faults.table --full -q tests/faults $(ARGS)
+
+fuzz: $(DEV_READY) ## damaged payloads, pictures, configs, manifests and models, for a long time
+	FUZZ_EXAMPLES=20000 $(VENV)/bin/python -m pytest -q --timeout 7200 tests/fuzz $(ARGS)
+
+soak: $(DEV_READY) mosquitto ## 30 minutes at full load: does any process grow?
+	$(VENV)/bin/python -m tools.soak $(ARGS)
 
 golden: $(DEV_READY) ## answers of published models against their published outputs
 	$(VENV)/bin/python -m tools.golden
@@ -94,6 +103,10 @@ endif
 mosquitto:
 	@command -v mosquitto >/dev/null || tools/apt_install.sh mosquitto
 	@command -v mosquitto_sub >/dev/null || tools/apt_install.sh mosquitto-clients
+
+.PHONY: iptables
+iptables:
+	@command -v iptables >/dev/null || tools/apt_install.sh iptables
 
 $(RUN_READY): requirements.lock pyproject.toml
 	@tools/new_environment.sh $(VENV) "$(PYTHON)" requirements.lock

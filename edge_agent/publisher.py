@@ -56,28 +56,49 @@ OFFLINE_S = 1.0
 class Publisher:
     """Keeps the agent's one connection; safe to use from any thread."""
 
-    def __init__(  # noqa: PLR0913  all but three are named and have defaults
+    def __init__(
         self,
         options: BrokerOptions,
         device: Device,
         outbox: Outbox,
         *,
         subscriptions: Sequence[Subscription] = (),
-        codec: str = "json",
         on_refused: Callable[[str, str], None] | None = None,
         rng: random.Random | None = None,
     ) -> None:
         """`on_refused(topic, reason)`: once for each kind of refusal in a connection."""
         self.topics = topics(device)
         self.counters = Counters()
-        self._outgoing = Outgoing(self.topics, plugin("codecs", codec).create())
+        self._outgoing = Outgoing(self.topics, plugin("codecs", "json").create())
         self._outbox = outbox
         self._on_refused = on_refused or _nothing
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._connection = self._connection_to(options, subscriptions, rng)
+        outbox.on_committed = lambda rows: self._events.put(partial(self._committed, rows))
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._answers: deque[tuple[int, str | None]] = deque()
+        self._waits_for_room = self._draining = self._quiet = False
+        # Of the publisher's thread only:
+        self._open = self._offline = self._ended = False
+        self._lanes = Lanes(outbox.pending)
+        self._sending = Sending(self._send)
+        self._last = LastVerdicts(every_s=LAST_EVERY_S)
+        self._states: dict[str, Publish] = {}
+        self._states_due: dict[str, Publish] = {}
+        self._refusals: set[tuple[str, str]] = set()
+        self._gap_id = 0
+        self._gaps_s = self._status_s = 0.0
+
+    def _connection_to(
+        self,
+        options: BrokerOptions,
+        subscriptions: Sequence[Subscription],
+        rng: random.Random | None,
+    ) -> Connection:
         will = self._outgoing.offline("connection lost")
-        self._connection = Connection(
+        return Connection(
             options,
-            f"edge-agent-{device.name}",
+            f"edge-agent-{self.topics.device}",
             subscriptions=subscriptions,
             will=Will(will.topic, will.payload, WILL_DELAY_S),
             on_connected=lambda: self._events.put(self._connected),
@@ -86,25 +107,6 @@ class Publisher:
             rng=rng,
             counters=self.counters,
         )
-        outbox.on_committed = lambda rows: self._events.put(partial(self._committed, rows))
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self._answers: deque[tuple[int, str | None]] = deque()
-        self._waits_for_room = False
-        self._draining = False
-        self._quiet = False
-        # Of the publisher's thread only:
-        self._open = False
-        self._lanes = Lanes(outbox.pending)
-        self._sending = Sending(self._send)
-        self._last = LastVerdicts(every_s=LAST_EVERY_S)
-        self._states: dict[str, Publish] = {}
-        self._states_due: dict[str, Publish] = {}
-        self._refusals: set[tuple[str, str]] = set()
-        self._gap_id = 0
-        self._gaps_s = 0.0
-        self._status_s = 0.0
-        self._offline = False
-        self._ended = False
 
     def start(self) -> None:
         """Begin to connect and to send."""
@@ -120,11 +122,6 @@ class Publisher:
     def connected(self) -> bool:
         """Whether the broker is there."""
         return self._connection.connected
-
-    @property
-    def detail(self) -> str:
-        """Why it is not; "" when it is."""
-        return self._connection.detail
 
     def state(self, topic: str, payload: bytes) -> None:
         """Publish a retained message, the newest of its topic, now and after each reconnect."""

@@ -99,7 +99,7 @@ def figures(found: list[Photo], scores: NDArray[np.floating], precision: str) ->
     return [
         (f"AUROC, {len(found)} photos of {what}", f"{auroc(pitted, scores):.3f}"),
         (
-            f"AUROC, hard: last and first {HARD} around the first pitting, {hard.sum()} photos, {precision}",
+            f"AUROC, hard: {HARD} each side of the first pitting, {hard.sum()} photos, {precision}",
             f"{auroc(pitted[hard], scores[hard]):.3f}",
         ),
         ("clean photos called pitted at 0.5", f"{(scores[~pitted] >= 0.5).mean():.1%}"),

@@ -1,6 +1,7 @@
-"""What the faults share. `--full` gives each fault the number of times that docs/reliability.md has.
+"""What the faults share.
 
-Without it they are short variants of the same, for `make test`.
+With `--full` each is injected as often and for as long as docs/reliability.md says; without it they
+are short variants of the same, for `make test`.
 """
 
 from __future__ import annotations
@@ -34,16 +35,20 @@ class Finding:
     remark: str = ""
 
 
-@pytest.fixture
-def full(request: pytest.FixtureRequest) -> bool:
-    """Whether this is `make faults`."""
-    return bool(request.config.getoption("--full", default=False))
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How much to inject (`full`: this is `make faults`), and where to say what came of it."""
+
+    full: bool
+    note: Callable[[Finding], None]
 
 
 @pytest.fixture
-def note(record_property: Callable[[str, object], None]) -> Callable[[Finding], None]:
-    """Add a row to the table of `make faults`."""
-    return lambda finding: record_property("finding", asdict(finding))
+def trial(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Trial:
+    return Trial(
+        full=bool(request.config.getoption("--full", default=False)),
+        note=lambda finding: record_property("finding", asdict(finding)),
+    )
 
 
 @pytest.fixture

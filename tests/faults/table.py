@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
+if TYPE_CHECKING:
+    import pytest
 
 COLUMNS = ("fault", "injected", "lost", "recovery", "remark", "holds")
 WRITTEN_TO = Path("build/faults.json")

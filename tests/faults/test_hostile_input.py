@@ -14,18 +14,9 @@ import pytest
 import simplejpeg
 
 from tests.agents import MODELS
-from tests.faults.conftest import Finding
-from tests.faults.plant import (
-    Consumer,
-    Gateway,
-    camera,
-    longest_silence_s,
-    lost,
-    peak_mb,
-    pictures,
-    until,
-    workers,
-)
+from tests.faults.conftest import Finding, Trial
+from tests.faults.judging import longest_silence_s, lost, peak_mb
+from tests.faults.plant import Consumer, Gateway, camera, pictures, until, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,10 +126,9 @@ def target(gateway: Callable[..., Gateway], consumer: Consumer, tmp_path: Path) 
 
 def test_picture_bombs_and_truncated_pictures_are_error_verdicts_and_take_no_memory(
     target: Target,
-    note: Callable[[Finding], None],
-    full: bool,  # noqa: FBT001
+    trial: Trial,
 ) -> None:
-    sent = [*bombs().values(), *truncated(200 if full else 20)]
+    sent = [*bombs().values(), *truncated(200 if trial.full else 20)]
     for payload in sent:
         target.send("camera", payload)
     target.send("camera", photo())
@@ -146,7 +136,7 @@ def test_picture_bombs_and_truncated_pictures_are_error_verdicts_and_take_no_mem
     *bad, good = target.consumer.of("camera")
     until(lambda: target.counted("camera") == len(sent))
     silence_s, largest_mb = target.unharmed()
-    note(
+    trial.note(
         Finding(
             "picture bombs and truncated JPEGs over MQTT",
             len(sent),
@@ -163,10 +153,9 @@ def test_picture_bombs_and_truncated_pictures_are_error_verdicts_and_take_no_mem
 
 def test_hostile_samples_and_triggers_are_counted_and_take_no_memory(
     target: Target,
-    note: Callable[[Finding], None],
-    full: bool,  # noqa: FBT001
+    trial: Trial,
 ) -> None:
-    times = 20 if full else 2
+    times = 20 if trial.full else 2
     nothing = [math.nan] * len(CHANNELS)
     hostile = {
         "json": [
@@ -188,16 +177,18 @@ def test_hostile_samples_and_triggers_are_counted_and_take_no_memory(
         for topic, payloads in hostile.items():
             for payload in payloads:
                 target.send(topic, payload)
-    # What cannot be read is counted, and a run of NaN is one error verdict. Triggers that cannot
-    # be read belong to no part, and get no verdict.
+    # What cannot be read is counted, and a run of NaN is one error verdict.
     for name, count in (("json", 4), ("msgpack", 2), ("float32", 2)):
         until(lambda n=name, c=count: target.counted(n) > times * c)  # type: ignore[misc]
         (verdict, *_) = target.consumer.of(name)
         assert "not a finite number" in verdict.reason
     target.send("trigger", b'{"id": "last"}')
-    until(lambda: target.consumer.of("asked"))
+    # A trigger is answered in any case: with an error where it names no part, or none comes.
+    answers = times * len(hostile["trigger"]) + 1
+    until(lambda: len(target.consumer.of("asked")) == answers)
+    assert all(verdict.reason for verdict in target.consumer.of("asked"))
     silence_s, largest_mb = target.unharmed()
-    note(
+    trial.note(
         Finding(
             "million-deep and 10 MB JSON, NaN, wrong lengths, as samples and triggers",
             times * sum(map(len, hostile.values())),

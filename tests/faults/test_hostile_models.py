@@ -1,4 +1,4 @@
-"""Models that were damaged, or made to do damage: each in a worker of its own, beside a good one."""
+"""Models that were damaged, or made to do damage: each in its own worker, beside a good one."""
 
 from __future__ import annotations
 
@@ -13,18 +13,9 @@ import pytest
 
 from tests.agents import MODELS
 from tests.bundles import write_bundle
-from tests.faults.conftest import Finding
-from tests.faults.plant import (
-    Consumer,
-    Gateway,
-    camera,
-    longest_silence_s,
-    lost,
-    peak_mb,
-    pictures,
-    until,
-    workers,
-)
+from tests.faults.conftest import Finding, Trial
+from tests.faults.judging import longest_silence_s, lost, peak_mb
+from tests.faults.plant import Consumer, Gateway, camera, pictures, until, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,9 +34,9 @@ def test_every_malformed_model_is_refused_by_name_and_nothing_else_notices(
     consumer: Consumer,
     shared_data: Path,
     tmp_path: Path,
-    note: Callable[[Finding], None],
+    trial: Trial,
 ) -> None:
-    bundles = {}
+    bundles: dict[str, Path] = {}
     for file in sorted((shared_data / "malformed_models").glob("*.tflite")):
         name = f"hostile-{len(bundles)}"
         rule = {"kind": "threshold", "fail_at": 0.5}
@@ -55,7 +46,7 @@ def test_every_malformed_model_is_refused_by_name_and_nothing_else_notices(
     bench = Bench(gateway, consumer, tmp_path)
     became = bench.run(bundles)
     silence_s = bench.finish()
-    note(bench.finding("every file of malformed_models", became))
+    trial.note(bench.finding("every file of malformed_models", became))
     assert len(became) == len(bundles) >= 3
     assert set(became.values()) <= {"refused", "error verdicts"}
     assert silence_s < SILENCE_MOST_S
@@ -66,11 +57,12 @@ def test_flipped_and_truncated_models_are_refused_or_survived_and_nothing_else_n
     gateway: Callable[..., Gateway],
     consumer: Consumer,
     tmp_path: Path,
-    note: Callable[[Finding], None],
-    full: bool,  # noqa: FBT001
+    trial: Trial,
 ) -> None:
     rng = random.Random(7)
-    cases = list(mutations((GOOD / "model.tflite").read_bytes(), 500 if full else AT_ONCE, rng))
+    cases = list(
+        mutations((GOOD / "model.tflite").read_bytes(), 500 if trial.full else AT_ONCE, rng)
+    )
     bench = Bench(gateway, consumer, tmp_path)
     became: dict[str, str] = {}
     for first in range(0, len(cases), AT_ONCE):
@@ -81,7 +73,7 @@ def test_flipped_and_truncated_models_are_refused_or_survived_and_nothing_else_n
         became |= bench.run(bundles)
         bench.stop()
     silence_s = bench.finish()
-    note(bench.finding("models with flipped or missing bytes", became))
+    trial.note(bench.finding("models with flipped or missing bytes", became))
     assert len(became) == len(cases)
     assert "bug" not in became.values(), became
     assert silence_s < SILENCE_MOST_S

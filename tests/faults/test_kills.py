@@ -9,24 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.conftest import Finding
-from tests.faults.plant import (
-    Arrival,
-    Broker,
-    Consumer,
-    Gateway,
-    camera,
+from tests.faults.conftest import Finding, Trial
+from tests.faults.judging import (
     catch_up,
     live_again_s,
     longest_silence_s,
     lost,
     out_of_order,
     outbox,
-    pictures,
-    until,
     without_repeats,
-    workers,
 )
+from tests.faults.plant import Arrival, Broker, Consumer, Gateway, camera, pictures, until, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +37,7 @@ def test_a_killed_worker_is_back_in_2_s_and_the_others_keep_their_rate(
     gateway: Callable[..., Gateway],
     consumer: Consumer,
     tmp_path: Path,
-    note: Callable[[Finding], None],
-    full: bool,  # noqa: FBT001
+    trial: Trial,
 ) -> None:
     folder, fps = pictures(tmp_path / "pictures"), 50
     agent = gateway({name: camera(folder, fps) for name in ("bystander", *"abcd")})
@@ -53,7 +45,7 @@ def test_a_killed_worker_is_back_in_2_s_and_the_others_keep_their_rate(
     before_hz = rate_hz(consumer, "bystander", 4.0)
     began_s, backs = time.monotonic(), []
     # Twice each: a worker that dies ever again is rightly given longer and longer pauses.
-    for victim in "abcd" * 2 if full else "ab":
+    for victim in "abcd" * 2 if trial.full else "ab":
         killed_s = time.monotonic()
         os.kill(workers(agent)[victim], signal.SIGKILL)
         backs.append(until(lambda v=victim, s=killed_s: inspects(consumer.of(v), s)))  # type: ignore[misc]
@@ -65,7 +57,7 @@ def test_a_killed_worker_is_back_in_2_s_and_the_others_keep_their_rate(
     silence_s = longest_silence_s(bystander, began_s, ended_s)
     agent.stop()
     gone = lost(consumer, agent)
-    note(
+    trial.note(
         Finding(
             "kill -9 of a worker",
             len(backs),
@@ -99,8 +91,7 @@ def test_kills_of_agent_and_broker_lose_no_verdict_and_keep_the_order(
     broker: Broker,
     consumer: Consumer,
     tmp_path: Path,
-    note: Callable[[Finding], None],
-    full: bool,  # noqa: FBT001
+    trial: Trial,
 ) -> None:
     folder = pictures(tmp_path / "pictures")
     cameras = {
@@ -108,9 +99,9 @@ def test_kills_of_agent_and_broker_lose_no_verdict_and_keep_the_order(
     }
     agent = gateway(cameras)
     until(lambda: len(consumer.arrivals) > RATE_HZ)
-    pause_s, began_s, began = (4.0 if full else 2.0), time.monotonic(), len(consumer.arrivals)
+    pause_s, began_s, began = (4.0 if trial.full else 2.0), time.monotonic(), len(consumer.arrivals)
     backs: dict[str, list[float]] = {"agent": [], "broker": []}
-    for victim in ("agent broker " * 3 + "agent" if full else "agent broker").split():
+    for victim in ("agent broker " * 3 + "agent" if trial.full else "agent broker").split():
         time.sleep(pause_s)
         backs[victim].append(killed(victim, agent, broker, consumer))
     time.sleep(pause_s)
@@ -122,7 +113,7 @@ def test_kills_of_agent_and_broker_lose_no_verdict_and_keep_the_order(
     wrong = out_of_order(consumer.arrivals)
     repeats = len(consumer.arrivals) - len(without_repeats(consumer.arrivals))
     for victim, times in backs.items():
-        note(
+        trial.note(
             Finding(
                 f"kill -9 of the {victim} at {reached_hz:.0f} verdicts/s",
                 len(times),

@@ -17,19 +17,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.conftest import Finding
-from tests.faults.plant import (
-    Broker,
-    Consumer,
-    Gateway,
-    camera,
-    catch_up,
-    live_again_s,
-    lost,
-    out_of_order,
-    outbox,
-    pictures,
-)
+from tests.faults.conftest import Finding, Trial
+from tests.faults.judging import catch_up, live_again_s, lost, out_of_order, outbox
+from tests.faults.plant import Broker, Consumer, Gateway, camera, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,14 +93,13 @@ def looked_at(state: Path, into: Path) -> tuple[int, set[int]]:
 
 
 @pytest.mark.timeout(900)
-def test_a_power_cut_loses_no_verdict_that_was_acknowledged_or_committed(  # noqa: PLR0913  fixtures
+def test_a_power_cut_loses_no_verdict_that_was_acknowledged_or_committed(
     disk: Disk,
     gateway: Callable[..., Gateway],
     broker: Broker,
     consumer: Consumer,
     tmp_path: Path,
-    note: Callable[[Finding], None],
-    full: bool,  # noqa: FBT001
+    trial: Trial,
 ) -> None:
     rng = random.Random(11)
     folder = pictures(tmp_path / "pictures")
@@ -118,7 +107,7 @@ def test_a_power_cut_loses_no_verdict_that_was_acknowledged_or_committed(  # noq
     state = disk.mounted_at / "state"
     agent = gateway({f"camera-{i}": one for i in range(CAMERAS)}, state=state)
     begun_s, backs, undelivered = time.time(), [], 0
-    for cut in range(50 if full else 3):
+    for cut in range(50 if trial.full else 3):
         backs.append(live_again_s(consumer, begun_s))
         # Every other time the broker is frozen, so that much is committed and not acknowledged.
         frozen = cut % 2 == 1
@@ -143,7 +132,7 @@ def test_a_power_cut_loses_no_verdict_that_was_acknowledged_or_committed(  # noq
     last_seq, _ = outbox(state)
     gone = lost(consumer, agent)
     wrong = out_of_order(consumer.arrivals)
-    note(
+    trial.note(
         Finding(
             f"power cut at {RATE_HZ} verdicts/s",
             len(backs) - 1,

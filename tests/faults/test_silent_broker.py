@@ -10,21 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.conftest import Finding
-from tests.faults.plant import (
-    KEEPALIVE_S,
-    Broker,
-    Consumer,
-    Gateway,
-    camera,
-    catch_up,
-    live_again_s,
-    lost,
-    out_of_order,
-    outbox,
-    pictures,
-    until,
-)
+from tests.faults.conftest import Finding, Trial
+from tests.faults.judging import catch_up, live_again_s, lost, out_of_order, outbox
+from tests.faults.plant import KEEPALIVE_S, Broker, Consumer, Gateway, camera, pictures, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,34 +29,32 @@ def test_a_frozen_broker_is_seen_and_its_return_loses_nothing(
     broker: Broker,
     consumer: Consumer,
     tmp_path: Path,
-    note: Callable[[Finding], None],
-    full: bool,  # noqa: FBT001
+    trial: Trial,
 ) -> None:
     agent = gateway({"camera": camera(pictures(tmp_path / "pictures"), FPS)})
-    line = Line(agent, consumer, note)
+    line = Line(agent, consumer, trial)
     line.silence(
         "broker frozen by SIGSTOP",
-        60 if full else SEEN_WITHIN_S + 1,
+        60 if trial.full else SEEN_WITHIN_S + 1,
         lambda: os.kill(broker.process.pid, signal.SIGSTOP),
         lambda: os.kill(broker.process.pid, signal.SIGCONT),
     )
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("own_network")
 def test_a_line_that_swallows_every_packet_is_seen_and_its_return_loses_nothing(
-    own_network: None,  # noqa: ARG001
     gateway: Callable[..., Gateway],
     broker: Broker,
     consumer: Consumer,
     tmp_path: Path,
-    note: Callable[[Finding], None],
-    full: bool,  # noqa: FBT001
+    trial: Trial,
 ) -> None:
     agent = gateway({"camera": camera(pictures(tmp_path / "pictures"), FPS)})
-    line = Line(agent, consumer, note)
+    line = Line(agent, consumer, trial)
     line.silence(
         "broker half-open by iptables DROP, both ways",
-        60 if full else SEEN_WITHIN_S + 1,
+        60 if trial.full else SEEN_WITHIN_S + 1,
         lambda: drop_packets("-A", broker.port),
         lambda: drop_packets("-D", broker.port),
     )
@@ -84,10 +70,10 @@ def drop_packets(what: str, port: int) -> None:
 class Line:
     """An agent that publishes, and what its consumer saw of a silence."""
 
-    def __init__(self, agent: Gateway, consumer: Consumer, note: Callable[[Finding], None]) -> None:
+    def __init__(self, agent: Gateway, consumer: Consumer, trial: Trial) -> None:
         self._agent = agent
         self._consumer = consumer
-        self._note = note
+        self._trial = trial
 
     def silence(
         self,
@@ -117,7 +103,7 @@ class Line:
         gone = lost(consumer, agent)
         wrong = out_of_order(consumer.arrivals)
         replayed = sum(arrival.replay for arrival in consumer.arrivals)
-        self._note(
+        self._trial.note(
             Finding(
                 f"{fault} for {seconds:.0f} s",
                 1,

@@ -14,7 +14,7 @@ from edge_agent import image
 from edge_agent.config import TriggerOptions
 from edge_agent.errors import BadInput
 from edge_agent.pipeline import Identity
-from edge_agent.sensor_payload import Fields, Layout, Table, decoder
+from edge_agent.sensor_payload import MAX_PART_ID_CHARACTERS, Fields, Layout, Table, decoder
 from edge_agent.trigger_desk import TriggerDesk
 from tests.fuzz.damage import FUZZ, TREES, damaged_bytes
 
@@ -38,7 +38,7 @@ def samples(name: str) -> bytes:
     if name == "float32":
         return struct.pack("<6f", *range(6))
     tree = TABLE if "table" in name else TREE
-    return (msgspec.msgpack if "packed" in name else msgspec.json).encode(tree)
+    return msgspec.msgpack.encode(tree) if "packed" in name else msgspec.json.encode(tree)
 
 
 def picture(ending: str, *more: int) -> bytes:
@@ -84,12 +84,11 @@ def test_any_document_as_samples_is_decoded_or_refused(name: str, tree: object) 
 def read_samples(name: str, payload: bytes) -> None:
     try:
         values, time_ns, part_id = DECODERS[name](payload)
-    except BadInput as error:
-        assert error.reason.isidentifier()
+    except BadInput:
         return
     assert np.asarray(values).dtype.kind == "f"
     assert time_ns is None or time_ns >= 0
-    assert part_id is None or part_id.isprintable() or part_id
+    assert part_id is None or len(part_id) <= MAX_PART_ID_CHARACTERS
 
 
 @FUZZ
@@ -107,8 +106,7 @@ def test_any_bytes_as_a_picture_are_decoded_or_refused(start: bytes, rest: bytes
 def decode(payload: bytes) -> None:
     try:
         pixels = image.decode(payload)
-    except BadInput as error:
-        assert error.reason in {"too_large", "truncated", "undecodable"}
+    except BadInput:
         return
     assert pixels.dtype == np.uint8
     assert pixels.ndim == 3

@@ -1,0 +1,178 @@
+"""A long run at full load: does any process of the agent grow? `python -m tools.soak --minutes 30`.
+
+Two cameras of large pictures as fast as the cores allow, one motor, a real broker and a consumer
+that counts. Printed for each process and written to build/soak.json: memory, descriptors and
+threads, and how memory grows (least squares over the samples after the first fifth).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from tests.agents import MODELS
+from tests.faults.plant import Broker, Consumer, Gateway, camera, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EVERY_S = 5.0
+MOST_MB_PER_H = 1.0
+# Allocators settle for a while: a slope over less says nothing.
+JUDGED_FROM_MINUTES = 10
+WRITTEN_TO = Path("build/soak.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one process takes at one time (s, monotonic)."""
+
+    at_s: float
+    rss_mb: float
+    descriptors: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A row of the table."""
+
+    process: str
+    rss_mb: float
+    mb_per_h: float
+    more_descriptors: int
+    more_threads: int
+    holds: bool
+
+
+def main() -> int:
+    """Run, print, write; 1 where something grew, or a verdict was lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    minutes: float = parser.parse_args().minutes
+    with tempfile.TemporaryDirectory() as name:
+        samples, verdicts, lost = run(Path(name), minutes)
+    rows = [growth(process, of_one, minutes) for process, of_one in sorted(samples.items())]
+    print(
+        "| process | RSS MB | MB an hour | descriptors | threads | holds |\n|---|---|---|---|---|---|"
+    )
+    for row in rows:
+        print(
+            f"| {row.process} | {row.rss_mb:.1f} | {row.mb_per_h:+.2f} | {row.more_descriptors:+d}"
+            f" | {row.more_threads:+d} | {'yes' if row.holds else 'NO'} |"
+        )
+    print(f"{minutes:g} minutes, {verdicts} verdicts, {lost} lost")
+    if minutes < JUDGED_FROM_MINUTES:
+        print(f"memory is judged from {JUDGED_FROM_MINUTES} minutes on")
+    WRITTEN_TO.parent.mkdir(exist_ok=True)
+    found = {"minutes": minutes, "verdicts": verdicts, "lost": lost}
+    WRITTEN_TO.write_text(json.dumps(found | {"rows": [asdict(row) for row in rows]}, indent=1))
+    return int(bool(lost) or not all(row.holds for row in rows))
+
+
+def run(folder: Path, minutes: float) -> tuple[dict[str, list[Sample]], int, int]:
+    """Return samples by process, the number of verdicts, and how many of them were lost."""
+    samples: dict[str, list[Sample]] = {}
+    broker = Broker(folder)
+    consumer = Consumer(broker.consumer_port)
+    gateway = Gateway(folder, broker.port, pipelines(folder))
+    gateway.start()
+    try:
+        until(lambda: {a.pipeline for a in consumer.arrivals} >= {"left", "right"}, 60)
+        end_s = time.monotonic() + minutes * 60
+        numbers: set[int] = set()
+        while time.monotonic() < end_s:
+            time.sleep(EVERY_S)
+            for process, pid in processes(gateway.pid):
+                samples.setdefault(process, []).append(sample(pid))
+            numbers.update(a.seq for a in consumer.arrivals)
+            consumer.arrivals.clear()  # or this process would be the one that grows
+        gateway.stop()
+        until(lambda: not consumer.arrivals or settled(consumer), 10)
+        numbers.update(a.seq for a in consumer.arrivals)
+        return samples, len(numbers), max(numbers) - len(numbers)
+    finally:
+        gateway.end()
+        consumer.close()
+        broker.end()
+
+
+def settled(consumer: Consumer) -> bool:
+    """Say whether nothing came for a second."""
+    return time.monotonic() - consumer.arrivals[-1].at_s > 1
+
+
+def pipelines(folder: Path) -> dict[str, Any]:
+    """Return what keeps all cores busy; fails are kept as evidence, as ever."""
+    large = folder / "large"
+    large.mkdir()
+    rng = np.random.default_rng(5)
+    for index in range(8):
+        pixels = cv2.GaussianBlur(rng.integers(0, 256, (1080, 1920, 3), np.uint8), (9, 9), 0)
+        cv2.imwrite(str(large / f"{index}.jpg"), pixels)
+    cameras = {name: camera(large, 1000, evidence={"max_mb": 20.0}) for name in ("left", "right")}
+    motor = {
+        "family": "pdm",
+        "model": str(MODELS / "motor-bearing"),
+        "source": {"kind": "simulator", "scene": "motor"},
+    }
+    return cameras | {"motor": motor}
+
+
+def processes(agent: int) -> Iterator[tuple[str, int]]:
+    """Yield name and id of the agent and of all that it started: one session (setsid(2))."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            _, _, rest = (entry / "stat").read_text().rpartition(")")
+            name = (entry / "comm").read_text().strip()
+        except OSError:
+            continue  # gone since
+        if int(rest.split()[3]) == agent:
+            pid = int(entry.name)
+            yield "agent" if pid == agent else name if "ea:" in name else f"{name} {pid}", pid
+
+
+def sample(pid: int) -> Sample:
+    """Measure a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = dict(line.split(":", 1) for line in lines)
+    return Sample(
+        at_s=time.monotonic(),
+        rss_mb=int(status["VmRSS"].split()[0]) / 1024,
+        descriptors=len(list(Path(f"/proc/{pid}/fd").iterdir())),
+        threads=int(status["Threads"]),
+    )
+
+
+def growth(process: str, samples: list[Sample], minutes: float) -> Growth:
+    """Judge one process."""
+    late = samples[len(samples) // 5 :]
+    slope = 0.0
+    if len(late) > 1:
+        slope = statistics.linear_regression([s.at_s for s in late], [s.rss_mb for s in late]).slope
+    half = len(late) // 2
+    more_descriptors = _most(late[half:], "descriptors") - _most(late[: half or 1], "descriptors")
+    more_threads = _most(late[half:], "threads") - _most(late[: half or 1], "threads")
+    flat = slope * 3600 < MOST_MB_PER_H or minutes < JUDGED_FROM_MINUTES
+    holds = flat and more_descriptors <= 0 and more_threads <= 0
+    return Growth(process, late[-1].rss_mb, slope * 3600, more_descriptors, more_threads, holds)
+
+
+def _most(samples: list[Sample], what: str) -> int:
+    return max(int(getattr(one, what)) for one in samples)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
