@@ -63,9 +63,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         samples, verdicts, lost = run(Path(name), minutes)
     rows = [growth(process, of_one, minutes) for process, of_one in sorted(samples.items())]
-    print(
-        "| process | RSS MB | MB an hour | descriptors | threads | holds |\n|---|---|---|---|---|---|"
-    )
+    print("| process | RSS MB | MB an hour | descriptors | threads | holds |")
+    print("|---|---|---|---|---|---|")
     for row in rows:
         print(
             f"| {row.process} | {row.rss_mb:.1f} | {row.mb_per_h:+.2f} | {row.more_descriptors:+d}"

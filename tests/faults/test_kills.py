@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +24,6 @@ from tests.faults.plant import Arrival, Broker, Consumer, Gateway, camera, pictu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 RATE_HZ = 500
 CAMERAS = 4
@@ -69,6 +69,37 @@ def test_a_killed_worker_is_back_in_2_s_and_the_others_keep_their_rate(
     assert not gone
     assert max(backs) < BACK_WITHIN_S
     assert kept > 0.95
+
+
+@pytest.mark.timeout(120)
+def test_workers_go_on_and_are_replaced_after_a_kill_of_the_fork_server(
+    gateway: Callable[..., Gateway], consumer: Consumer, tmp_path: Path, trial: Trial
+) -> None:
+    folder = pictures(tmp_path / "pictures")
+    agent = gateway({name: camera(folder, 20) for name in ("a", "b")})
+    until(lambda: {arrival.pipeline for arrival in consumer.arrivals} == {"a", "b"})
+    processes = workers(agent)
+    # Field 4 of stat(5): the parent, which for every worker is the fork server.
+    stat = Path(f"/proc/{processes['a']}/stat").read_text()
+    os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+    killed_s = time.monotonic()
+    until(lambda: consumer.of("a")[-1].at_s > killed_s + 1)
+    assert workers(agent) == processes
+    os.kill(processes["a"], signal.SIGKILL)
+    again_s = until(lambda: inspects(consumer.of("a"), killed_s))
+    agent.stop()
+    gone = lost(consumer, agent)
+    trial.note(
+        Finding(
+            "kill -9 of the fork server, then of a worker",
+            1,
+            f"{len(gone)} verdicts",
+            f"{again_s:.2f} s",
+            "the workers went on; a new server for the new worker",
+        )
+    )
+    assert not gone
+    assert again_s < 2 * BACK_WITHIN_S  # the libraries are loaded anew
 
 
 def inspects(arrivals: list[Arrival], since_s: float) -> bool:
