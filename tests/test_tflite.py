@@ -49,6 +49,13 @@ def test_two_tensors_of_one_name_are_refused() -> None:
         load("add_same_names")
 
 
+def test_a_tensor_whose_name_is_no_text_is_refused() -> None:
+    model = tiny_tflite.model_bytes("add_without_signature")
+    damaged = model.replace(b"serving_default_a", b"serving_default_\xb8")
+    with pytest.raises(ModelError, match="inputs and outputs"):
+        tflite.create(BackendContext(damaged))
+
+
 def test_a_quantised_tensor_tells_its_scale_and_zero_point() -> None:
     backend = load("add_int8")
     for spec in (*backend.inputs, *backend.outputs):

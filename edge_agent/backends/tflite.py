@@ -57,11 +57,14 @@ class _TfLite:
         module = runtime_module()
         self._delegate = _eight_bit_delegate(module, context.threads)
         self._interpreter = _load(module, context, self._delegate)
-        names = _signature_names(self._interpreter)
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
-        self.inputs = _specs(inputs, names[0])
-        self.outputs = _specs(outputs, names[1])
+        try:
+            names = _signature_names(self._interpreter)
+            inputs = self._interpreter.get_input_details()
+            outputs = self._interpreter.get_output_details()
+            self.inputs = _specs(inputs, names[0])
+            self.outputs = _specs(outputs, names[1])
+        except _FAILURES as error:  # among them names that are no text
+            raise ModelError(f"the model's inputs and outputs: {_reason(error)}") from None
         self._shapes = [tuple(int(size) for size in details["shape"]) for details in inputs]
         self._input_indices = [int(details["index"]) for details in inputs]
         self._output_indices = {

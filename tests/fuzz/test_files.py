@@ -8,7 +8,7 @@ import multiprocessing
 import random
 import resource
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +22,6 @@ from edge_agent.errors import ConfigError, ModelError
 from edge_agent.modelstore.manifest import parse_manifest
 from tests.fuzz.damage import EXAMPLES, FUZZ, TREES, damaged_bytes, damaged_tree
 from tests.test_config import good
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 REPOSITORY = Path(__file__).parents[2]
 MODELS = REPOSITORY / "models"
@@ -84,22 +81,18 @@ def test_any_manifest_is_taken_or_refused_with_the_field(text: bytes) -> None:
 def test_any_model_is_loaded_or_refused_or_ends_its_own_process_alone(seed: int) -> None:
     # Native code reads these bytes: a crash is allowed, in the child that runs it, and nothing of
     # Python's but ModelError.
-    ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    process = multiprocessing.get_context("spawn").Process(
-        target=load_damaged, args=(theirs, seed), daemon=True
-    )
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=load_damaged, args=(seed,), daemon=True)
     process.start()
-    theirs.close()
     process.join(120)
     assert process.exitcode is not None, f"seed {seed}: hangs"
-    told = ours.recv() if ours.poll(0) else "nothing"
-    ours.close()
-    assert process.exitcode < 0 or told == "fine", f"seed {seed}: {told}"
+    # 1: an exception that nobody expects, whose traceback it has printed.
+    assert process.exitcode <= 0, f"seed {seed}"
     process.close()
 
 
-def load_damaged(pipe: Connection, seed: int) -> None:
-    """Load and run damaged models; tell what came of it."""
+def load_damaged(seed: int) -> None:
+    """Load and run damaged models."""
     # What a worker may take by default.
     resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
     rng = random.Random(seed)
@@ -113,7 +106,6 @@ def load_damaged(pipe: Connection, seed: int) -> None:
         except ModelError as error:
             if not str(error):
                 raise
-    pipe.send("fine")
 
 
 def load_and_run(create: Any, model: bytes) -> None:
