@@ -52,7 +52,7 @@ faults: $(DEV_READY) mosquitto iptables ## every fault as often and long as docs
 	$(VENV)/bin/python -m pytest -p tests.faults.table --full -q tests/faults $(ARGS)
 
 fuzz: $(DEV_READY) ## damaged payloads, pictures, configs, manifests and models, for a long time
-	FUZZ_EXAMPLES=20000 $(VENV)/bin/python -m pytest -q --timeout 7200 tests/fuzz $(ARGS)
+	FUZZ_EXAMPLES=10000 $(VENV)/bin/python -m pytest -q --timeout 7200 tests/fuzz $(ARGS)
 
 soak: $(DEV_READY) mosquitto ## 30 minutes at full load: does any process grow?
 	$(VENV)/bin/python -m tools.soak $(ARGS)

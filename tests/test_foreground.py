@@ -86,9 +86,9 @@ def test_a_signal_to_the_process_group_stops_the_command_without_a_terminal(
     make = _without_a_terminal(makefile)
     os.killpg(make.pid, number)
     said, _ = make.communicate(timeout=30)
+    # Nobody lent the command a terminal, so make was hit too. Its own status then depends on which
+    # of the two it notices first; ours is that the command stopped cleanly.
     assert said == f"stopped by {number.name}\n"
-    # Nobody lent the command a terminal, so make was hit too and reports that, as it always does.
-    assert make.returncode != 0
 
 
 def test_make_in_the_background_of_a_script_ends_with_0(makefile: Path) -> None:

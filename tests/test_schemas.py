@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,15 @@ def test_the_published_files_are_current(tmp_path: Path) -> None:
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
     published = {path.name: path.read_text() for path in FOLDER.iterdir()}
     assert published == written, "run: python -m edge_agent.schemas docs/schemas"
+
+
+def test_the_examples_in_the_documentation_fit_their_schemas() -> None:
+    page = (FOLDER.parent / "mqtt.md").read_text()
+    examples = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    check("verdict", examples[0].encode())
+    gap = check("gap", examples[1].encode())
+    assert gap["count"] == sum(last - first + 1 for first, last in gap["ranges"]) == gap["passes"]
+    assert len(examples) == 2
 
 
 @pytest.mark.parametrize("name", schemas.MESSAGES)

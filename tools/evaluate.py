@@ -101,7 +101,8 @@ def pitting(folder: Path, data: Path) -> list[Figure]:
     model = load_model(folder, threads=1, roi=None)
     photos = ballscrew.photos(data / "bsdata", ballscrew.TEST_POSITIONS)
     scores = np.array([inspect(model, ballscrew.frame(photo)).score for photo in photos])
-    return [*ballscrew.figures(photos, scores, "int8"), size_of(model)]
+    fail_at = model.bundle.manifest.decision.rule.fail_at
+    return [*ballscrew.figures(photos, scores, "int8", fail_at), size_of(model)]
 
 
 EVALUATIONS: dict[str, Callable[[Path, Path], list[Figure]]] = {
