@@ -79,7 +79,9 @@ class Agent:
         while not stopping.is_set():
             self._supervisor.step(STEP_S)
             self._board.publish(time.monotonic())
-            systemd.alive()
+            # A thread that a bug ended comes back only with a new process.
+            if self._outbox.alive and self._publisher.alive:
+                systemd.alive()
         systemd.stopping()
         self._stop()
 

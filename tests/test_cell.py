@@ -53,9 +53,7 @@ def test_the_box_is_where_the_plate_is_uneven(label: Label) -> None:
     assert np.median(contrasts) > 30
 
 
-def test_through_a_hole_that_is_there_one_sees_the_dark_belt_and_not_through_one_that_is_missing() -> (
-    None
-):
+def test_where_a_hole_is_missing_one_sees_metal_and_not_the_belt() -> None:
     conveyor = Conveyor(6)
     for index in range(20):
         picture = conveyor.picture(index, "missing_hole")
