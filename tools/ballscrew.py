@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_agent.types import Prediction
     from tools.report import Figure
 
 # 477500_315 was never labelled. Every third of the others is for testing.
@@ -91,6 +92,23 @@ def mask(photo: Photo, folder: Path, size: tuple[int, int]) -> NDArray[np.uint8]
         cv2.fillPoly(whole, [np.rint(outline).astype(np.int32)], 255)
     shrunk: Any = cv2.resize(whole, size[::-1], interpolation=cv2.INTER_AREA)
     return np.asarray(shrunk, np.uint8)
+
+
+def pointed_at(found: list[Photo], predictions: list[Prediction], folder: Path) -> Figure:
+    """Return how often the best region of a pitted photo lies on outlined pitting.
+
+    A model may score well by what merely comes with pitting, such as soiling; this tells.
+    """
+    hits = []
+    for photo, prediction in zip(found, predictions, strict=True):
+        if photo.pitted and prediction.defects:
+            best = max(prediction.defects, key=lambda defect: defect.score)
+            height, width = image.decode(photo.path.read_bytes()).shape[:2]
+            top, left = round(best.y), round(best.x)
+            outlined = mask(photo, folder, (height, width))
+            hits.append(outlined[top : top + round(best.h), left : left + round(best.w)].any())
+    what = f"best region lies on outlined pitting, {len(hits)} pitted photos with a region"
+    return (what, f"{np.mean(hits):.1%}" if hits else "none")
 
 
 def figures(

@@ -100,9 +100,14 @@ def pitting(folder: Path, data: Path) -> list[Figure]:
     """Pictures of positions on the ball screw that training never saw."""
     model = load_model(folder, threads=1, roi=None)
     photos = ballscrew.photos(data / "bsdata", ballscrew.TEST_POSITIONS)
-    scores = np.array([inspect(model, ballscrew.frame(photo)).score for photo in photos])
+    predictions = [inspect(model, ballscrew.frame(photo)) for photo in photos]
+    scores = np.array([prediction.score for prediction in predictions])
     fail_at = model.bundle.manifest.decision.rule.fail_at
-    return [*ballscrew.figures(photos, scores, "int8", fail_at), size_of(model)]
+    return [
+        *ballscrew.figures(photos, scores, "int8", fail_at),
+        ballscrew.pointed_at(photos, predictions, data / "bsdata"),
+        size_of(model),
+    ]
 
 
 EVALUATIONS: dict[str, Callable[[Path, Path], list[Figure]]] = {

@@ -162,15 +162,13 @@ def growth(process: str, samples: list[Sample], minutes: float) -> Growth:
     if len(late) > 1:
         slope = statistics.linear_regression([s.at_s for s in late], [s.rss_mb for s in late]).slope
     half = len(late) // 2
-    more_descriptors = _most(late[half:], "descriptors") - _most(late[: half or 1], "descriptors")
-    more_threads = _most(late[half:], "threads") - _most(late[: half or 1], "threads")
+    # The fewest: a file that happened to be open at a sample is no leak.
+    early, later = late[: half or 1], late[half:]
+    more_descriptors = min(s.descriptors for s in later) - min(s.descriptors for s in early)
+    more_threads = min(s.threads for s in later) - min(s.threads for s in early)
     flat = slope * 3600 < MOST_MB_PER_H or minutes < JUDGED_FROM_MINUTES
     holds = flat and more_descriptors <= 0 and more_threads <= 0
     return Growth(process, late[-1].rss_mb, slope * 3600, more_descriptors, more_threads, holds)
-
-
-def _most(samples: list[Sample], what: str) -> int:
-    return max(int(getattr(one, what)) for one in samples)
 
 
 if __name__ == "__main__":
