@@ -6,6 +6,7 @@ It never decodes a picture, parses a sample or loads a model: workers do. See do
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import time
@@ -72,9 +73,10 @@ class Agent:
     def run(self, stopping: threading.Event) -> None:
         """Inspect until `stopping` is set, then finish what was accepted."""
         systemd = Systemd(os.environ, os.getpid())
-        self._outbox.start()
+        self._outbox.start(on_live=self._publisher.live)
         self._board.introduce()
         self._publisher.start()
+        gc.freeze()  # what is there by now stays: no need to look through it again and again
         systemd.ready()
         while not stopping.is_set():
             self._supervisor.step(STEP_S)

@@ -19,6 +19,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from edge_agent import threads
 from edge_agent.backoff import full_jitter
 from edge_agent.broker_options import (
     BrokerOptions,
@@ -90,9 +91,7 @@ class Connection:
     def start(self) -> None:
         """Begin to connect; returns at once."""
         self.detail = "connecting"
-        self._thread = threading.Thread(
-            target=self._run, name=f"mqtt-{self._plan.client_id}", daemon=True
-        )
+        self._thread = threads.thread(self._run, f"mqtt-{self._plan.client_id}")
         self._thread.start()
 
     def stop(self, timeout_s: float = 2.0) -> None:
@@ -148,11 +147,9 @@ class Connection:
         while not self._stopping.is_set():
             began_s = time.monotonic()
             # A life has a thread of its own so that an unexpected exception can end only that.
-            thread = threading.Thread(
-                target=self._live, name=f"mqtt-{self._plan.client_id}-life", daemon=True
-            )
-            thread.start()
-            thread.join()
+            life = threads.thread(self._live, "network")
+            life.start()
+            life.join()
             if time.monotonic() - began_s >= GOOD_LIFE_S:
                 waits_s = full_jitter(BACKOFF_FIRST_S, BACKOFF_MOST_S, self._rng)
             self._stopping.wait(next(waits_s))

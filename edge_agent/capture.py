@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from edge_agent import threads
 from edge_agent.errors import EdgeAgentError, EndOfStream
 from edge_agent.leaky import LeakyQueue
 
@@ -36,10 +37,7 @@ class NewestCapture:
         """Connect the source and start reading from it. Raises NotConnected."""
         self._source.connect()
         self._queue = self._new_queue()
-        thread = threading.Thread(
-            target=self._read_on, args=(self._queue,), name="capture", daemon=True
-        )
-        thread.start()
+        threads.thread(self._read_on, "capture", (self._queue,)).start()
 
     def read(self, timeout_s: float) -> Item | None:
         """Return the newest item that was not handed out yet, or None."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
-import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edge_agent import image
+from edge_agent import image, threads
 from edge_agent.errors import EndOfStream
 from edge_agent.lazy import lazy_module
 from edge_agent.leaky import LeakyQueue
@@ -59,7 +58,7 @@ class EvidenceRing:
         )
         self._ring: deque[tuple[str, int]] = deque()
         self._bytes = 0
-        self._thread = threading.Thread(target=self._write_on, name="evidence", daemon=True)
+        self._thread = threads.thread(self._write_on, "evidence")
         self._thread.start()
 
     def keep(self, verdict: Verdict, item: Item) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from edge_agent.types import Outcome
 
-Reason = Literal["bytes", "age", "memory", "unreadable", "new_file"]
+Reason = Literal["bytes", "age", "memory", "unreadable", "new_file", "crash"]
 
 # So that a record stays a small message however scattered the losses are.
 RANGES_PER_GAP = 500

@@ -40,16 +40,16 @@ class Lanes:
         self._backlog_to = 0
         self._backlog_first = False
 
-    def begin(self, *, committed_seq: int, depth: int) -> None:
-        """Begin a connection: all rows up to `committed_seq` that are still there are backlog."""
+    def begin(self, *, last_seq: int, depth: int) -> None:
+        """Begin a connection: all rows up to `last_seq` that are still there are backlog."""
         self._live.clear()
         self._fetched.clear()
         self._fetched_to = 0
-        self._backlog_to = committed_seq
+        self._backlog_to = last_seq
         self._backlog_first = depth <= SHORT_BACKLOG
 
-    def committed(self, rows: Sequence[Row]) -> None:
-        """Take rows that have just reached the disk."""
+    def live(self, rows: Sequence[Row]) -> None:
+        """Take new rows."""
         self._live.extend(row for row in rows if row.seq > self._backlog_to)
         if len(self._live) > LIVE_MOST:
             if not self._has_backlog():
@@ -60,11 +60,18 @@ class Lanes:
 
     def next(self, *, backlog_allowed: bool) -> Next | None:
         """Return the row to send now; None when there is none that may be sent."""
-        if self._backlog_first and self._has_backlog():
-            return self._next_of_backlog()
+        first = self._backlog_first and self._has_backlog()
+        if first and (one := self._next_of_backlog()):
+            return one
         if self._live:
             return Next(self._live.popleft(), replay=False)
-        return self._next_of_backlog() if backlog_allowed else None
+        return self._next_of_backlog() if backlog_allowed and not first else None
+
+    def next_live(self) -> Next | None:
+        """Return the row to send now without a look at the disk; None when there is none."""
+        if not self._live or (self._backlog_first and self._has_backlog()):
+            return None
+        return Next(self._live.popleft(), replay=False)
 
     def empty(self) -> bool:
         """Say whether nothing is left to send, as far as is known here."""

@@ -210,11 +210,11 @@ class GapMessage(msgspec.Struct, frozen=True, kw_only=True):
     device: Device
     id: Annotated[str, Meta(description="The same when the record is sent again.")]
     reason: Annotated[
-        Literal["bytes", "age", "memory", "unreadable", "new_file"],
+        Literal["bytes", "age", "memory", "unreadable", "new_file", "crash"],
         Meta(
             description="bytes: the outbox was full; age: too old; memory: the disk refused them "
             "for too long; unreadable: the disk gave them back damaged; new_file: the outbox was "
-            "lost and begun again."
+            "lost and begun again; crash: the agent ended without notice, with verdicts under way."
         ),
     ]
     exact: Annotated[

@@ -1,8 +1,7 @@
 """One life of an MQTT connection, from CONNECT to the first thing that breaks; paho's only home.
 
-What paho 2 does and does not is written where this module answers it. Only the thread that runs
-the life writes to the socket: paho alone would let two threads share a packet. Nothing is ever
-sent twice: the client is thrown away with everything it still held.
+What paho 2 does and does not is written where this module answers it. Nothing is ever sent twice:
+the client is thrown away with everything it still held.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from edge_agent.errors import NotConnected
 from edge_agent.inflight import InFlight
 from edge_agent.lazy import lazy_module
 from edge_agent.mqtt_receiving import Receiving
+from edge_agent.mqtt_sending import SendingNow
 from edge_agent.topic_routes import Routes
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ else:
 # paho looks after its keepalive between two waits for the socket.
 LOOP_S = 0.5
 RECEIVE_BUFFER_BYTES = 1 << 17
-# Between two looks at what is to be written; some 10 ms of small messages.
-PACKETS_AT_ONCE = 500
 # How long a stop waits for the broker's word on what was published last.
 GOODBYE_S = 1.0
 UNSUPPORTED = "Unsupported protocol version"
@@ -86,7 +84,15 @@ class Life:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
-        self._receiving = Receiving(self._client, self._routes, counters, speaks_5=self.speaks_5)
+        SendingNow(self._client, tls=options.tls is not None)
+        self._receiving = Receiving(
+            self._client,
+            self._routes,
+            counters,
+            speaks_5=self.speaks_5,
+            # Before MQTT 5 nothing tells the broker our limit, and paho has none.
+            most_bytes=options.max_packet_bytes,
+        )
 
     def run(self, stopping: threading.Event) -> str:
         """Connect and serve until the end; return why it ended. Raises OSError, NotConnected."""
@@ -97,21 +103,10 @@ class Life:
         while result == mqtt_enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
             if stopping.is_set():
                 self.finish()
-            result = self._client.loop(0.0 if self._receiving.pending else LOOP_S)
-            for _ in range(PACKETS_AT_ONCE):
-                if (
-                    result != mqtt_enums.MQTTErrorCode.MQTT_ERR_SUCCESS
-                    or not self._receiving.pending
-                ):
-                    break
-                result = self._client.loop_read()
+            result = self._client.loop(LOOP_S)
             if not self._is_open and time.monotonic() > deadline_s:
                 self.unanswered = 0 if self._answered else 2
                 raise NotConnected(f"no answer within {options.connect_timeout_s} s")
-            # Before MQTT 5 nothing tells the broker our limit, and paho has none.
-            if self._client._in_packet["remaining_length"] > options.max_packet_bytes:  # noqa: SLF001
-                self._counters.add("received_too_large")
-                raise NotConnected(f"a message larger than {options.max_packet_bytes} bytes came")
         if not self._answered and not stopping.is_set():
             self.unanswered = 1
             return "closed by the broker before it answered"
@@ -249,8 +244,6 @@ def _paho_client(plan: Plan) -> mqtt.Client:
     client.max_inflight_messages_set(0)
     client.connect_timeout = plan.options.connect_timeout_s
     client.on_socket_open = _tune_socket
-    # With this set, paho leaves all writing to the loop.
-    client.on_socket_register_write = _nothing
     if will := plan.will:
         properties = None
         if speaks_5:
@@ -292,7 +285,3 @@ def _tune_socket(_client: object, _userdata: object, sock: mqtt.SocketLike) -> N
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # paho reads up to a hundred buffers before the length of a message can be looked at.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-
-
-def _nothing(*_: object) -> None:
-    pass

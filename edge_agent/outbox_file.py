@@ -23,6 +23,7 @@ from edge_agent.verdict_store import VerdictStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from edge_agent.gaps import Reason
     from edge_agent.outbox_types import Row
 
 # A few pages of rows: see `delete`.
@@ -44,37 +45,49 @@ class OutboxFile:
         self._store = VerdictStore(path, max_bytes=max_bytes, log_bytes=self._log_bytes)
         self._lock = threading.Lock()
         self._damage = ""
-        self._last_seq: int | None = None
 
     @property
     def totals(self) -> Totals:
         """What is in the file, by the last transaction."""
         return self._store.totals
 
-    def open(self) -> int:
-        """Open the file, mend it if need be, and return the last seq that can have been used."""
+    def open(self, used: int | None) -> int:
+        """Open the file, mend it if need be, and return the last seq that can have been used.
+
+        `used`: the last one of this process that is not in memory any more; None: it gave none.
+        """
         with self._guarded():
             floor = self._floor.read()
-            used = self._last_seq if self._last_seq is not None else floor.seq if floor else 0
-            lost = floor is not None and not _has_content(self._path)
+            had_content = _has_content(self._path)
             if not self._damage:
                 self._open_store()
             if self._damage:
                 self._set_aside()
-            if lost or self._damage or self._store.totals.seq < used:
-                self._go_on_above(floor)
+            if used is None:
+                used = self._used_before(floor, had_content=had_content)
+                crashed = self._store.totals.seq < used
+            else:
+                crashed = False
+            is_new = bool(self._damage) or (floor is not None and not had_content)
+            if is_new or crashed:
+                self._go_on_above(used, floor, "new_file" if is_new else "crash")
             self._damage = ""
-            self._last_seq = self._store.totals.seq
-            return self._last_seq
+            return max(used, self._store.totals.seq)
 
     def write(self, changes: Changes, *, now_ns: int) -> set[int]:
         """Do all of it, or nothing; when it is done it is on the disk. Return the seqs given up."""
         with self._guarded():
-            if changes.rows and not self._floor.covers(changes.rows[-1].seq):
-                self._raise_floor(changes.rows[-1].seq + BLOCK)
-            given_up = self._store.write(changes, now_ns=now_ns)
-            self._last_seq = self._store.totals.seq
-            return given_up
+            return self._store.write(changes, now_ns=now_ns)
+
+    def raise_floor(self, settled: int, seq: int, ceiling: int) -> None:
+        """Have every number up to `ceiling` be above the last run's, should this one crash.
+
+        `settled`: all numbers up to it are acknowledged or in the file; `seq`: the last in use.
+        """
+        with self._guarded():
+            oldest = self._store.oldest()
+            delivered = min(settled, oldest[0] - 1) if oldest else settled
+            self._floor.write(Floor(delivered, seq, ceiling))
 
     def rows(self, after_seq: int, up_to: int, limit: int) -> tuple[list[Row], list[int]]:
         """Return rows that are not parked, in order, and the seqs of those that are unreadable."""
@@ -111,21 +124,16 @@ class OutboxFile:
         """Take the room for the reserve while there is much to spare."""
         self._reserve.keep()
 
-    def close(self) -> None:
-        """Close the file, and note exactly where its numbers end."""
-        with contextlib.suppress(DiskTrouble), self._guarded():
-            if self._last_seq is not None:
-                self._raise_floor(self._last_seq)
+    def close(self, last_seq: int) -> None:
+        """Close the file, and note exactly where its numbers end: nothing crashed."""
+        with contextlib.suppress(DiskTrouble):
+            self.write(Changes(used_seq=last_seq), now_ns=self._utc_ns())
+            self.raise_floor(last_seq, last_seq, last_seq)
         self._store.close()
 
     def _work_in_log(self) -> None:
         with self._guarded():
             self._store.work_in_log()
-
-    def _raise_floor(self, ceiling: int) -> None:
-        seq = self._store.totals.seq
-        oldest = self._store.oldest()
-        self._floor.write(Floor(oldest[0] - 1 if oldest else seq, seq, ceiling))
 
     def _open_store(self) -> None:
         try:
@@ -142,16 +150,22 @@ class OutboxFile:
         log.error("outbox: %s: set aside as %s, a new one begins", self._damage, aside.name)
         self._store.open()
 
-    def _go_on_above(self, floor: Floor | None) -> None:
-        # Neither file nor floor: the time in ms is above any seq there was at 1000 a second, and
-        # still a whole number in every JSON reader.
-        ceiling = floor.ceiling if floor else self._utc_ns() // NS_PER_MS
-        last = self._last_seq if self._last_seq is not None else ceiling
+    def _used_before(self, floor: Floor | None, *, had_content: bool) -> int:
+        """Return the last seq that the run before can have used."""
+        if floor is not None:
+            return floor.ceiling
+        if self._damage:
+            # The time in ms is above any seq there was at 1000 a second, and still a whole number
+            # in every JSON reader.
+            return self._utc_ns() // NS_PER_MS
+        return self._store.totals.seq + BLOCK if had_content else 0
+
+    def _go_on_above(self, used: int, floor: Floor | None, reason: Reason) -> None:
         delivered = floor.delivered if floor else 0
-        changes = Changes(used_seq=last)
-        if last > delivered:
-            lost = ((delivered + 1, last),)
-            changes.gaps = [Gap("new_file", False, self._utc_ns(), 0, 0, 0, 0, lost)]  # noqa: FBT003
+        changes = Changes(used_seq=used)
+        if used > delivered:
+            missing = ((delivered + 1, used),)
+            changes.gaps = [Gap(reason, False, self._utc_ns(), 0, 0, 0, 0, missing)]  # noqa: FBT003
         self._store.write(changes, now_ns=self._utc_ns())
 
     @contextlib.contextmanager

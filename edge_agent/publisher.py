@@ -1,17 +1,15 @@
 """Sends the outbox to the broker, and the newest state of everything else beside it.
 
-Theory of operation. One thread owns all that is decided here. Commits of the outbox, the broker's
-answers, connects and losses reach it as events, in order, through one queue; after each batch of
-events it fills the window: at most 100 publishes are unacknowledged, and a backlog may take 80 of
-them, so that a live verdict never waits for more than the network. A row is done when the broker
-has acknowledged all its publishes. A lost connection forgets what was in flight: it is still in the
-outbox, and goes out again with `replay: true`.
+Theory of operation. A live verdict is sent by whoever brings it, at once, when nothing is before
+it: no other thread has to wake up for it. All else one thread does: connects and losses, a backlog
+from the disk, states, gap records, and the broker's answers, in the order of one queue of events.
+A lock keeps the two apart, and whoever brings a verdict never waits for it: then the verdict goes
+through the queue, too, and so do those behind it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import threading
 import time
@@ -19,13 +17,12 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
+from edge_agent import threads
 from edge_agent.broker import Connection, Will
-from edge_agent.lanes import Lanes
-from edge_agent.last_verdicts import LastVerdicts
+from edge_agent.delivery import Delivery
 from edge_agent.metrics import Counters
 from edge_agent.outgoing import Outgoing, Publish
 from edge_agent.registry import plugin
-from edge_agent.sending import WINDOW, GapDone, Letter, RowDone, Sending
 from edge_agent.topics import topics
 
 if TYPE_CHECKING:
@@ -37,15 +34,12 @@ if TYPE_CHECKING:
     from edge_agent.outbox import Outbox
     from edge_agent.outbox_types import Row
 
-log = logging.getLogger(__name__)
-
 WILL_DELAY_S = 5
-# A display needs no more, and each costs the broker a retained message.
-LAST_EVERY_S = 0.2
 STATUS_EVERY_S = 5.0
 GAPS_EVERY_S = 1.0
-GAPS_AT_ONCE = 20
 TICK_S = 0.2
+# While verdicts flow: answers are to be taken before the outbox loses its patience.
+FLOWING_TICK_S = 0.05
 EVENTS_AT_ONCE = 1000
 # How long a connect waits for the disk to bring refused rows back.
 UNPARK_S = 1.0
@@ -71,22 +65,20 @@ class Publisher:
         self.counters = Counters()
         self._outgoing = Outgoing(self.topics, plugin("codecs", "json").create())
         self._outbox = outbox
-        self._on_refused = on_refused or _nothing
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._connection = self._connection_to(options, subscriptions, rng)
-        outbox.on_committed = lambda rows: self._events.put(partial(self._committed, rows))
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._thread = threads.thread(self._run, "publisher")
         self._answers: deque[tuple[int, str | None]] = deque()
         self._waits_for_room = self._draining = self._quiet = False
-        # Of the publisher's thread only:
+        self._resting = False  # the thread sleeps for long: nothing flows
+        # Rows that went through the queue: counted by who brings them, and by the thread.
+        self._queued = self._unqueued = 0
+        self._lock = threading.Lock()
+        # With the lock held:
         self._open = self._offline = self._ended = False
-        self._lanes = Lanes(outbox.pending)
-        self._sending = Sending(self._send)
-        self._last = LastVerdicts(every_s=LAST_EVERY_S)
-        self._states: dict[str, Publish] = {}
-        self._states_due: dict[str, Publish] = {}
-        self._refusals: set[tuple[str, str]] = set()
-        self._gap_id = 0
+        self._delivery = Delivery(
+            self._connection, outbox, self._outgoing, self.counters, on_refused or _nothing
+        )
         self._gaps_s = self._status_s = 0.0
 
     def _connection_to(
@@ -123,9 +115,20 @@ class Publisher:
         """Whether the broker is there."""
         return self._connection.connected
 
+    def live(self, rows: Sequence[Row]) -> None:
+        """Publish new verdicts. Not from two threads at a time: the outbox sees to that."""
+        if self._queued == self._unqueued and self._lock.acquire(blocking=False):
+            try:
+                self._send_live(rows)
+            finally:
+                self._lock.release()
+        else:
+            self._queued += 1
+            self._events.put(partial(self._came, rows))
+
     def state(self, topic: str, payload: bytes) -> None:
         """Publish a retained message, the newest of its topic, now and after each reconnect."""
-        self._events.put(partial(self._show, Publish(topic, payload, retain=True)))
+        self._events.put(partial(self._delivery.show, Publish(topic, payload, retain=True)))
 
     def drain(self, timeout_s: float) -> int:
         """Wait until the broker has all of it; return how many verdicts it has not."""
@@ -147,95 +150,86 @@ class Publisher:
             self._thread.join(OFFLINE_S)
         self._connection.stop(timeout_s)
 
+    # ------------------------------------------------------------------ whoever brings a verdict
+
+    def _send_live(self, rows: Sequence[Row]) -> None:
+        if self._open:
+            self._take_answers()
+            self._delivery.live(rows)
+            self._fill(disk=False)
+            if self._resting:
+                self._resting = False
+                self._events.put(_nothing)
+
     # ------------------------------------------------------------------ the publisher's thread
 
     def _run(self) -> None:
+        flowed = False
         while not self._ended:
+            self._resting = not flowed
             with contextlib.suppress(queue.Empty):
-                self._events.get(timeout=TICK_S)()
-                for _ in range(EVENTS_AT_ONCE):
-                    self._events.get_nowait()()
-            self._take_answers()
-            if self._open:
-                self._look_around(time.monotonic())
-                self._fill()
-            sent = self._sending.empty() and not self._states_due
-            self._quiet = self._open and sent and self._lanes.empty()
-            self._ended = self._ended or (self._offline and sent)
+                event = self._events.get(timeout=FLOWING_TICK_S if flowed else TICK_S)
+                self._resting = False
+                with self._lock:
+                    event()
+                    for _ in range(EVENTS_AT_ONCE):
+                        self._events.get_nowait()()
+            with self._lock:
+                flowed = self._open and not self._delivery.all_sent
+                self._step()
+
+    def _step(self) -> None:
+        self._take_answers()
+        if self._open:
+            self._look_around(time.monotonic())
+            self._fill()
+        self._quiet = self._open and self._delivery.quiet
+        self._ended = self._ended or (self._offline and self._delivery.all_sent)
 
     def _look_around(self, mono_s: float) -> None:
-        for row in self._last.due(mono_s):
-            self._show(self._outgoing.last(row))
+        self._delivery.show_last(mono_s)
         if mono_s >= self._gaps_s:
             self._gaps_s = mono_s + GAPS_EVERY_S
-            for gap_id, gap in self._outbox.pending_gaps(self._gap_id, GAPS_AT_ONCE):
-                self._gap_id = gap_id
-                self._sending.put([Letter(self._outgoing.gap(gap_id, gap), gap_id=gap_id)])
+            self._delivery.gaps()
         if mono_s >= self._status_s and not self._offline:
             self._status_s = mono_s + STATUS_EVERY_S
-            self._show(self._outgoing.online(self._outbox))
+            self._delivery.show(self._outgoing.online(self._outbox))
             if self._quiet and self._left():
                 # Nothing should be left then; but a verdict must not wait for the next reconnect.
-                self._begin_lanes()
+                self._delivery.begin_lanes()
 
-    def _fill(self) -> None:
-        most = min(WINDOW, self._connection.receive_maximum)
-        while self._sending.push(most):
-            letters = self._next(most)
-            if not letters:
-                break
-            self._sending.put(letters)
-        left = not (self._sending.all_sent() and self._lanes.empty())
-        self._waits_for_room = left or self._draining
+    def _fill(self, *, disk: bool = True) -> None:
+        self._waits_for_room = not self._delivery.fill(disk=disk) or self._draining
         if self._waits_for_room and self._answers:
             self._events.put(_nothing)  # they came before anybody waited for them
 
-    def _next(self, most: int) -> list[Letter]:
-        if self._states_due:
-            return [Letter(self._states_due.pop(next(iter(self._states_due))))]
-        if self._offline:
-            return []
-        one = self._lanes.next(backlog_allowed=self._sending.backlog_allowed(most))
-        if one is None:
-            return []
-        if one.row.verdict.family == "qc":
-            self._last.note(one.row)
-        publishes = self._outgoing.verdict(one.row, replay=one.replay)
-        return [Letter(publish, seq=one.row.seq, replay=one.replay) for publish in publishes]
-
-    def _send(self, publish: Publish, token: int) -> bool:
-        return self._connection.publish(
-            publish.topic,
-            publish.payload,
-            retain=publish.retain,
-            token=token,
-            content_type=publish.content_type,
-            user_properties=publish.user_properties,
-        )
+    def _take_answers(self) -> None:
+        if self._answers:
+            answers = [self._answers.popleft() for _ in range(len(self._answers))]
+            self._delivery.answered(answers)
 
     # ------------------------------------------------------------------ events
 
     def _connected(self) -> None:
         self._open = True
-        self._sending.begin()
-        self._refusals.clear()
-        self._gap_id = 0
+        self._outbox.patient(patient=True)
         self._gaps_s = self._status_s = 0.0
-        self._states_due = {self.topics.status: self._outgoing.online(self._outbox)} | self._states
         if self._outbox.parked_depth:
             # What was refused may be allowed now; and if not, it is parked again.
             self._outbox.unpark()
             self._outbox.flush(UNPARK_S)
-        self._begin_lanes()
+        self._delivery.begin(self._outgoing.online(self._outbox))
 
     def _lost(self) -> None:
         self._take_answers()
         self._open = False
-        self._sending.begin()
+        self._outbox.patient(patient=False)
+        self._delivery.end()
 
-    def _committed(self, rows: Sequence[Row]) -> None:
+    def _came(self, rows: Sequence[Row]) -> None:
+        self._unqueued += 1
         if self._open:
-            self._lanes.committed(rows)
+            self._delivery.live(rows)
 
     def _answer(self, token: int, reason: str | None) -> None:
         # In the network's thread. To wake ours for each costs more than the answer is worth.
@@ -243,49 +237,17 @@ class Publisher:
         if self._waits_for_room:
             self._events.put(_nothing)
 
-    def _take_answers(self) -> None:
-        done: list[int] = []
-        while self._answers:
-            answered = self._sending.answered(*self._answers.popleft())
-            if answered is None:
-                continue
-            if answered.reason is not None:
-                self._note_refusal(answered.letter.publish.topic, answered.reason)
-            match answered.done:
-                case GapDone(gap_id):
-                    self._outbox.gap_acked(gap_id)
-                case RowDone(seq, None):
-                    done.append(seq)
-                case RowDone(seq, str(why)):
-                    self.counters.add("parked")
-                    self._outbox.parked(seq, why)
-        if done:
-            self._outbox.acked(done)
-
-    def _note_refusal(self, topic: str, reason: str) -> None:
-        if (topic, reason) not in self._refusals:
-            self._refusals.add((topic, reason))
-            log.warning("publisher: the broker refuses %s: %s", topic, reason)
-            self._on_refused(topic, reason)
-
-    def _show(self, publish: Publish) -> None:
-        self._states[publish.topic] = publish
-        self._states_due[publish.topic] = publish
-
     def _note_drain(self, noticed: threading.Event) -> None:
         self._quiet = False
         self._draining = True
         noticed.set()
 
     def _go_offline(self) -> None:
-        self._offline = True
-        self._show(self._outgoing.offline("stopped"))
+        self._offline = self._delivery.closing = True
+        self._delivery.show(self._outgoing.offline("stopped"))
 
     def _end(self) -> None:
         self._ended = True
-
-    def _begin_lanes(self) -> None:
-        self._lanes.begin(committed_seq=self._outbox.committed_seq, depth=self._outbox.depth)
 
     def _left(self) -> bool:
         return self._outbox.depth > self._outbox.parked_depth

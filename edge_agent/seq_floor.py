@@ -1,25 +1,26 @@
-"""A number below which no seq may be given again, beside the database and told apart from it.
+"""A number below which no seq may be given again, beside the database.
 
-The database itself remembers the last seq. This small file answers for it when it is damaged,
-deleted or put back from an old copy: a seq that was published must not come a second time for
-another verdict, or consumers would drop that as a repeat. `ceiling` is written before it is
-reached and far above, so that the file is seldom written; after a loss counting goes on from there.
+A seq that was published must not come a second time for another verdict, or consumers would drop
+that as a repeat; and most verdicts never reach the database. So `ceiling` is forced to the disk
+before any number up to it is given, and the run after a crash, or after the database was damaged,
+deleted or put back from an old copy, goes on above it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from edge_agent.outbox_types import DiskTrouble
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-# About 20 s at 500 verdicts a second: the most that is skipped after the database was lost.
-BLOCK = 10_000
+# So many numbers may be skipped after a crash; half of it lies between two writes of the file.
+BLOCK = 1000
 FILE_BYTES = 128
 
 
@@ -37,7 +38,6 @@ class SeqFloor:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._written: Floor | None = None
 
     def read(self) -> Floor | None:
         """Return what the file says; None when there is none or it cannot be read."""
@@ -46,20 +46,17 @@ class SeqFloor:
         except (OSError, msgspec.DecodeError):
             return None
 
-    def covers(self, seq: int) -> bool:
-        """Say whether the file as it was last written here has `seq` below its ceiling."""
-        return self._written is not None and seq <= self._written.ceiling
-
     def write(self, floor: Floor) -> None:
-        """Write it; a disk that refuses is not waited for: this is a second line of defence."""
+        """Write it and force it to the disk. Raises DiskTrouble."""
         # In place: it takes no room, so that it works on a full disk, and a power cut leaves the
         # old or the new sector.
         text = msgspec.json.encode(floor).ljust(FILE_BYTES)
-        with contextlib.suppress(OSError):
+        try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 os.pwrite(descriptor, text, 0)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            self._written = floor
+        except OSError as error:
+            raise DiskTrouble(f"{self._path.name}: {error.strerror}") from None

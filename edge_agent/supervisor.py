@@ -13,12 +13,12 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import random
+import selectors
 import signal
 import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -77,6 +77,7 @@ class Supervisor:
         self._listener = listener
         self._context = multiprocessing.get_context("forkserver")
         self._lock = threading.Lock()  # guards the pipes against `trigger` from another thread
+        self._pipes = selectors.DefaultSelector()
         self._workers = [self._resting(options) for options in workers]
 
     def step(self, timeout_s: float) -> None:
@@ -138,17 +139,14 @@ class Supervisor:
             entry.process, entry.pipe = process, ours
         entry.state, entry.since, entry.heard = "starting", now, now
         entry.reports = {}
+        self._pipes.register(ours, selectors.EVENT_READ, entry)
 
     def _listen(self, timeout_s: float) -> None:
-        pipes = {entry.pipe: entry for entry in self._workers if entry.pipe is not None}
         due = [entry.since for entry in self._workers if entry.state == "resting"]
         if due:
             timeout_s = min(timeout_s, max(0.0, min(due) - time.monotonic()))
-        if not pipes:
-            time.sleep(timeout_s)
-            return
-        for pipe in wait(list(pipes), timeout_s):
-            self._receive(pipes[pipe], pipe)  # type: ignore[index,arg-type]
+        for key, _ in self._pipes.select(timeout_s):
+            self._receive(key.data, key.fileobj)  # type: ignore[arg-type]
 
     def _receive(self, entry: _Worker, pipe: Connection) -> None:
         try:
@@ -158,6 +156,9 @@ class Supervisor:
             return
         except msgspec.DecodeError as error:
             self._lose(entry, f"sent what no worker sends: {error}")
+            return
+        if unknown := wire.pipelines_of(message) - entry.options.pipelines.keys():
+            self._lose(entry, f"spoke for pipelines that it does not run: {', '.join(unknown)}")
             return
         entry.heard = time.monotonic()
         if isinstance(message, wire.Report):
@@ -213,6 +214,7 @@ class Supervisor:
         with self._lock:
             pipe, entry.pipe = entry.pipe, None
         if pipe is not None:
+            self._pipes.unregister(pipe)
             self._hear_out(pipe)
             pipe.close()
         entry.state = "gone"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edge_agent import threads
 from edge_agent.errors import BadInput
 from edge_agent.pipeline import error_verdict
 from edge_agent.pointer import resolve
@@ -60,7 +61,7 @@ class TriggerDesk:
         self._open: dict[str, _Open] = {}
         self._changed = threading.Condition(self._lock)
         self._closed = False
-        self._thread = threading.Thread(target=self._keep_deadlines, name="triggers", daemon=True)
+        self._thread = threads.thread(self._keep_deadlines, "triggers")
         self._thread.start()
 
     def trigger(self, identity: Identity, options: TriggerOptions, payload: bytes) -> None:

@@ -103,8 +103,8 @@ class VerdictStore:
         with self._transaction() as db:
             edit = _Edit(db, self.totals)
             edit.delete(changes.acked)
-            edit.park(changes)
             edit.insert(changes.rows)
+            edit.park(changes)
             gaps = [*changes.gaps]
             if changes.expire_before_ns is not None:
                 gaps += edit.expire(changes.expire_before_ns).gaps("age", at_ns=now_ns)

@@ -90,6 +90,16 @@ def from_worker(payload: bytes) -> FromWorker:
     return _from_worker.decode(payload)
 
 
+def pipelines_of(message: FromWorker) -> set[str]:
+    """Return the names of the pipelines that a message speaks for."""
+    match message:
+        case Verdicts(verdicts):
+            return {verdict.pipeline for verdict in verdicts}
+        case Report(reports):
+            return {report.pipeline for report in reports}
+    return set()
+
+
 def to_worker(payload: bytes) -> ToWorker:
     """Read one message of the agent. Raises msgspec.DecodeError."""
     return _to_worker.decode(payload)

@@ -57,7 +57,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         )
         publisher = Publisher(options, DEVICE, outbox, rng=random.Random(1), **rest)
         running.append((outbox, publisher))
-        outbox.start()
+        outbox.start(on_live=publisher.live)
         publisher.start()
         return outbox, publisher
 
@@ -410,8 +410,8 @@ def take_all(lanes: Lanes, *, backlog_allowed: bool = True) -> list[tuple[int, b
 
 def test_a_short_backlog_goes_first_so_that_the_order_is_whole() -> None:
     lanes = stored(rows(1, 2, 3))
-    lanes.begin(committed_seq=3, depth=3)
-    lanes.committed(rows(4, 5))
+    lanes.begin(last_seq=3, depth=3)
+    lanes.live(rows(4, 5))
     assert take_all(lanes) == [(1, True), (2, True), (3, True), (4, False), (5, False)]
     assert lanes.empty()
 
@@ -419,8 +419,8 @@ def test_a_short_backlog_goes_first_so_that_the_order_is_whole() -> None:
 def test_a_long_backlog_waits_for_live_rows_and_for_its_share_of_the_window() -> None:
     kept = rows(*range(1, 301))
     lanes = stored(kept)
-    lanes.begin(committed_seq=300, depth=SHORT_BACKLOG + 200)
-    lanes.committed(rows(301, 302))
+    lanes.begin(last_seq=300, depth=SHORT_BACKLOG + 200)
+    lanes.live(rows(301, 302))
     assert take_all(lanes, backlog_allowed=False) == [(301, False), (302, False)]
     assert not lanes.empty()
     assert take_all(lanes) == [(number, True) for number in range(1, 301)]
@@ -428,19 +428,19 @@ def test_a_long_backlog_waits_for_live_rows_and_for_its_share_of_the_window() ->
 
 def test_a_row_that_is_backlog_already_is_not_live_too() -> None:
     lanes = stored(rows(1, 2, 3))
-    lanes.begin(committed_seq=3, depth=3)
-    lanes.committed(rows(2, 3, 4))
+    lanes.begin(last_seq=3, depth=3)
+    lanes.live(rows(2, 3, 4))
     assert [seq for seq, _ in take_all(lanes)] == [1, 2, 3, 4]
 
 
 def test_too_many_live_rows_become_backlog_and_none_is_skipped() -> None:
     kept = rows(*range(1, LIVE_MOST + 12))
     lanes = stored(kept)
-    lanes.begin(committed_seq=0, depth=0)
-    lanes.committed(kept[:5])
+    lanes.begin(last_seq=0, depth=0)
+    lanes.live(kept[:5])
     assert [seq for seq, _ in itertools.islice(take_all(lanes), 5)] == [1, 2, 3, 4, 5]
-    lanes.committed(kept[5 : LIVE_MOST + 10])
-    lanes.committed(kept[LIVE_MOST + 10 :])
+    lanes.live(kept[5 : LIVE_MOST + 10])
+    lanes.live(kept[LIVE_MOST + 10 :])
     taken = take_all(lanes)
     assert sorted(seq for seq, _ in taken) == list(range(6, LIVE_MOST + 12))
     assert [seq for seq, replay in taken if replay] == list(range(6, LIVE_MOST + 11))
@@ -449,7 +449,7 @@ def test_too_many_live_rows_become_backlog_and_none_is_skipped() -> None:
 def test_a_disk_that_cannot_say_is_asked_again() -> None:
     answers: list[list[Row] | None] = [None, rows(1), []]
     lanes = Lanes(lambda *_: answers.pop(0))
-    lanes.begin(committed_seq=FETCH_ROWS, depth=1)
+    lanes.begin(last_seq=FETCH_ROWS, depth=1)
     assert lanes.next(backlog_allowed=True) is None
     assert not lanes.empty()
     assert take_all(lanes) == [(1, True)]

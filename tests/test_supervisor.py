@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -213,3 +215,21 @@ def test_a_worker_leaves_when_the_agent_is_gone(line: Line) -> None:
     worker.pipe = None
     process.join(10)
     assert process.exitcode == 0
+
+
+def test_a_worker_that_speaks_for_a_pipeline_it_does_not_run_is_replaced(line: Line) -> None:
+    line.start({"camera": {"camera": pipeline()}})
+    line.until(lambda: line.count("camera") > 3)
+    ours, theirs = multiprocessing.Pipe()
+    report = replace_pipeline(line.reports["camera"], "somebody-else")
+    wire.send(theirs, wire.Report([report]))
+    line.supervisor._receive(line.supervisor._workers[0], ours)
+    ((pipelines, reason),) = line.lost
+    assert pipelines == ("camera",)
+    assert "somebody-else" in reason
+    before = line.count("camera")
+    line.until(lambda: line.count("camera") > before + 3)
+
+
+def replace_pipeline(report: wire.PipelineReport, name: str) -> wire.PipelineReport:
+    return msgspec.structs.replace(report, pipeline=name)

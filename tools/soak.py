@@ -74,8 +74,10 @@ def main() -> int:
     if minutes < JUDGED_FROM_MINUTES:
         print(f"memory is judged from {JUDGED_FROM_MINUTES} minutes on")
     WRITTEN_TO.parent.mkdir(exist_ok=True)
-    found = {"minutes": minutes, "verdicts": verdicts, "lost": lost}
-    WRITTEN_TO.write_text(json.dumps(found | {"rows": [asdict(row) for row in rows]}, indent=1))
+    found: dict[str, Any] = {"minutes": minutes, "verdicts": verdicts, "lost": lost}
+    found |= {"rows": [asdict(row) for row in rows]}
+    found |= {"rss_mb": {name: [one.rss_mb for one in of] for name, of in samples.items()}}
+    WRITTEN_TO.write_text(json.dumps(found, indent=1))
     return int(bool(lost) or not all(row.holds for row in rows))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.faults.plant import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from tests.faults.plant import Arrival, Consumer, Gateway
 
@@ -33,6 +34,14 @@ def outbox(state: Path) -> tuple[int, set[int]]:
         return last_seq, {seq for (seq,) in db.execute("SELECT seq FROM verdicts")}
 
 
+def looked_at(state: Path, into: Path) -> set[int]:
+    """Return what is in the outbox of a dead agent; in a copy: to open a database is to mend it."""
+    shutil.copytree(state, into)
+    _, found = outbox(into)
+    shutil.rmtree(into)
+    return found
+
+
 def live_again_s(consumer: Consumer, since_s: float) -> float:
     """Wait for a live verdict that was decided after `since_s` (UTC); return how long that took.
 
@@ -51,16 +60,28 @@ def without_repeats(arrivals: Iterable[Arrival]) -> list[Arrival]:
     return list(first.values())
 
 
-def missing(arrivals: Iterable[Arrival], last_seq: int) -> set[int]:
-    """Return the numbers up to `last_seq` that never came."""
-    return set(range(1, last_seq + 1)) - {arrival.seq for arrival in arrivals}
+def missing(consumer: Consumer, last_seq: int, kept: Collection[int] = ()) -> set[int]:
+    """Return the numbers up to `last_seq` that neither came nor are `kept`, and should have.
+
+    An agent that was killed leaves the rest of a block of numbers unused, and says so in a gap
+    record: of a block that ended so, all must be there up to the last number that is.
+    """
+    there = {arrival.seq for arrival in consumer.arrivals} | set(kept)
+    gone: set[int] = set()
+    begin = 1
+    for end in [*sorted(gap["last_seq"] for gap in consumer.crashes()), last_seq]:
+        numbers = set(range(begin, end + 1))
+        newest = max(numbers & there, default=0) if end < last_seq else end
+        gone |= {number for number in numbers - there if number <= newest}
+        begin = end + 1
+    return gone
 
 
 def lost(consumer: Consumer, stopped: Gateway, timeout_s: float = 5) -> set[int]:
     """Return what neither came to the consumer nor waits in the outbox of an agent that stopped."""
     last_seq, kept = outbox(stopped.state)
     deadline_s = time.monotonic() + timeout_s
-    while gone := missing(consumer.arrivals, last_seq) - kept:
+    while gone := missing(consumer, last_seq, kept):
         if time.monotonic() > deadline_s:
             return gone
         time.sleep(0.1)
@@ -71,7 +92,7 @@ def catch_up(consumer: Consumer, timeout_s: float) -> bool:
     """Wait until nothing is missing before the newest verdict; return whether it came to that."""
     newest = max(arrival.seq for arrival in consumer.arrivals)
     deadline_s = time.monotonic() + timeout_s
-    while missing(consumer.arrivals, newest):
+    while missing(consumer, newest):
         if time.monotonic() > deadline_s:
             return False
         time.sleep(0.05)

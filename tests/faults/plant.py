@@ -114,6 +114,7 @@ class Consumer:
         self.arrivals: list[Arrival] = []
         self.statuses: list[tuple[float, str]] = []
         self.stats: dict[str, dict[str, Any]] = {}
+        self.gaps: dict[str, dict[str, Any]] = {}
         self._subscribed = False
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "consumer", protocol=mqtt.MQTTv5)
         self._client.reconnect_delay_set(1, 1)
@@ -132,6 +133,10 @@ class Consumer:
         """Return the verdicts of one pipeline."""
         return [arrival for arrival in self.arrivals if arrival.pipeline == pipeline]
 
+    def crashes(self) -> list[dict[str, Any]]:
+        """Return the gap records of agents that ended without notice."""
+        return [gap for gap in self.gaps.values() if gap["reason"] == "crash"]
+
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish and wait for the broker's word on it."""
         self._client.publish(topic, payload, 1).wait_for_publish(10)
@@ -142,7 +147,9 @@ class Consumer:
 
     def _on_connect(self, *_: object) -> None:
         options = SubscribeOptions(qos=1)
-        self._client.subscribe([(f"{ROOT}/{end}", options) for end in ("+/+/verdict", "status")])
+        self._client.subscribe(
+            [(f"{ROOT}/{end}", options) for end in ("+/+/verdict", "status", "gap")]
+        )
         self._client.subscribe(f"{ROOT}/+/+/stats", options=options)
 
     def _on_subscribe(self, *_: object) -> None:
@@ -155,6 +162,8 @@ class Consumer:
             self.statuses.append((now_s, tree["status"]))
         elif message.topic.endswith("/stats"):
             self.stats[tree["pipeline"]] = tree
+        elif message.topic.endswith("/gap"):
+            self.gaps[tree["id"]] = tree
         else:
             names = ("seq", "id", "pipeline", "verdict", "reason", "replay")
             decided_s = datetime.fromisoformat(tree["ts"]).timestamp()

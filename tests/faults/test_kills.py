@@ -16,6 +16,7 @@ from tests.faults.judging import (
     catch_up,
     live_again_s,
     longest_silence_s,
+    looked_at,
     lost,
     out_of_order,
     outbox,
@@ -134,41 +135,45 @@ def test_kills_of_agent_and_broker_lose_no_verdict_and_keep_the_order(
     until(lambda: len(consumer.arrivals) > RATE_HZ)
     backs: dict[str, list[float]] = {"agent": [], "broker": []}
     rates_hz: list[float] = []
+    committed: set[int] = set()
     for victim in ("agent broker " * 3 + "agent" if trial.full else "agent broker").split():
         rates_hz.append(rate_hz(consumer, tuple(cameras), 4.0 if trial.full else 2.0))
-        backs[victim].append(killed(victim, agent, broker, consumer))
+        if victim == "agent":
+            committed |= kill_agent(agent, tmp_path / "look")
+        else:
+            broker.kill()
+            time.sleep(0.5)  # what is queued meanwhile is what a restart has to keep
+        back_s = time.time()
+        agent.start() if victim == "agent" else broker.process.start()
+        backs[victim].append(live_again_s(consumer, back_s))
     catch_up(consumer, 60)
     agent.stop()
-    last_seq, kept = outbox(agent.state)
-    gone = lost(consumer, agent)
+    _, kept = outbox(agent.state)
+    came = {arrival.seq for arrival in without_repeats(consumer.arrivals)}
+    gone = lost(consumer, agent) | (committed - came - kept)
     wrong = out_of_order(consumer.arrivals)
-    repeats = len(consumer.arrivals) - len(without_repeats(consumer.arrivals))
+    repeats = len(consumer.arrivals) - len(came)
     for victim, times in backs.items():
         trial.note(
             Finding(
                 f"kill -9 of the {victim} at {median(rates_hz):.0f} verdicts/s",
                 len(times),
-                f"{len(gone)} of {last_seq} verdicts",
+                f"{len(gone)} of {len(came | kept)} verdicts",
                 f"{max(times):.2f} s at most",
                 f"{wrong} out of order, {repeats} repeats, {len(kept)} still in the outbox",
             )
         )
     assert not gone
     assert wrong == 0
+    assert len(consumer.crashes()) == len(backs["agent"])
 
 
-def killed(victim: str, agent: Gateway, broker: Broker, consumer: Consumer) -> float:
-    """Kill one and start it again; return how long until live verdicts come again."""
-    if victim == "agent":
-        before = list(workers(agent).values())
-        agent.kill()
-        until(lambda: not any(alive(pid) for pid in before))  # none outlives its agent
-    else:
-        broker.kill()
-        time.sleep(0.5)  # what is queued meanwhile is what a restart has to keep
-    back_s = time.time()
-    agent.start() if victim == "agent" else broker.process.start()
-    return live_again_s(consumer, back_s)
+def kill_agent(agent: Gateway, into: Path) -> set[int]:
+    """Kill it; return the numbers of what it had on the disk."""
+    before = list(workers(agent).values())
+    agent.kill()
+    until(lambda: not any(alive(pid) for pid in before))  # none outlives its agent
+    return looked_at(agent.state, into)
 
 
 def alive(pid: int) -> bool:

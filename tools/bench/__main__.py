@@ -12,7 +12,16 @@ from tools.bench import figures
 from tools.bench.material import ROOT, gather
 from tools.bench.parts import FULL, QUICK, Bench
 
-PARTS = ("throughput", "two_workers", "latency", "overload", "sensors", "start", "sixteen")
+PARTS = (
+    "throughput",
+    "stages",
+    "two_workers",
+    "latency",
+    "overload",
+    "sensors",
+    "start",
+    "sixteen",
+)
 ROUNDS = 3
 
 

@@ -36,6 +36,12 @@ class Figure:
         return value <= self.most if self.most is not None else None
 
 
+# Processes and their threads, as the system shows them; the agent's main thread has its name.
+STAGES = (
+    *("worker_camera", "worker_network", "worker_ea"),
+    *("agent_python", "agent_network", "agent_publisher", "agent_outbox"),
+)
+
 FIGURES = (
     Figure("bare_mobilenet_fps", "1/s", "bare loop, MobileNet v2"),
     Figure("agent_mobilenet_fps", "1/s", "one worker over MQTT"),
@@ -74,6 +80,11 @@ FIGURES = (
     Figure("start_s", "s", "(g) start to first verdict", most=1.0),
     Figure("sixteen_cpu_ratio", "of one", "16 pipelines: CPU at the frame rate of 1", most=1.2),
     Figure("sixteen_worker_pss_mb", "MB", "16 pipelines: each worker, PSS"),
+    *(
+        Figure(f"stage_{thread}_{when}_ms", "ms", f"CPU for a picture, {words}, {thread}")
+        for when, words in (("full", "full speed"), ("60fps", "60 a second"))
+        for thread in STAGES
+    ),
 )
 
 

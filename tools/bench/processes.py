@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -19,8 +21,6 @@ from tools.bench.bare import BareJob, BareResult
 from tools.bench.material import ROOT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tools.bench.material import Material, PictureModel
 
 HOST = "127.0.0.1"
@@ -70,6 +70,22 @@ class Program:
     def cpu_s(self) -> float:
         """Return the CPU time of all of them so far."""
         return sum(sum(each.cpu_times()[:2]) for each in self.processes())
+
+    def thread_cpu_s(self) -> dict[str, float]:
+        """Return the CPU time of each thread so far, by names of process and thread.
+
+        From schedstat (kernel, sched-stats.rst), which counts nanoseconds: ticks are too coarse.
+        """
+        found: dict[str, float] = {}
+        for process in self.processes():
+            for task in Path(f"/proc/{process.pid}/task").iterdir():
+                with contextlib.suppress(OSError):
+                    name = (task / "comm").read_text().strip()
+                    spent_ns = int((task / "schedstat").read_text().split()[0])
+                    who = "worker" if process.name().startswith("ea:") else "agent"
+                    key = f"{who}_{name.partition(':')[0]}"
+                    found[key] = found.get(key, 0.0) + spent_ns / 1e9
+        return found
 
     def memory(self) -> Memory:
         """Return what they hold at this moment."""

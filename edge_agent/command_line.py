@@ -1,0 +1,123 @@
+"""What can be said on the command line: commands, arguments, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edge_agent import __version__
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what parses it; `command` is then the name of a command."""
+    parser = argparse.ArgumentParser(
+        prog="edge-agent",
+        description="Inspects camera and sensor streams and publishes verdicts over MQTT.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--log-level", default="info", choices=["debug", "info", "warning", "error"]
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the agent until SIGTERM or Ctrl-C")
+    run.add_argument("config", type=Path, help="config file (TOML)")
+    run.add_argument(
+        "--state", type=Path, help="folder for outbox and evidence (default: beside the config)"
+    )
+    run.set_defaults(command="run")
+
+    check = commands.add_parser("check", help="say what is wrong with a config file")
+    check.add_argument("config", type=Path, help="config file (TOML)")
+    check.add_argument("--state", type=Path, help="as of run (default: beside the config)")
+    check.set_defaults(command="check")
+
+    _add_looks(commands)
+    _add_replay(commands.add_parser("replay", help="publish a recording (CSV, NPZ) over MQTT"))
+
+    _add_bundle(commands.add_parser("bundle", help="make a model file into a bundle"))
+
+    _add_calibrate(commands.add_parser("calibrate", help="learn what good parts look like here"))
+
+    _add_tests_of_bundles(commands)
+    schema = commands.add_parser("schema", help="write the JSON Schemas of all messages")
+    schema.add_argument("folder", type=Path)
+    schema.set_defaults(command="schema")
+    return parser
+
+
+def _add_looks(commands: Any) -> None:  # noqa: ANN401  argparse names no public type
+    demo = commands.add_parser("demo", help="a simulated cell, or real recordings, to verdicts")
+    demo.add_argument("--data", type=Path, help="folder with the recordings bsdata and cmapss")
+    demo.add_argument("--seconds", type=float, help="stop by itself after this time")
+    demo.add_argument("--port", type=int, default=0, help="of the demo's broker; 0: a free one")
+    demo.set_defaults(command="demo")
+
+    watch = commands.add_parser("watch", help="live view of any agent, over MQTT")
+    watch.add_argument("--host", default="127.0.0.1")
+    watch.add_argument("--port", type=int, default=1883)
+    watch.set_defaults(command="watch")
+
+
+def _add_tests_of_bundles(commands: Any) -> None:  # noqa: ANN401
+    verify = commands.add_parser("verify", help="load a bundle and run its golden samples")
+    verify.add_argument("bundle", type=Path, nargs="+", help="the folder of a bundle")
+    verify.add_argument("--memory-mb", type=int, default=1024, help="what it may have")
+    verify.set_defaults(command="verify")
+
+    bench = commands.add_parser("bench", help="how many cameras this machine can carry")
+    bench.add_argument("bundle", type=Path, help="the folder of a bundle")
+    bench.add_argument("--pictures", type=Path, metavar="FOLDER", help="default: simulated ones")
+    bench.add_argument("--rate", type=float, default=5.0, help="items a second of one camera")
+    bench.add_argument("--seconds", type=float, default=8.0, help="how long each run takes")
+    bench.set_defaults(command="bench")
+
+
+def _add_bundle(bundle: argparse.ArgumentParser) -> None:
+    bundle.add_argument("model", type=Path, help="a .tflite or .onnx file")
+    bundle.add_argument("folder", type=Path, help="the bundle to write; its name is the model's")
+    bundle.add_argument("--task", required=True, help="classify, detect, segment, ...")
+    bundle.add_argument("--labels", type=Path, help="file with one label a line")
+    bundle.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=JSON",
+        help="a field below preprocess, postprocess or rule, as in preprocess.mean=[127.5]",
+    )
+    bundle.set_defaults(command="bundle")
+
+
+def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
+    calibrate.add_argument("pipeline", help="its name in the config; its model finds anomalies")
+    calibrate.add_argument("--config", type=Path, required=True, help="config file (TOML)")
+    calibrate.add_argument("--state", type=Path, help="as of run (default: beside the config)")
+    calibrate.add_argument(
+        "--from", dest="pictures", type=Path, metavar="FOLDER", help="pictures of good parts"
+    )
+    calibrate.add_argument("--parts", type=int, default=10, help="the first N; all must be good")
+    calibrate.add_argument(
+        "--false-reject", type=float, default=0.01, help="share of good parts that may fail"
+    )
+    calibrate.add_argument("--forget", action="store_true", help="inspect as the model came")
+    calibrate.set_defaults(command="calibrate")
+
+
+def _add_replay(replay: argparse.ArgumentParser) -> None:
+    replay.add_argument("file", type=Path)
+    replay.add_argument("--topic", required=True)
+    replay.add_argument("--host", default="127.0.0.1")
+    replay.add_argument("--port", type=int, default=1883)
+    replay.add_argument("--format", default="json", choices=["json", "raw", "msgpack"])
+    replay.add_argument("--columns", nargs="+", help="publish only these")
+    replay.add_argument("--names", nargs="+", help="names of the columns, for a file without any")
+    replay.add_argument("--delimiter", default="", help="default: found out from the first line")
+    replay.add_argument("--time", help="column that holds the time")
+    replay.add_argument("--time-unit", default="s", choices=["s", "ms", "us", "ns"])
+    replay.add_argument("--unit", help="column that names the machine or part")
+    replay.add_argument("--rate", type=float, default=1.0, help="rows a second, without --time")
+    replay.add_argument("--rows", type=int, default=1, help="rows in one message")
+    replay.add_argument("--speed", type=float, default=1.0, help="1: real time; 0: at once")
+    replay.add_argument("--loop", action="store_true")
+    replay.set_defaults(command="replay")
