@@ -1,7 +1,8 @@
 # What is done with this repository, each as one word: `make help` lists them.
-# Environments are made as needed: .venv (agent, tests, checks) and .venv-tflite-runtime (the same
-# agent on tflite-runtime, which needs NumPy 1 and Python 3.11). A stamp file in each says that it
-# is complete, so the second run starts at once.
+# Environments are made as needed: .venv (agent, tests, checks), .venv-tflite-runtime (the same
+# agent on tflite-runtime, which needs NumPy 1 and Python 3.11), .venv-train (the model tools,
+# 2.5 GB, Python 3.11) and .venv-keras (the same for Keras models, 2.1 GB). A stamp file in each says
+# that it is complete, so the second run starts at once.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -23,14 +24,22 @@ VENV_TFLITE_RUNTIME ?= .venv-tflite-runtime
 RUN_READY := $(VENV)/run.stamp
 DEV_READY := $(VENV)/dev.stamp
 TFLITE_RUNTIME_READY := $(VENV_TFLITE_RUNTIME)/dev.stamp
+VENV_TRAIN ?= .venv-train
+TRAIN_READY := $(VENV_TRAIN)/train.stamp
+VENV_KERAS ?= .venv-keras
+KERAS_READY := $(VENV_KERAS)/keras.stamp
+
+# The recordings that shipped models are made from (docs/models.md).
+DATA ?= ../shared/data
 
 # Arguments for `make run` and `make test`, for example ARGS="--data ../shared/data".
 ARGS ?=
 
-.PHONY: help run test check bench faults fuzz soak golden lock schemas clean mosquitto
+.PHONY: help run test check bench faults fuzz soak golden models test-tools training-environment
+.PHONY: lock schemas clean mosquitto
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(RUN_READY) ## the demo: a simulated cell, inspected in this terminal until Ctrl-C
 	@exec $(VENV)/bin/python -m tools.foreground $(VENV)/bin/python -m edge_agent demo $(ARGS)
@@ -61,6 +70,17 @@ golden: $(DEV_READY) ## answers of published models against their published outp
 	$(VENV)/bin/python -m tools.golden
 	@$(MAKE) --no-print-directory golden-tflite-runtime
 
+models: $(TRAIN_READY) ## train every shipped model anew from DATA; print the tables of docs/models.md
+	$(VENV_TRAIN)/bin/python -m tools.shipped --data $(DATA) $(ARGS)
+
+# no:anyio: a converter brings its pytest plug-in along, which warns, and warnings are errors.
+test-tools: $(TRAIN_READY) $(KERAS_READY) mosquitto ## the model tools, on small data, where they can train
+	$(VENV_TRAIN)/bin/python -m pytest -m tools -p no:cacheprovider -p no:anyio $(ARGS) \
+	    tests/tools --ignore tests/tools/test_keras_zoo.py
+	$(VENV_KERAS)/bin/python -m pytest -m tools -p no:cacheprovider $(ARGS) tests/tools/test_keras_zoo.py
+
+training-environment: $(TRAIN_READY) $(KERAS_READY) ## make .venv-train and .venv-keras alone: 4.6 GB
+
 # backports-strenum 1.3 refuses Python 3.11 and later, which pip minds and uv does not.
 lock: ## pin the newest versions anew, with hashes (needs uv)
 	$(LOCK) --group build --extra demo --extra onnx \
@@ -81,7 +101,7 @@ schemas: $(DEV_READY) ## write docs/schemas/, config.md and manifest.md anew fro
 	$(VENV)/bin/python -m tools.reference docs
 
 clean: ## remove the environments and everything that was built
-	rm -rf .venv .venv-tflite-runtime build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-tflite-runtime .venv-train .venv-keras build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # --- the same on tflite-runtime, where its last Python is at hand --------------------------------
@@ -118,4 +138,12 @@ $(DEV_READY): requirements-dev.lock pyproject.toml
 
 $(TFLITE_RUNTIME_READY): requirements-tflite-runtime.lock pyproject.toml
 	@tools/new_environment.sh $(VENV_TFLITE_RUNTIME) "$(PYTHON311)" $<
+	@touch $@
+
+$(TRAIN_READY): requirements-dev.lock tools/requirements-train.txt tools/requirements-train-no-deps.txt
+	@tools/training_environment.sh $(VENV_TRAIN) "$(PYTHON311)" train
+	@touch $@
+
+$(KERAS_READY): requirements-dev.lock tools/requirements-keras.txt
+	@tools/training_environment.sh $(VENV_KERAS) "$(PYTHON311)" keras
 	@touch $@

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_agent import registry
+from edge_agent import calibration_file, registry
 from edge_agent.errors import ConfigError, FieldError, ModelError
 from edge_agent.metrics import Counters
 from edge_agent.modelstore.manifest import load_bundle
@@ -35,6 +35,20 @@ def check_pipelines(config: Config, folder: Path) -> None:
             ]
     if wrong:
         raise ConfigError(wrong)
+
+
+def calibrations(config: Config, folder: Path, state_folder: Path) -> list[str]:
+    """Return a line for each pipeline that was calibrated: that it holds, or why it does not."""
+    lines = []
+    for name, pipeline in config.pipelines.items():
+        file = calibration_file.file_of(state_folder, name)
+        sha256 = load_bundle(folder / pipeline.model).model_sha256
+        found = calibration_file.find(file, sha256, pipeline.roi)
+        if found.calibration is not None:
+            lines.append(f"{name} is calibrated")
+        elif found.note:
+            lines.append(f"{name}: {found.note}")
+    return lines
 
 
 def _check(config: Config, name: str, folder: Path) -> None:

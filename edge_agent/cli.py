@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import signal
@@ -11,11 +10,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_agent import __version__
+from edge_agent.command_line import parser
 from edge_agent.errors import ConfigError, EdgeAgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
+    from collections.abc import Callable, Sequence
 
     from edge_agent.config import Config
 
@@ -26,10 +26,10 @@ EXIT_UNAVAILABLE = 69
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     logging.basicConfig(level=options.log_level.upper(), format="%(levelname)s %(message)s")
     try:
-        status: int = options.command(options)
+        status = COMMANDS[options.command](options)
     except ConfigError as error:
         for field in error.fields:
             print(f"{options.config}: {field.path or '/'}: {field.message}", file=sys.stderr)
@@ -38,83 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"edge-agent: {error}", file=sys.stderr)
         return EXIT_UNAVAILABLE
     return status
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="edge-agent",
-        description="Inspects camera and sensor streams and publishes verdicts over MQTT.",
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument(
-        "--log-level", default="info", choices=["debug", "info", "warning", "error"]
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    run = commands.add_parser("run", help="run the agent until SIGTERM or Ctrl-C")
-    run.add_argument("config", type=Path, help="config file (TOML)")
-    run.add_argument(
-        "--state", type=Path, help="folder for outbox and evidence (default: beside the config)"
-    )
-    run.set_defaults(command=_run)
-
-    check = commands.add_parser("check", help="say what is wrong with a config file")
-    check.add_argument("config", type=Path, help="config file (TOML)")
-    check.set_defaults(command=_check)
-
-    demo = commands.add_parser("demo", help="a simulated cell, or real recordings, to verdicts")
-    demo.add_argument("--data", type=Path, help="folder with the recordings bsdata and cmapss")
-    demo.add_argument("--seconds", type=float, help="stop by itself after this time")
-    demo.add_argument("--port", type=int, default=0, help="of the demo's broker; 0: a free one")
-    demo.set_defaults(command=_demo)
-
-    watch = commands.add_parser("watch", help="live view of any agent, over MQTT")
-    watch.add_argument("--host", default="127.0.0.1")
-    watch.add_argument("--port", type=int, default=1883)
-    watch.set_defaults(command=_watch)
-
-    _add_replay(commands.add_parser("replay", help="publish a recording (CSV, NPZ) over MQTT"))
-
-    _add_bundle(commands.add_parser("bundle", help="make a model file into a bundle"))
-
-    schema = commands.add_parser("schema", help="write the JSON Schemas of all messages")
-    schema.add_argument("folder", type=Path)
-    schema.set_defaults(command=_schema)
-    return parser
-
-
-def _add_bundle(bundle: argparse.ArgumentParser) -> None:
-    bundle.add_argument("model", type=Path, help="a .tflite or .onnx file")
-    bundle.add_argument("folder", type=Path, help="the bundle to write; its name is the model's")
-    bundle.add_argument("--task", required=True, help="classify, detect, segment, ...")
-    bundle.add_argument("--labels", type=Path, help="file with one label a line")
-    bundle.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=JSON",
-        help="a field below preprocess, postprocess or rule, as in preprocess.mean=[127.5]",
-    )
-    bundle.set_defaults(command=_bundle)
-
-
-def _add_replay(replay: argparse.ArgumentParser) -> None:
-    replay.add_argument("file", type=Path)
-    replay.add_argument("--topic", required=True)
-    replay.add_argument("--host", default="127.0.0.1")
-    replay.add_argument("--port", type=int, default=1883)
-    replay.add_argument("--format", default="json", choices=["json", "raw", "msgpack"])
-    replay.add_argument("--columns", nargs="+", help="publish only these")
-    replay.add_argument("--names", nargs="+", help="names of the columns, for a file without any")
-    replay.add_argument("--delimiter", default="", help="default: found out from the first line")
-    replay.add_argument("--time", help="column that holds the time")
-    replay.add_argument("--time-unit", default="s", choices=["s", "ms", "us", "ns"])
-    replay.add_argument("--unit", help="column that names the machine or part")
-    replay.add_argument("--rate", type=float, default=1.0, help="rows a second, without --time")
-    replay.add_argument("--rows", type=int, default=1, help="rows in one message")
-    replay.add_argument("--speed", type=float, default=1.0, help="1: real time; 0: at once")
-    replay.add_argument("--loop", action="store_true")
-    replay.set_defaults(command=_replay)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -126,16 +49,17 @@ def _run(options: argparse.Namespace) -> int:
 
     config = _read(options.config)
     folder = options.config.resolve().parent
-    state = options.state or Path(os.environ.get("STATE_DIRECTORY") or folder / "state")
-    Agent(config, folder=folder, state_folder=state).run(stop_on_signals())
+    Agent(config, folder=folder, state_folder=_state(options)).run(stop_on_signals())
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
-    from edge_agent.checks import check_pipelines  # noqa: PLC0415
+    from edge_agent.checks import calibrations, check_pipelines  # noqa: PLC0415
 
-    config = _read(options.config)
-    check_pipelines(config, options.config.resolve().parent)
+    config, folder = _read(options.config), options.config.resolve().parent
+    check_pipelines(config, folder)
+    for line in calibrations(config, folder, _state(options)):
+        print(f"{options.config}: {line}")
     print(f"{options.config}: good; pipelines: {', '.join(config.pipelines) or 'none'}")
     return 0
 
@@ -196,11 +120,55 @@ def _bundle(options: argparse.Namespace) -> int:
     return 0
 
 
+def _calibrate(options: argparse.Namespace) -> int:
+    from edge_agent.calibrating import Wanted, calibrate, forget  # noqa: PLC0415
+
+    name, config = options.pipeline, _read(options.config)
+    if options.forget:
+        gone = forget(config, _state(options), name)
+        print(f"{name}: {'calibration forgotten' if gone else 'was not calibrated'}")
+        return 0
+    wanted = Wanted(name, options.parts, options.false_reject, options.pictures)
+    folder = options.config.resolve().parent
+    done = calibrate(config, folder, _state(options), wanted, stop_on_signals())
+    for text in done.skipped:
+        print(f"{name}: skipped {text}", file=sys.stderr)
+    for part in done.odd:
+        print(f"{name}: {part} is unlike the others: is it good? If not, take it out and repeat")
+    print(f"{name}: calibrated on {done.parts} good parts; {done.file}")
+    print("It holds from the next start of the agent on.")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from edge_agent.verification import verify  # noqa: PLC0415
+
+    found = {folder: verify(folder, memory_mb=options.memory_mb) for folder in options.bundle}
+    for folder, verification in found.items():
+        print(f"{folder}: {verification.sentence()}")
+    return 0 if all(each.passed for each in found.values()) else EXIT_UNAVAILABLE
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from edge_agent.benchmark import bench  # noqa: PLC0415
+
+    logging.getLogger().setLevel(logging.WARNING)  # of brokers that come and go
+    found = bench(options.bundle, options.pictures, options.seconds)
+    print("\n".join(found.lines(options.rate)))
+    return 0
+
+
 def _schema(options: argparse.Namespace) -> int:
     from edge_agent.schemas import write  # noqa: PLC0415
 
     write(options.folder)
     return 0
+
+
+def _state(options: argparse.Namespace) -> Path:
+    """Return the folder for outbox, evidence and calibration."""
+    beside = options.config.resolve().parent / "state"
+    return options.state or Path(os.environ.get("STATE_DIRECTORY") or beside)
 
 
 def _read(path: Path) -> Config:
@@ -221,3 +189,17 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     return stopping
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "check": _check,
+    "demo": _demo,
+    "watch": _watch,
+    "replay": _replay,
+    "bundle": _bundle,
+    "calibrate": _calibrate,
+    "verify": _verify,
+    "bench": _bench,
+    "schema": _schema,
+}

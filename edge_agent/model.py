@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent import registry
+from edge_agent import calibration_file, registry
 from edge_agent.backends.base import BackendContext
 from edge_agent.errors import ModelError
 from edge_agent.modelstore.manifest import load_bundle
@@ -21,15 +21,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a pipeline swaps as one when its model changes."""
+    """What a pipeline swaps as one when its model changes.
+
+    `note`: why a calibration that is there is not used, or "".
+    """
 
     bundle: Bundle
     backend: Backend
     task: Task
+    note: str = ""
 
 
-def load_model(folder: Path, *, threads: int, roi: tuple[int, int, int, int] | None) -> Model:
-    """Load the bundle in `folder`. Raises ModelError.
+def load_model(
+    folder: Path,
+    *,
+    threads: int,
+    roi: tuple[int, int, int, int] | None,
+    calibration: Path | None = None,
+) -> Model:
+    """Load the bundle in `folder`, and the file `calibration` if it is there and fits.
+
+    Raises ModelError.
 
     Native code runs here on the bundle's bytes: only ever call it in a worker or a child.
     """
@@ -40,5 +52,11 @@ def load_model(folder: Path, *, threads: int, roi: tuple[int, int, int, int] | N
         known = ", ".join(registry.kinds("backends"))
         raise ModelError(f"manifest.json: runtime {error} is none of {known}") from None
     backend: Backend = plugin.create(BackendContext(bundle.model, threads))
-    context = TaskContext(backend.inputs, backend.outputs, bundle.labels, roi)
-    return Model(bundle, backend, registry.create("tasks", bundle.manifest.task, context))
+    found = (
+        calibration_file.find(calibration, bundle.model_sha256, roi)
+        if calibration is not None
+        else calibration_file.Found(None)
+    )
+    context = TaskContext(backend.inputs, backend.outputs, bundle.labels, roi, found.calibration)
+    task: Task = registry.create("tasks", bundle.manifest.task, context)
+    return Model(bundle, backend, task, found.note)

@@ -21,7 +21,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent import registry
+from edge_agent import registry, threads
 from edge_agent.backoff import full_jitter
 from edge_agent.capture import NewestCapture
 from edge_agent.errors import BadInput, ConfigError, EndOfStream, ModelError, NotConnected
@@ -61,6 +61,7 @@ class PipelineContext:
 
     `folder` is where model paths start. `emit` hands a verdict over and may block while the agent
     is busy: that is the back-pressure. `taken` is told a trigger for which an item was found.
+    `calibration` is the file that says what is normal here, if it is there.
     """
 
     identity: Identity
@@ -70,6 +71,7 @@ class PipelineContext:
     broker: BrokerOptions
     emit: Callable[[Verdict], None]
     taken: Callable[[str], None]
+    calibration: Path | None = None
 
 
 class PipelineThread:
@@ -90,7 +92,7 @@ class PipelineThread:
             self._triggers = TriggerQueue(int(options.trigger.lookback_ms * 1e6))
         self._pipeline: Pipeline | None = None
         self._source: Source | None = None
-        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        self._thread = threads.thread(self._run, self.name)
 
     def start(self) -> None:
         """Start the thread."""
@@ -118,6 +120,8 @@ class PipelineThread:
         if state == "running":
             detail = self._trouble()
         pipeline = self._pipeline
+        if state == "running" and not detail and pipeline is not None:
+            detail = pipeline.model.note
         bundle = pipeline.model.bundle if pipeline else None
         stage, since = pipeline.stopwatch.now if pipeline else ("", 0)
         histograms = pipeline.stopwatch.histograms if pipeline else {}
@@ -155,8 +159,15 @@ class PipelineThread:
         with ExitStack() as stack:
             evidence = EvidenceRing(evidence_folder, options.evidence, self._counters, options.roi)
             stack.callback(evidence.close, EVIDENCE_CLOSE_S)
-            model = load_model(folder / options.model, threads=options.threads, roi=options.roi)
+            model = load_model(
+                folder / options.model,
+                threads=options.threads,
+                roi=options.roi,
+                calibration=self._context.calibration,
+            )
             stack.callback(model.backend.close)
+            if model.note:
+                log.warning("%s: %s", self.name, model.note)
             rule = registry.create("rules", options.rule or model.bundle.manifest.decision.rule)
             pipeline = Pipeline(self._context.identity, model, rule, evidence, self._counters)
             source = self._open_source(model)

@@ -91,6 +91,7 @@ class WindowPreparer:
     def __init__(self, preprocess: WindowPreprocess, context: TaskContext) -> None:
         self.spec = _only_input(context)
         rows, columns = _probe(preprocess)
+        self._rows_and_columns = rows, columns
         self._shape, self._transposed = _window_layout(self.spec, rows, columns)
         self._features = WindowFeatures(preprocess)
 
@@ -103,6 +104,15 @@ class WindowPreparer:
             raise BadInput("nan", "a feature is not a finite number")
         values = quantise(features.T if self._transposed else features, self.spec)
         return {self.spec.name: np.ascontiguousarray(values).reshape(self._shape)}
+
+    def by_column(self, values: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Return values in the input's layout as [rows, columns]; None where they are none."""
+        rows, columns = self._rows_and_columns
+        if values.size != rows * columns:
+            return None
+        if self._transposed:
+            return values.reshape(columns, rows).T
+        return values.reshape(rows, columns)
 
 
 def _only_input(context: TaskContext) -> TensorSpec:

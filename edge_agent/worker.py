@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
+import gc
 import importlib
 import logging
 import os
@@ -14,8 +14,11 @@ import time
 from typing import TYPE_CHECKING
 
 from edge_agent import wire
+from edge_agent.calibration_file import file_of
 from edge_agent.pipeline import Identity
 from edge_agent.pipeline_thread import PipelineContext, PipelineThread
+from edge_agent.threads import show_name
+from edge_agent.worker_memory import keep_memory
 from edge_agent.worker_options import EXIT_NO_MEMORY, REPORT_S
 
 if TYPE_CHECKING:
@@ -39,10 +42,6 @@ PRELOAD = (
     "paho.mqtt.client",
 )
 
-# glibc's names for mallopt, from malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-PR_SET_NAME = 15  # prctl(2)
-
 
 def preload() -> None:
     """Import what every worker needs; whatever is not installed is imported where it is needed."""
@@ -51,6 +50,10 @@ def preload() -> None:
             importlib.import_module(name)
         except ImportError:
             continue
+    # What is imported stays: the collector need not look through it again in every worker, nor
+    # write to the pages that they share.
+    gc.collect()
+    gc.freeze()
 
 
 def main(pipe: Connection, options: WorkerOptions) -> None:
@@ -125,6 +128,7 @@ def _context(
         broker=options.broker,
         emit=emit,
         taken=taken,
+        calibration=file_of(options.evidence_folder.parent, name),
     )
 
 
@@ -146,13 +150,6 @@ def _prepare_process(options: WorkerOptions) -> None:
     logging.basicConfig(level=options.log_level, format="%(levelname)s %(message)s")
     # A thread that comes back from the model must not wait 5 ms for one that parses messages.
     sys.setswitchinterval(0.0005)
-    # By default glibc gives every picture's memory back to the kernel and faults it in again:
-    # decoding takes more than twice as long.
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
-        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
     # What `top` and `ps` show, instead of one more "python".
-    libc.prctl(PR_SET_NAME, f"ea:{options.name}".encode()[:15])
-    # Cores are shared out among workers by the config; OpenCV's own pool would ignore that.
-    importlib.import_module("cv2").setNumThreads(1)
+    show_name(f"ea:{options.name}")
+    keep_memory()

@@ -23,6 +23,10 @@ CHOSEN_BY_NAME = {"backends", "codecs"}
 
 # From the bottom up. A module imports from its own layer and those below it, never from above.
 # "x." stands for all of a folder. What is named nowhere is a PART: a pure piece of the line.
+FRONT = {
+    *("cli", "__main__", "terminal", "replayer", "demo", "demo_cell", "demo_recordings"),
+    *("benchmark", "bare_loop", "local_plant", "command_line"),
+}
 LAYERS = (
     ("ground", {"", "types", "errors", "lazy", "options", "registry", "metrics", "backoff"}),
     ("parts", set[str]()),
@@ -31,8 +35,8 @@ LAYERS = (
     ("config", {"config", "modelstore."}),
     ("lines", {"model", "pipeline", "pipeline_thread", "trigger_desk", "publisher"}),
     ("processes", {"worker", "supervisor", "forkserver", "preload"}),
-    ("agent", {"agent", "checks", "bundler"}),
-    ("front", {"cli", "__main__", "demo", "demo_cell", "demo_recordings", "terminal", "replayer"}),
+    ("agent", {"agent", "calibrating", "checks", "bundler", "selftest", "verification"}),
+    ("front", FRONT),
 )
 
 # Where a library may be named at all: changing it, or its version, touches these files only.

@@ -34,6 +34,13 @@ def failing_model() -> bytes:
     return _model(node, [_value("a", FLOAT, ["n", "m"])], [_value("y", FLOAT, ["n", "m"])])
 
 
+def identity_model(*shape: int) -> bytes:
+    """Return y = x, float32: a model that finds strange what is bright."""
+    sizes: list[str | int] = list(shape)
+    ends = [_value("x", FLOAT, sizes)], [_value("y", FLOAT, sizes)]
+    return _model(_node("Identity", ["x"], ["y"]), *ends)
+
+
 def string_model() -> bytes:
     """Return the identity on strings, which no task can feed."""
     node = _node("Identity", ["a"], ["y"])

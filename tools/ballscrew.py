@@ -130,9 +130,25 @@ def figures(
             f"AUROC, hard: {HARD} each side of the first pitting, {hard.sum()} photos, {precision}",
             f"{auroc(pitted[hard], scores[hard]):.3f}",
         ),
+        (
+            f"AUROC, hard, within each position, mean of {places}, {precision}",
+            f"{within_positions(found, scores):.3f}",
+        ),
         (f"clean photos at {threshold:g} or more", f"{(scores[~pitted] >= threshold).mean():.1%}"),
         (f"pitted photos below {threshold:g}", f"{(scores[pitted] < threshold).mean():.1%}"),
     ]
+
+
+def within_positions(found: list[Photo], scores: NDArray[np.floating]) -> float:
+    """Return the mean over positions of the AUROC of each one's hard photos.
+
+    Over all positions at once, one position's soiling also counts against another's pitting.
+    """
+    pitted = np.array([photo.pitted for photo in found])
+    hard = np.array(hard_ones(found))
+    places = np.array([photo.position for photo in found])
+    chosen = [hard & (places == place) for place in np.unique(places)]
+    return float(np.mean([auroc(pitted[those], scores[those]) for those in chosen]))
 
 
 def hard_ones(found: list[Photo]) -> list[bool]:

@@ -1,23 +1,32 @@
-"""Writes a model bundle: model, labels, golden samples and the manifest that vouches for them."""
+"""Writes a model bundle: model, labels, golden samples and the manifest that vouches for them.
+
+Two builds of the same draft are the same bytes. What is measured is no part of a build for that
+reason: the draft may bring `resources` along, or `python -m tools.verify BUNDLE --measure` enters
+them afterwards, on the machine where it runs (`enter_resources`). Nothing else changes then.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_agent.backends import tflite
+from edge_agent import registry
 from edge_agent.backends.base import BackendContext
 from edge_agent.modelstore.manifest import canonical_json, parse_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from edge_agent.backends.base import Backend
     from edge_agent.types import Tensors, TensorSpec
+
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,9 @@ class Draft:
     """What a training script decides; all else in the manifest follows from the files.
 
     `task`, `decision`, `license`, `source`: as in the manifest. `golden`: tensors as the model
-    stores them, one dict per case. `atol`: how far another CPU's answer may be from this one's.
+    stores them, one dict per case. `atol`, `rtol`: how far another CPU's answer may be from this
+    one's. `runtime`: the backend that runs `model`. `resources`: `ram_mb` and `p95_ms` as measured
+    elsewhere. `card`: the text of card.md, "" to leave it to the caller.
     """
 
     model_id: str
@@ -41,53 +52,70 @@ class Draft:
     atol: float
     p95_ms_max: float
     labels: Sequence[str] = ()
+    rtol: float = 0.0
+    runtime: str = "tflite"
+    resources: Mapping[str, float] | None = None
+    card: str = ""
 
 
 def write_bundle(folder: Path, draft: Draft) -> None:
     """Write the bundle into `folder`: the same draft gives the same bytes.
 
-    Files of an earlier bundle are replaced, other files stay. Raises ModelError where the manifest
-    would not be accepted by the agent; nothing is written then.
+    Files of an earlier bundle are replaced or removed, other files stay. Raises ModelError where
+    the manifest would not be accepted by the agent; nothing is written then.
     """
-    backend = tflite.create(BackendContext(draft.model))
-    contents = {"model.tflite": ("model", draft.model)}
+    contents, manifest = build(draft)
+    parse_manifest(manifest)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _files_of(folder) - contents.keys():
+        (folder / name).unlink(missing_ok=True)
+    for path, (_, content) in contents.items():
+        (folder / path).write_bytes(content)
+    if draft.card:
+        (folder / "card.md").write_text(draft.card, encoding="utf-8")
+    # Last: until it is there, the files it vouches for are no bundle.
+    (folder / MANIFEST).write_bytes(manifest)
+
+
+def build(draft: Draft) -> tuple[dict[str, tuple[str, bytes]], bytes]:
+    """Return role and content of each file by its name, and the manifest of them."""
+    backend: Backend = registry.plugin("backends", draft.runtime).create(
+        BackendContext(draft.model)
+    )
+    contents = {f"model.{draft.runtime}": ("model", draft.model)}
     if draft.labels:
-        contents["labels.txt"] = (
-            "labels",
-            "".join(f"{label}\n" for label in draft.labels).encode(),
-        )
+        lines = "".join(f"{label}\n" for label in draft.labels)
+        contents["labels.txt"] = ("labels", lines.encode())
     cases = []
     for number, tensors in enumerate(draft.golden):
         names = {"in": f"golden_in_{number}.npz", "out": f"golden_out_{number}.npz"}
         contents[names["in"]] = ("golden_in", npz(tensors))
         contents[names["out"]] = ("golden_out", npz(backend.run(tensors)))
-        cases.append({**names, "atol": draft.atol})
+        rtol = {"rtol": draft.rtol} if draft.rtol else {}
+        cases.append({**names, "atol": draft.atol, **rtol})
     variant = {
-        "id": f"tflite-{draft.precision}",
-        "runtime": "tflite",
+        "id": f"{draft.runtime}-{draft.precision}",
+        "runtime": draft.runtime,
         "precision": draft.precision,
         "files": [_entry(path, role, content) for path, (role, content) in contents.items()],
         "io": {"inputs": _tensors(backend.inputs), "outputs": _tensors(backend.outputs)},
     }
-    manifest = canonical_json(
-        {
-            "schema": 1,
-            "model_id": draft.model_id,
-            "version": draft.version,
-            "seq": draft.seq,
-            "source": draft.source,
-            "license": draft.license,
-            "variants": [variant],
-            "task": draft.task,
-            "decision": draft.decision,
-            "selftest": {"cases": cases, "p95_ms_max": draft.p95_ms_max},
-        }
-    )
+    backend.close()
+    if draft.resources is not None:
+        variant["resources"] = dict(draft.resources)
+    return contents, _manifest(draft, variant, cases)
+
+
+def enter_resources(folder: Path, resources: Mapping[str, float]) -> None:
+    """Put what was measured into the manifest of a bundle; no other byte of it changes."""
+    path = folder / MANIFEST
+    tree = json.loads(path.read_bytes())
+    tree["variants"][0]["resources"] = dict(resources)
+    manifest = canonical_json(tree)
     parse_manifest(manifest)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, (_, content) in contents.items():
-        (folder / path).write_bytes(content)
-    (folder / "manifest.json").write_bytes(manifest)
+    part = folder / f".{MANIFEST}.part"
+    part.write_bytes(manifest)
+    part.replace(path)
 
 
 def npz(tensors: Tensors) -> bytes:
@@ -105,6 +133,34 @@ def files_sha256(folder: Path, files: Iterable[Path]) -> str:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         total.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())
     return total.hexdigest()
+
+
+def _manifest(draft: Draft, variant: dict[str, Any], cases: list[dict[str, Any]]) -> bytes:
+    return canonical_json(
+        {
+            "schema": 1,
+            "model_id": draft.model_id,
+            "version": draft.version,
+            "seq": draft.seq,
+            "source": draft.source,
+            "license": draft.license,
+            "variants": [variant],
+            "task": draft.task,
+            "decision": draft.decision,
+            "selftest": {"cases": cases, "p95_ms_max": draft.p95_ms_max},
+        }
+    )
+
+
+def _files_of(folder: Path) -> set[str]:
+    """Return the names of the files that the bundle in `folder` vouches for; none if it cannot."""
+    try:
+        tree = json.loads((folder / MANIFEST).read_bytes())
+        names = {file["path"] for variant in tree["variants"] for file in variant["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    # A manifest of who knows where must not have files removed that lie outside of the folder.
+    return {name for name in names if isinstance(name, str) and "/" not in name}
 
 
 def _entry(path: str, role: str, content: bytes) -> dict[str, Any]:

@@ -6,14 +6,15 @@ simulation", PHM 2008. One operating condition, one fault mode; a sample is one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_agent.metrics import Counters
-from edge_agent.types import Window
-from edge_agent.windowing import Cut, Timing, Windower
+from tools.merit import nasa_score, rmse
+from tools.recordings.reader import read
+from tools.recordings.series import Layout, Series
+from tools.recordings.windows import windows as windows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +23,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.types import Window
 
     Array = NDArray[np.float32]
+
+__all__ = [
+    "CHANNELS",
+    "RUL_CAP",
+    "Engine",
+    "nasa_score",
+    "rmse",
+    "test_engines",
+    "training_engines",
+]
 
 # The other 7 of the 21 sensors do not move under the one operating condition of FD001.
 SENSORS = (2, 3, 4, 7, 8, 9, 11, 12, 13, 14, 15, 17, 20, 21)
@@ -31,7 +43,12 @@ CHANNELS = tuple(f"s{sensor}" for sensor in SENSORS)
 # An engine shows no sign of wear earlier: remaining lives beyond this are taught as this.
 RUL_CAP = 125.0
 
-_COLUMNS = [4 + sensor for sensor in SENSORS]  # unit, cycle, three settings, then sensor 1
+LAYOUT = Layout(
+    columns=CHANNELS,
+    names=("unit", "cycle", "setting1", "setting2", "setting3", *(f"s{n}" for n in range(1, 22))),
+    delimiter=" ",
+    unit="unit",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,52 +59,40 @@ class Engine:
     samples: Array
     rul: float
 
+    def series(self) -> Series:
+        """Return its cycles, each with the life that is left after it."""
+        count = len(self.samples)
+        return Series(
+            group=str(self.number),
+            file="FD001",
+            channels=CHANNELS,
+            values=self.samples.astype(np.float64),
+            lines=np.arange(1, count + 1),
+            target=self.rul + np.arange(count, dtype=np.float64)[::-1],
+        )
+
 
 def training_engines(folder: Path) -> list[Engine]:
     """Return the 100 engines that were run to failure."""
-    return [Engine(number, rows, 0.0) for number, rows in _series(folder / "train_FD001.txt")]
+    return _engines(folder / "train_FD001.txt")
 
 
 def test_engines(folder: Path) -> list[Engine]:
     """Return the 100 engines whose series stop some time before failure."""
-    ruls = np.loadtxt(folder / "RUL_FD001.txt")
-    series = _series(folder / "test_FD001.txt")
-    return [
-        Engine(number, rows, float(rul)) for (number, rows), rul in zip(series, ruls, strict=True)
-    ]
+    ruls = np.loadtxt(folder / "RUL_FD001.txt").tolist()
+    engines = _engines(folder / "test_FD001.txt")
+    return [replace(engine, rul=rul) for engine, rul in zip(engines, ruls, strict=True)]
 
 
 def windows(engine: Engine, shape: WindowPreprocess) -> Iterator[Window]:
     """Yield the engine's windows; each engine is a series of its own, known by its number."""
-    windower = Windower(shape, Timing("index"), Counters())
-    index = 0
-    for cycle, row in enumerate(engine.samples):
-        for cut in windower.push(row[None], cycle):
-            if isinstance(cut, Cut):
-                yield Window(
-                    samples=cut.samples,
-                    channels=shape.channels,
-                    rate_hz=shape.rate_hz,
-                    captured_ns=cut.newest_ns,
-                    captured_mono_ns=0,
-                    index=index,
-                    series=engine.number,
-                    first_sample=cut.first_sample,
-                )
-                index += 1
+    for window in windows_of(engine.series(), shape):
+        yield replace(window, series=engine.number)
 
 
-def rmse(errors: NDArray[np.floating]) -> float:
-    """Return the root of the mean square."""
-    return float(np.sqrt(np.mean(np.square(errors))))
-
-
-def nasa_score(errors: NDArray[np.floating]) -> float:
-    """Return the score of the PHM 2008 challenge, predicted less true: late is worse than early."""
-    return float(np.where(errors < 0, np.expm1(-errors / 13), np.expm1(errors / 10)).sum())
-
-
-def _series(path: Path) -> list[tuple[int, Array]]:
-    table = np.loadtxt(path, dtype=np.float32)
-    numbers = np.unique(table[:, 0])
-    return [(int(number), table[table[:, 0] == number][:, _COLUMNS]) for number in numbers]
+def _engines(path: Path) -> list[Engine]:
+    recording, _ = read(path, LAYOUT)
+    return [
+        Engine(int(series.group), series.values.astype(np.float32), 0.0)
+        for series in recording.series
+    ]

@@ -1,13 +1,18 @@
-"""Print how good the models in models/ are, on items that training never saw.
+"""Print how good a model is, through the agent's own preprocessing, backend and task.
+
+    python -m tools.evaluate BUNDLE --on DATA [--out FOLDER]
+
+looks at any bundle on a folder of labelled photos or on recordings (evaluation.py).
 
     python -m tools.evaluate [MODEL ...] --data ../shared/data
 
-Every item takes the way it takes on a gateway: the bundle's manifest, the agent's backend and task.
+looks at the models in models/, each on items that its training never saw.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +20,7 @@ import numpy as np
 
 from edge_agent.model import load_model
 from edge_agent.preprocess import WindowPreprocess
-from tools import ballscrew, cells, cmapss
+from tools import ballscrew, cells, cmapss, evaluation, train_ballscrew_good
 from tools.report import auroc, confusion
 
 if TYPE_CHECKING:
@@ -31,17 +36,33 @@ PICTURES = 3000
 MOTORS = 1200
 
 
-def main() -> None:
-    """Print the figures of each model that is named, or of all."""
-    parser = argparse.ArgumentParser(description="Print how good the models in models/ are.")
-    parser.add_argument("model", nargs="*", default=list(EVALUATIONS))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the figures of the bundle that is named, or of each shipped model, or of all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", nargs="*", help="a bundle's folder; without --on a shipped model")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--models", type=Path, default=Path("models"))
-    options = parser.parse_args()
+    evaluation.add_arguments(parser)
+    options = parser.parse_args(arguments)
+    if options.on is not None:
+        if len(options.model) != 1:
+            parser.error("--on wants one bundle")
+        return evaluation.run(Path(options.model[0]), options)
     for name in options.model:
+        if name not in EVALUATIONS:
+            parser.error(f"{name} is none of {', '.join(EVALUATIONS)}: say --on DATA for a bundle")
+    for name in options.model or EVALUATIONS:
         print(name)
+        if not (options.models / name).is_dir():
+            print(f"  not in {options.models}")
+            continue
         for what, value in EVALUATIONS[name](options.models / name, options.data):
             print(f"  {what}: {value}", flush=True)
+    return 0
 
 
 def turbofan(folder: Path, data: Path) -> list[Figure]:
@@ -110,10 +131,21 @@ def pitting(folder: Path, data: Path) -> list[Figure]:
     ]
 
 
+def wear(folder: Path, data: Path) -> list[Figure]:
+    """Growth of pitting on positions never seen, beside answers that need no model."""
+    try:
+        from tools import train_ballscrew_wear  # noqa: PLC0415  needs torch
+    except ModuleNotFoundError as error:
+        return [("not evaluated here", f"it takes the environment of the model tools ({error})")]
+    return train_ballscrew_wear.evaluated(folder, data)
+
+
 EVALUATIONS: dict[str, Callable[[Path, Path], list[Figure]]] = {
     "conveyor-parts": conveyor,
     "motor-bearing": bearing,
     "ballscrew-pitting": pitting,
+    "ballscrew-good": train_ballscrew_good.evaluated,
+    "ballscrew-wear": wear,
     "turbofan-rul": turbofan,
 }
 
@@ -169,4 +201,4 @@ def _by_severity(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +18,26 @@ if TYPE_CHECKING:
 
 # Runs are repeatable for one number of threads: sums are then taken in one order.
 THREADS = 2
+BAR = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast."""
+    """How long and how fast, and when to stop earlier.
+
+    `validate(network)` returns how good the network is on items that are held out, the higher the
+    better: the weights of the best epoch are those that stay. `patience`: after so many epochs
+    without a better one the training ends. `threads`: small networks do best on one.
+    """
 
     epochs: int
     rate: float = 3e-3
     batch: int = 128
     decay: float = 1e-2
     seed: int = 0
+    threads: int = THREADS
+    patience: int | None = None
+    validate: Callable[[Any], float] | None = None
 
 
 def fit(
@@ -41,33 +53,40 @@ def fit(
     `augment(inputs, targets, generator)` returns a batch as the network and the loss take it:
     pixels still come as uint8.
     """
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(schedule.threads)
     generator = torch.Generator().manual_seed(schedule.seed)
     torch.manual_seed(schedule.seed)
     x, y = torch.from_numpy(inputs), torch.from_numpy(targets)
-    steps = len(x) // schedule.batch
+    batch_size = min(schedule.batch, len(x))
+    steps = len(x) // batch_size
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=schedule.rate, weight_decay=schedule.decay
     )
     cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=schedule.rate, total_steps=steps * schedule.epochs
     )
-    network.train()
-    for epoch in range(schedule.epochs):
+
+    def step(chosen: Any) -> float:  # noqa: ANN401
+        batch, wanted = x[chosen], y[chosen]
+        if augment is not None:
+            batch, wanted = augment(batch, wanted, generator)
+        optimiser.zero_grad()
+        value = loss(network(batch), wanted)
+        value.backward()
+        optimiser.step()
+        cycle.step()
+        return float(value.item())
+
+    def epoch(number: int) -> float:
+        network.train()
         order = torch.randperm(len(x), generator=generator)
         total = 0.0
-        for step in range(steps):
-            chosen = order[step * schedule.batch : (step + 1) * schedule.batch]
-            batch, wanted = x[chosen], y[chosen]
-            if augment is not None:
-                batch, wanted = augment(batch, wanted, generator)
-            optimiser.zero_grad()
-            value = loss(network(batch), wanted)
-            value.backward()
-            optimiser.step()
-            cycle.step()
-            total += value.item()
-        print(f"  epoch {epoch + 1:2d}/{schedule.epochs}  loss {total / steps:.5f}", flush=True)
+        for at in range(steps):
+            _bar(number, at / steps, schedule.epochs)
+            total += step(order[at * batch_size : (at + 1) * batch_size])
+        return total / steps
+
+    _until_good(network, schedule, epoch)
     network.eval()
 
 
@@ -75,12 +94,48 @@ def predict(
     network: Any,  # noqa: ANN401  a torch module
     inputs: NDArray[np.generic],
     prepare: Callable[[Any], Any] | None = None,
+    batch_size: int = 256,
 ) -> NDArray[np.float32]:
     """Return the network's answers for inputs [items, ...]."""
     network.eval()
     answers = []
     with torch.no_grad():
-        for start in range(0, len(inputs), 256):
-            batch = torch.from_numpy(inputs[start : start + 256])
+        for start in range(0, len(inputs), batch_size):
+            batch = torch.from_numpy(inputs[start : start + batch_size])
             answers.append(network(batch if prepare is None else prepare(batch)).numpy())
     return np.concatenate(answers)
+
+
+def _until_good(network: Any, schedule: Schedule, epoch: Callable[[int], float]) -> None:  # noqa: ANN401
+    """Train epoch by epoch; end with the weights that did best on the validation items."""
+    best, waited, weights = -np.inf, 0, None
+    for number in range(schedule.epochs):
+        began = time.monotonic()
+        text = f"loss {epoch(number):.5f}"
+        if schedule.validate is not None:
+            network.eval()
+            value = float(schedule.validate(network))
+            text += f"  validation {value:.4f}"
+            waited += 1
+            if value > best:
+                best, waited, weights = value, 0, copy.deepcopy(network.state_dict())
+                text += " best"
+        _line(number, schedule.epochs, f"{text}  {time.monotonic() - began:.1f} s")
+        if schedule.patience is not None and waited >= schedule.patience:
+            print(f"  no better for {waited} epochs: enough", flush=True)
+            break
+    if weights is not None:
+        network.load_state_dict(weights)
+
+
+def _bar(epoch: int, share: float, epochs: int) -> None:
+    """Show how far this epoch is, where somebody watches."""
+    if sys.stdout.isatty():
+        done = round(share * BAR)
+        print(f"\r  epoch {epoch + 1:2d}/{epochs}  [{'#' * done:.<{BAR}}]", end="", flush=True)
+
+
+def _line(epoch: int, epochs: int, text: str) -> None:
+    start = "\r" if sys.stdout.isatty() else ""
+    done = round((epoch + 1) / epochs * BAR)
+    print(f"{start}  epoch {epoch + 1:2d}/{epochs}  [{'#' * done:.<{BAR}}]  {text}", flush=True)

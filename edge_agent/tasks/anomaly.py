@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from edge_agent import outputs as output
+from edge_agent.calibration import Reduce, reduced
 from edge_agent.defects import defects_in, worst
-from edge_agent.errors import ModelError
+from edge_agent.errors import BadInput, ModelError
 from edge_agent.image import over_picture
 from edge_agent.lazy import lazy_module
 from edge_agent.options import StrictOptions
-from edge_agent.prepare import PicturePreparer, preparer
+from edge_agent.prepare import PicturePreparer, WindowPreparer, preparer
 from edge_agent.preprocess import Preprocess
 from edge_agent.quantisation import dequantise
 from edge_agent.types import Prediction
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge_agent.calibration_file import Calibration
     from edge_agent.tasks.base import Task, TaskContext
     from edge_agent.types import Item, Tensors, TensorSpec
 else:
@@ -39,8 +41,9 @@ class Postprocess(StrictOptions):
     """Name of the map's or the reconstruction's output; "": the first one that can be it."""
     error: Literal["squared", "absolute"] = "squared"
     """reconstruction only: the difference that is averaged."""
-    reduce: Literal["mean", "max"] = "mean"
-    """reconstruction and map only: how the map becomes one score."""
+    reduce: Reduce = "mean"
+    """How the map becomes one score: in the forms reconstruction and map, and once calibrated.
+    power_mean: (mean of cell^4)^(1/4), which small defects move and single cells hardly do."""
     normal_score: Annotated[float, Field(gt=0)] = 1.0
     """The calibrated threshold: the score is divided by it, so that 1 is at the threshold."""
     map_threshold: Annotated[float, Field(gt=0)] | None = None
@@ -69,7 +72,9 @@ def create(options: Options, context: TaskContext) -> Task:
 class _Anomaly:
     def __init__(self, options: Options, context: TaskContext) -> None:
         self._options = options.postprocess
+        self.reduce = options.postprocess.reduce
         self._preparer = preparer(options.preprocess, context)
+        self._calibration = context.calibration
         self._prepared: Tensors = {}
         form = self._options.form
         self._score = self._map = None
@@ -85,19 +90,55 @@ class _Anomaly:
 
     def interpret(self, outputs: Tensors, item: Item) -> Prediction:
         """Return the prediction for `item`, which must be the one that was prepared last."""
+        if self._calibration is not None:
+            return self._calibrated(self.cells(outputs, item), self._calibration, item)
         raw = 0.0
         cells: NDArray[np.float32] | None = None
         if self._map is not None:
-            cells = self._cells(outputs, self._map, item)
-            raw = float(cells.max() if self._options.reduce == "max" else cells.mean())
+            cells = self._map_of(outputs, self._map, item)
+            raw = reduced(cells, self._options.reduce)
         if self._score is not None:
-            raw = float(output.read_output(outputs, self._score).reshape(-1)[0])
+            raw = self._score_of(outputs, self._score)
         score = raw / self._options.normal_score
         if cells is None or not isinstance(self._preparer, PicturePreparer):
             return Prediction(score=score)
-        return self._with_regions(score, cells, self._preparer, item)
+        limit = self._options.map_threshold
+        # 0.5 in the heatmap is the threshold, whatever the unit of the map.
+        heat = cells / (2 * limit) if limit else cells
+        return self._with_regions(score, heat, self._preparer, item)
 
-    def _cells(self, outputs: Tensors, spec: TensorSpec, item: Item) -> NDArray[np.float32]:
+    def cells(self, outputs: Tensors, item: Item) -> NDArray[np.float32]:
+        """Return what is measured on good parts: a picture's map, or a value for each channel.
+
+        Of a model without a map, its score: [1].
+        """
+        if self._map is None:
+            assert self._score is not None  # noqa: S101  one of the two there always is
+            return np.array([self._score_of(outputs, self._score)], np.float32)
+        cells = self._map_of(outputs, self._map, item)
+        if isinstance(self._preparer, WindowPreparer):
+            rows = self._preparer.by_column(cells)
+            # When in a window something happened says nothing about whether it is normal.
+            return cells.reshape(-1) if rows is None else rows.mean(axis=0)
+        return cells
+
+    def _calibrated(
+        self, cells: NDArray[np.float32], calibration: Calibration, item: Item
+    ) -> Prediction:
+        normal = calibration.normal
+        if cells.shape != normal.mean.shape:
+            text = f"a map of {cells.shape}; calibrated for {normal.mean.shape}"
+            raise BadInput("calibration", text)
+        score, strange = normal.judge(cells, self._options.reduce)
+        score *= calibration.fail_at
+        if self._map is None or not isinstance(self._preparer, PicturePreparer):
+            return Prediction(score=score)
+        return self._with_regions(score, 0.5 * strange, self._preparer, item)
+
+    def _score_of(self, outputs: Tensors, spec: TensorSpec) -> float:
+        return float(output.read_output(outputs, spec).reshape(-1)[0])
+
+    def _map_of(self, outputs: Tensors, spec: TensorSpec, item: Item) -> NDArray[np.float32]:
         """Return how strange each cell is; for a picture [h, w] over its inspected part."""
         values = output.read_output(outputs, spec)
         if self._options.form == "reconstruction":
@@ -117,11 +158,9 @@ class _Anomaly:
         return np.square(difference) if self._options.error == "squared" else np.abs(difference)
 
     def _with_regions(
-        self, score: float, cells: NDArray[np.float32], prepared: PicturePreparer, item: Item
+        self, score: float, heat: NDArray[np.float32], prepared: PicturePreparer, item: Item
     ) -> Prediction:
         options, geometry = self._options, prepared.geometry(item)
-        # 0.5 in the heatmap is the threshold, whatever the unit of the map.
-        heat = cells / (2 * options.map_threshold) if options.map_threshold else cells
         heat = np.clip(heat, 0.0, 1.0)
         found = (
             defects_in(heat, 0.5, geometry, options.label, options.min_area)

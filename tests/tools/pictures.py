@@ -1,0 +1,49 @@
+"""Small pictures whose class shows: metal that is plain, or that has a dark pit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from edge_agent import image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def metal(
+    rng: np.random.Generator,
+    pit: tuple[int, int, int] | None = None,
+    size: tuple[int, int] = (96, 128),
+) -> NDArray[np.uint8]:
+    """Return BGR pixels [height, width, 3]; `pit`: its middle and radius."""
+    pixels = rng.normal(140, 12, (*size, 3)) + rng.normal(0, 15)
+    pixels += np.sin(np.arange(size[1]) / rng.uniform(3, 5))[:, None] * 10
+    picture = np.clip(pixels, 0, 255).astype(np.uint8)
+    if pit:
+        cv2.circle(picture, pit[:2], pit[2], (20, 25, 30), -1)
+    return picture
+
+
+def save(path: Path, pixels: NDArray[np.uint8]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(image.encode_jpeg(pixels))
+    return path
+
+
+def pit_of(rng: np.random.Generator) -> tuple[int, int, int]:
+    return int(rng.integers(25, 100)), int(rng.integers(25, 70)), int(rng.integers(10, 16))
+
+
+def class_folders(root: Path, each: int = 20) -> Path:
+    """Write `each` photos a class, four of each part: part_<number>_<view>.jpg."""
+    rng = np.random.default_rng(0)
+    for number in range(each):
+        name = f"part_{number // 4}_{number % 4}.jpg"
+        save(root / "good" / name, metal(rng))
+        save(root / "pitted" / f"bad_{name}", metal(rng, pit_of(rng)))
+    return root

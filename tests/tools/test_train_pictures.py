@@ -1,0 +1,256 @@
+"""Photos to bundles that the agent loads and that tell good from bad; or a sentence and nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from edge_agent import image
+from edge_agent.model import load_model
+from edge_agent.types import Frame
+from tests.tools.pictures import class_folders, metal, pit_of, save
+from tools import ballscrew, evaluate
+from tools.box_merit import average_precisions, f1
+from tools.fresh_folder import fresh_folder
+from tools.photo_recipe import name_from
+from tools.report import auroc
+from tools.thresholds import limits
+from tools.train.__main__ import main, recipes
+
+if TYPE_CHECKING:
+    from edge_agent.model import Model
+
+
+def frames(count: int, *, pitted: bool, size: tuple[int, int] = (96, 128)) -> list[Frame]:
+    rng = np.random.default_rng(99)
+    pictures = (metal(rng, pit_of(rng) if pitted else None, size) for _ in range(count))
+    return [Frame(image.decode(image.encode_jpeg(pixels)), 0, 0, 0) for pixels in pictures]
+
+
+def scores(model: Model, *, pitted: bool) -> list[float]:
+    return [evaluate.inspect(model, frame).score for frame in frames(10, pitted=pitted)]
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(600)
+def test_twenty_photos_a_class_become_a_bundle_that_tells_them_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = class_folders(tmp_path / "screws", 20), tmp_path / "out" / "pits"
+    words = ["classify", str(data), str(out), "--group", r"part_(\d+)", "--size", "96x128"]
+    assert main(words) == 0
+    model = load_model(out, threads=1, roi=None)
+    manifest = model.bundle.manifest
+    assert manifest.model_id == "pits"
+    assert manifest.task.postprocess.normal == ("good",)
+    assert model.bundle.variant.precision == "int8"
+    rule = manifest.decision.rule
+    assert np.mean([score >= rule.fail_at for score in scores(model, pitted=True)]) >= 0.8
+    assert np.mean([score < rule.fail_at for score in scores(model, pitted=False)]) >= 0.8
+    assert "groups" in capsys.readouterr().out
+    assert [path.name for path in out.parent.iterdir()] == ["pits"]
+    card = (out / "card.md").read_text()
+    assert card.startswith("# pits\n")
+    assert "AUROC" in card
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(600)
+def test_a_classifier_can_be_tuned_and_pruned(tmp_path: Path) -> None:
+    data, out = class_folders(tmp_path / "screws", 20), tmp_path / "pits"
+    words = ["classify", str(data), str(out), "--group", r"part_(\d+)", "--size", "96x128"]
+    assert main([*words, "--depth", "5", "--tune", "2", "--prune", "0.5"]) == 0
+    model = load_model(out, threads=1, roi=None)
+    assert np.mean(scores(model, pitted=True)) > np.mean(scores(model, pitted=False))
+
+
+def outlined(root: Path, count: int) -> Path:
+    """Write labelme files: half of the photos have a pit."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        pit = pit_of(rng) if number % 2 else None
+        save(root / f"{number}.jpg", metal(rng, pit))
+        shapes = []
+        if pit:
+            x, y, radius = pit
+            points = [[x, y], [x + radius, y]]
+            shapes = [{"label": "pit", "shape_type": "circle", "points": points}]
+        tree = {"imagePath": f"{number}.jpg", "imageWidth": 128, "imageHeight": 96}
+        (root / f"{number}.json").write_text(json.dumps({**tree, "shapes": shapes}))
+    return root
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(600)
+def test_outlined_pits_are_found_where_they_are(tmp_path: Path) -> None:
+    data, out = outlined(tmp_path / "screws", 60), tmp_path / "pits"
+    assert main(["segment", str(data), str(out), "--size", "96x128"]) == 0
+    model = load_model(out, threads=1, roi=None)
+    rng = np.random.default_rng(5)
+    frame = Frame(metal(rng, (80, 40, 14)), 0, 0, 0)
+    (defect, *_) = evaluate.inspect(model, frame).defects
+    assert defect.label == "pit"
+    assert defect.x < 80 < defect.x + defect.w
+    assert defect.y < 40 < defect.y + defect.h
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(600)
+def test_a_detector_is_trained_from_the_same_files(tmp_path: Path) -> None:
+    data, out = outlined(tmp_path / "screws", 48), tmp_path / "pits"
+    assert main(["detect", str(data), str(out), "--size", "96x128", "--epochs", "8"]) == 0
+    model = load_model(out, threads=1, roi=None)
+    rng = np.random.default_rng(5)
+    found = evaluate.inspect(model, Frame(metal(rng, (80, 40, 14)), 0, 0, 0)).defects
+    assert any(d.x < 80 < d.x + d.w and d.y < 40 < d.y + d.h for d in found)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        ("few", "error: class scratch has 2 usable photos; at least 10 are needed"),
+        ("broken", "pictures cannot be read"),
+        ("size", "wanted are two multiples of 32"),
+        ("groups", "cannot be parted into 3 parts"),
+    ],
+)
+@pytest.mark.tools
+def test_data_that_will_not_do_is_a_sentence_and_nothing_is_written(
+    spoil: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = class_folders(tmp_path / "data", 12), tmp_path / "made" / "out"
+    words = ["classify", str(data), str(out)]
+    if spoil == "few":
+        for number in range(2):
+            save(data / "scratch" / f"{number}.jpg", metal(np.random.default_rng(100 + number)))
+    elif spoil == "broken":
+        for path in sorted((data / "good").iterdir())[:8]:
+            path.write_bytes(path.read_bytes()[:200])
+    elif spoil == "size":
+        words += ["--size", "100x100"]
+    else:
+        words += ["--group", "(part)"]
+    assert main(words) == 1
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "Traceback" not in printed
+    assert f"nothing was written to {out}" in printed
+    assert not out.parent.exists()
+
+
+@pytest.mark.tools
+def test_segmenting_without_marks_names_the_other_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = class_folders(tmp_path / "data", 12)
+    assert main(["segment", str(data), str(tmp_path / "out")]) == 1
+    assert "outline defects with labelme, or try `classify`" in capsys.readouterr().err
+
+
+def test_every_recipe_says_what_it_is_for() -> None:
+    found = recipes(["classify", "detect", "segment"])
+    assert set(found) == {"classify", "detect", "segment"}
+    assert all(recipe.SUMMARY for recipe in found.values())
+
+
+def test_help_needs_no_training_framework() -> None:
+    code = "import sys; sys.modules['torch'] = None; from tools.train.__main__ import main; main()"
+    words = [sys.executable, "-c", code, "classify", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--false-rejects" in done.stdout
+
+
+def test_without_the_training_framework_a_sentence_says_where_it_is(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; from tools.train.__main__ import main; "
+        "sys.exit(main())"
+    )
+    words = [sys.executable, "-c", code, "classify", str(tmp_path), str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: torch is missing: training has an environment of its own")
+
+
+def test_a_failure_leaves_the_bundle_that_was_there(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    with fresh_folder(out) as folder:
+        (folder / "manifest.json").write_text("first")
+
+    def second() -> None:
+        with fresh_folder(out) as folder:
+            (folder / "manifest.json").write_text("second")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        second()
+    assert (out / "manifest.json").read_text() == "first"
+    assert list(tmp_path.iterdir()) == [out]
+    with fresh_folder(out) as folder:
+        (folder / "manifest.json").write_text("third")
+    assert (out / "manifest.json").read_text() == "third"
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("dear")
+
+    def write() -> None:
+        with fresh_folder(tmp_path / "photos"):
+            pass
+
+    with pytest.raises(FileExistsError, match="is no bundle"):
+        write()
+    assert (tmp_path / "photos" / "a.jpg").read_text() == "dear"
+
+
+def test_limits_leave_few_good_parts_to_fail_and_few_bad_ones_to_pass() -> None:
+    rng = np.random.default_rng(0)
+    good, bad = rng.beta(2, 5, 500), rng.beta(5, 2, 500)
+    truth = np.repeat([False, True], 500)
+    pass_at, fail_at = limits(np.concatenate([good, bad]), truth, 0.02)
+    assert pass_at < fail_at
+    assert (good >= fail_at).mean() <= 0.02
+    assert (bad < pass_at).mean() <= 0.021
+
+
+def test_limits_of_classes_that_are_far_apart_lie_between_them() -> None:
+    values = np.array([0.05, 0.1, 0.8, 0.9])
+    pass_at, fail_at = limits(values, np.array([False, False, True, True]))
+    assert 0.1 < pass_at == fail_at < 0.8
+
+
+def test_average_precision_of_boxes_worked_out_by_hand() -> None:
+    real = [np.array([[0, 0, 1, 1, 0], [2, 2, 3, 3, 0]])]
+    hit, miss, other = [0, 0, 1, 1, 0, 0.9], [5, 5, 6, 6, 0, 0.8], [2, 2, 3, 3, 0, 0.7]
+    found: list[Any] = [np.array([hit, miss, other])]
+    # Precision 1 up to recall 1/2, then 2/3.
+    assert average_precisions(found, real, 1)[0] == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert f1(found, real, 1) == pytest.approx(2 * 2 / 5)
+    # A second box on the same thing is a false one.
+    twice: list[Any] = [np.array([hit, hit])]
+    assert average_precisions(twice, real, 1)[0] == pytest.approx(0.5)
+    assert np.isnan(average_precisions(found, real, 2)[1])
+
+
+def test_hard_photos_are_compared_with_those_of_their_own_position() -> None:
+    photos = [
+        ballscrew.Photo(Path(f"{place}{time}.jpg"), place, str(time), pitted=time >= 2)
+        for place in ("a", "b")
+        for time in range(4)
+    ]
+    # In each place pitted photos score higher; clean ones of b score above pitted ones of a.
+    scores = np.array([0.0, 0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8])
+    assert ballscrew.within_positions(photos, scores) == 1.0
+    pitted = np.array([photo.pitted for photo in photos])
+    assert auroc(pitted, scores) == 0.75
+
+
+def test_a_model_is_named_after_its_folder(tmp_path: Path) -> None:
+    assert name_from(tmp_path / "My Model_2") == "my-model-2"

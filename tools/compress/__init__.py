@@ -1,0 +1,1 @@
+"""From a trained model to the smallest variant of it that is still good enough."""

@@ -1,0 +1,188 @@
+"""From pictures of good parts to the float and the int8 model, and to where their limits lie.
+
+    features of all pictures -> model -> TFLite -> int8
+             |
+             +-> folds by group: each picture judged by a model that did not learn from its group
+                 -> limits of score and map for a chosen share of false rejects
+
+Of bad parts nothing is known here, and none is needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_agent.backends import tflite
+from edge_agent.backends.base import BackendContext
+from edge_agent.calibration import prediction_factor
+from edge_agent.quantisation import dequantise, quantise
+from tools.pictures import normalised, to_network
+from tools.quantise import Agreement, float_model, gate, int8_model
+from tools.splits import folds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_agent.preprocess import ImagePreprocess
+
+    Byte = NDArray[np.uint8]
+    Array = NDArray[np.float32]
+
+FOLDS = 4
+# As many good pictures, and as many marred ones, show the quantiser each range; and the gate
+# compares both models on some of either kind.
+CALIBRATION_EACH = 60
+GATE_EACH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Pictures of good parts at the model's size, uint8 [n, h, w, 3], and what each belongs to."""
+
+    pixels: Byte
+    groups: Sequence[str]
+    preprocess: ImagePreprocess
+    seed: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        _, height, width, _ = self.pixels.shape
+        return height, width
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From where on good parts hardly ever come: the score, and the highest cell of the map.
+
+    `scores`: of the good parts that they were found with, each judged by the others.
+    """
+
+    score: float
+    cell: float
+    scores: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Both models. Outputs: map [1, rows, columns, 1], score [1, 1]."""
+
+    whole: bytes
+    int8: bytes
+    agreement: Agreement
+
+
+def learn(lesson: Lesson, false_reject: float) -> tuple[Any, Limits]:
+    """Return the network that was learned from all pictures, and its limits on held-out ones."""
+    import torch  # noqa: PLC0415  of the training environment only
+
+    from tools import strangeness  # noqa: PLC0415  needs torch
+    from tools.fit import THREADS  # noqa: PLC0415
+
+    torch.set_num_threads(THREADS)
+    network = strangeness.Features(lesson.size).eval()
+    prepare = to_network(lesson.preprocess)
+    near, far = strangeness.features_of(network, lesson.pixels, prepare, _bar(len(lesson.pixels)))
+    scores = np.zeros(len(near), np.float32)
+    peaks = np.zeros(len(near), np.float32)
+    count = min(FOLDS, len(set(lesson.groups)))
+    for number, (rest, held) in enumerate(folds(lesson.groups, count, seed=lesson.seed)):
+        distances = strangeness.learned((near[rest], far[rest]), lesson.seed)
+        cells, scores[held] = strangeness.judged(distances, (near[held], far[held]))
+        peaks[held] = cells.max(axis=(1, 2))
+        print(
+            f"  fold {number + 1}/{count}: {len(held)} good photos held out, "
+            f"median score {np.median(scores[held]):.1f}",
+            flush=True,
+        )
+    distances = strangeness.learned((near, far), lesson.seed)
+    limits = Limits(limit(scores, false_reject), limit(peaks, false_reject), scores)
+    return strangeness.Strangeness(network, distances).eval(), limits
+
+
+def limit(scores: Array, false_reject: float) -> float:
+    """Return the score that at most the share `false_reject` of good parts reaches.
+
+    The larger of what was counted, which few parts show badly, and what a normal distribution of
+    the logarithms has there, with allowance for how few they are.
+    """
+    logs = np.log(np.maximum(scores, 1e-6)).astype(np.float64)
+    factor = prediction_factor(len(logs), false_reject)
+    expected = float(np.exp(logs.mean() + factor * logs.std(ddof=1)))
+    return max(expected, float(np.quantile(scores, 1.0 - false_reject, method="higher")))
+
+
+def compiled(network: Any, lesson: Lesson) -> Compiled:  # noqa: ANN401  a torch module
+    """Return the models; the gate has compared the maps of both on good and on marred pictures.
+
+    Raises QuantisationFailed.
+    """
+    from tools import strangeness  # noqa: PLC0415  needs torch
+
+    order = np.random.default_rng(lesson.seed).permutation(len(lesson.pixels))
+    good = lesson.pixels[order[:CALIBRATION_EACH]]
+    spoiled = strangeness.marred(good, lesson.seed)
+    samples = list(normalised(np.concatenate([good, spoiled]), lesson.preprocess)[:, None])
+    print("converting and quantising ...", flush=True)
+    whole = float_model(network, samples[0], picture=True, answers_map=True)
+    model = int8_model(whole, samples, fewest=len(samples), keep_float=strangeness.KEEP_FLOAT)
+    held = lesson.pixels[order[-GATE_EACH:]]
+    other = strangeness.marred(held, lesson.seed + 1)
+    seen = list(normalised(np.concatenate([held, other]), lesson.preprocess)[:, None])
+    return Compiled(whole, model, gate(whole, model, seen))
+
+
+def maps_and_scores(model: bytes, inputs: Iterable[Array]) -> tuple[Array, Array]:
+    """Return what a compiled model says of inputs [1, h, w, 3]: maps [n, rows, columns], scores."""
+    backend = tflite.create(BackendContext(model))
+    source = backend.inputs[0]
+    where, what = (next(o for o in backend.outputs if len(o.shape) == rank) for rank in (4, 2))
+    maps, scores = [], []
+    for one in inputs:
+        outputs = backend.run({source.name: quantise(one, source)})
+        maps.append(dequantise(outputs[where.name], where)[0, :, :, 0])
+        scores.append(float(dequantise(outputs[what.name], what)[0, 0]))
+    backend.close()
+    return np.stack(maps), np.array(scores, np.float32)
+
+
+def task_of(preprocess: ImagePreprocess, limits: Limits, label: str) -> dict[str, Any]:
+    """Return the manifest's task: 1 is the limit of the score, 0.5 of the heatmap."""
+    return {
+        "kind": "anomaly",
+        "preprocess": preprocess.model_dump(mode="json"),
+        "postprocess": {
+            "form": "score_and_map",
+            "reduce": "power_mean",
+            "normal_score": _digits(limits.score),
+            "map_threshold": _digits(limits.cell),
+            "label": label,
+        },
+    }
+
+
+RULE: dict[str, Any] = {"kind": "threshold", "fail_at": 1.0}
+# Another CPU may round a feature the other way; distances, of some 20, then move by this much.
+ATOL, RTOL = 3.0, 0.05
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _bar(total: int) -> Any:  # noqa: ANN401  a function
+    """Return what shows how many pictures were looked at, where somebody watches."""
+
+    def told(done: int) -> None:
+        if sys.stdout.isatty():
+            print(f"\r  features  [{'#' * (20 * done // total):.<20}]", end="", flush=True)
+            if done == total:
+                print()
+
+    return told

@@ -1,0 +1,1 @@
+"""Recordings of sensors: CSV files read, checked, parted and cut into windows as the agent does."""

@@ -1,0 +1,160 @@
+"""From a trained network of windows to a bundle that the agent runs, and its figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_agent.model import load_model
+from tools.bundle import Draft, files_sha256, write_bundle
+from tools.card import Account, write_card_of
+from tools.data_checks import DataUnfit
+from tools.fresh_folder import fresh_folder
+from tools.quantise import (
+    CALIBRATION_SAMPLES_MIN,
+    agreement,
+    check,
+    float_model,
+    int8_model,
+    run_model,
+    stored_inputs,
+)
+from tools.recordings.windows import windows
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.types import Prediction
+    from tools.recordings.series import Recording, Series
+    from tools.report import Figure
+
+    Array = NDArray[np.float32]
+
+CALIBRATION_SAMPLES = 500
+# With fewer the comparison of int8 with float says nothing.
+HELD_SAMPLES_MIN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The same network as float and as int8 TFLite model."""
+
+    whole: bytes
+    int8: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What a recipe has made: enough for a bundle. `golden`: features of some windows."""
+
+    recipe: str
+    task: dict[str, Any]
+    rule: dict[str, Any]
+    model: bytes
+    precision: str
+    golden: Array
+    atol: float
+    about: str
+    labels: Sequence[str] = ()
+
+
+def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that end up in the manifest."""
+    group = parser.add_argument_group("the bundle")
+    group.add_argument("--model-id", default="", help="OUT's name if left out")
+    group.add_argument("--model-version", default="1.0.0")
+    group.add_argument("--license", default="LicenseRef-Unknown", help="of the weights, as SPDX")
+    group.add_argument("--attribution", default="", help="whom to name for the recordings")
+
+
+def quantised(
+    network: Any,  # noqa: ANN401  a torch module
+    inputs: Array,
+    score: Callable[[Array, Array], Array] | None = None,
+    *,
+    widened: float = 1.0,
+) -> Converted:
+    """Convert for single windows [1, rows, columns]; check int8 against float on held inputs.
+
+    `score(inputs, answers)` makes of them what is compared; by default the answers themselves.
+    `widened`: calibration also sees the inputs this many times as large, where a model is to meet
+    stranger ones than it was trained on. Raises DataUnfit and QuantisationFailed.
+    """
+    if len(inputs) < CALIBRATION_SAMPLES_MIN + HELD_SAMPLES_MIN:
+        least = CALIBRATION_SAMPLES_MIN + HELD_SAMPLES_MIN
+        raise DataUnfit(
+            f"{len(inputs)} windows to train on; {least} are needed to quantise and to check it: "
+            "record more, or give a smaller --hop"
+        )
+    order = np.random.default_rng(0).permutation(len(inputs))[: 2 * CALIBRATION_SAMPLES]
+    samples = inputs[order][:, None]
+    held_count = max(HELD_SAMPLES_MIN, min(CALIBRATION_SAMPLES, len(samples) // 4))
+    held, seen = samples[:held_count], samples[held_count:]
+    if widened != 1.0:
+        seen = np.concatenate([seen, seen * np.float32(widened)])
+    whole = float_model(network, samples[0], picture=False)
+    model = int8_model(whole, seen)
+    found = [run_model(each, held) for each in (whole, model)]
+    if score is not None:
+        found = [score(held[:, 0], each) for each in found]
+    compared = agreement(*(each.reshape(-1) for each in found))
+    print(f"  int8 against float: {compared}", flush=True)
+    check(compared, distinct_min=min(32, len(held) // 2))
+    return Converted(whole, model)
+
+
+def answered(folder: Path, series: Sequence[Series], shape: WindowPreprocess) -> list[Prediction]:
+    """Return what the agent says of all windows of these series, through the bundle in `folder`."""
+    model = load_model(folder, threads=1, roi=None)
+    found = []
+    for number, each in enumerate(series):
+        for window in windows(each, shape, number):
+            outputs = model.backend.run(model.task.prepare(window))
+            found.append(model.task.interpret(outputs, window))
+    model.backend.close()
+    return found
+
+
+def finish(
+    options: argparse.Namespace,
+    recording: Recording,
+    product: Product,
+    figures: Callable[[Path], Sequence[Figure]],
+) -> None:
+    """Write the bundle whole or not at all; `figures(folder)` says how good it is, for the card."""
+    # Without the folders: where somebody keeps data and bundle must not change the bundle's bytes.
+    command = f"python -m tools.train {product.recipe} --seed {options.seed}"
+    draft = Draft(
+        model_id=options.model_id or options.out.resolve().name,
+        version=options.model_version,
+        seq=1,
+        task=product.task,
+        decision={"rule": product.rule},
+        license={"spdx": options.license, "attribution": options.attribution},
+        source={
+            "training": command,
+            "data_sha256": files_sha256(recording.folder, recording.files),
+        },
+        model=product.model,
+        precision=product.precision,
+        golden=stored_inputs(product.model, product.golden[:, None]),
+        atol=product.atol,
+        p95_ms_max=50.0,
+        labels=product.labels,
+    )
+    with fresh_folder(options.out) as folder:
+        write_bundle(folder, draft)
+        found = [
+            *figures(folder),
+            ("size of the model file", f"{len(product.model) / 1000:.0f} kB"),
+        ]
+        for what, value in found:
+            print(f"{what}: {value}", flush=True)
+        write_card_of(folder, Account(product.about, command, found))

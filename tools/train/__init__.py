@@ -1,0 +1,1 @@
+"""Recipes: from a plain folder or CSV to a verified bundle, one command each."""

@@ -1,0 +1,199 @@
+"""Photos in class folders to a classifier, by transfer learning.
+
+The front of EfficientNet-Lite0 stays as ImageNet left it; a logistic regression on the mean and
+the maximum of its channels is all that is learned, its depth and strength chosen on groups held
+out. That takes a minute, needs few photos, and is hard to beat. `--tune` trains the front, too;
+`--prune` then takes channels away.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tools import logistic, photo_recipe
+from tools.data_checks import DataUnfit, Finding, print_findings
+from tools.merit import alarms
+from tools.photo_recipe import Made, Prepared
+from tools.pictures import normalised
+from tools.quantise import run_model
+from tools.report import auroc, confusion
+from tools.thresholds import limits
+
+if TYPE_CHECKING:
+    import argparse
+
+    from numpy.typing import NDArray
+
+    from tools.photo_training import Trained
+    from tools.report import Figure
+
+    Array = NDArray[np.float32]
+
+SUMMARY = "photos in class folders (or with labels): which class"
+PHOTOS_MIN = 10
+AREA = 160 * 384
+GATE_PHOTOS = 60
+# Names that people give to folders of good parts.
+GOOD_NAMES = ("good", "ok", "normal", "pass", "clean", "healthy", "fine")
+
+# Where no class is good, a verdict is about how sure the model is of the best one.
+UNSURE = {"kind": "threshold", "direction": "below", "fail_at": 0.4, "pass_at": 0.6}
+
+ABOUT = """
+{what}
+
+**Data** {photos} photos; a split by group, so that no group is in two parts:
+
+{split}
+
+Test photos had no say in anything: strength and depth were chosen on groups held out of the rest.
+
+**Network** the first {depth} blocks of EfficientNet-Lite0 (ImageNet weights, Apache-2.0){how};
+mean and maximum of its {channels} channels; a linear layer. Input {width} x {height}.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this recipe."""
+    photo_recipe.add_arguments(parser)
+    parser.add_argument(
+        "--depth", type=int, default=0, help="blocks of the front, 1 to 16; 0: the best of a few"
+    )
+    parser.add_argument(
+        "--tune",
+        type=int,
+        default=0,
+        metavar="EPOCHS",
+        help="train the front, too; at most so long",
+    )
+    parser.add_argument(
+        "--prune", type=float, default=0.0, metavar="SHARE", help="of the channels to take away"
+    )
+    parser.add_argument(
+        "--false-rejects", type=float, default=0.02, help="share of good parts that may fail"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train from `options.data`, write the bundle `options.out`."""
+    from tools.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415  needs torch
+    from tools.photo_training import classifier_of  # noqa: PLC0415  needs torch
+
+    if not 0 <= options.prune < 1 or not 0 <= options.depth <= 16:
+        raise DataUnfit("--prune must be a share below 1, and --depth 16 at most")
+    ready = photo_recipe.prepared(options, PREPROCESS, least=PHOTOS_MIN, area=AREA)
+    names, has_good = class_names(ready, options.good)
+    classes = np.array([names.index(label) for label in ready.labels], np.int64)
+    trained = classifier_of(ready, classes, len(names), options)
+    rest = np.sort(np.concatenate([ready.split.train, ready.split.validation]))
+    rule = _rule(trained, options.false_rejects) if has_good else dict(UNSURE)
+    made = Made(
+        trained.network,
+        maps=False,
+        task=_task(ready, names, has_good=has_good),
+        rule=rule,
+        labels=names,
+        golden=_golden(classes[ready.split.test], ready.split.test),
+    )
+    samples = photo_recipe.calibration(ready, rest, options.seed)
+    held = _inputs(ready, ready.split.test)
+    # The gate wants many answers: photos of training show as well whether int8 answers as float.
+    whole, model = photo_recipe.compiled(made, samples, [*held, *samples[:GATE_PHOTOS]])
+    figures = [*trained.figures]
+    for precision, one in (("float", whole), ("int8", model)):
+        logits = run_model(one, held).reshape(len(held), -1)
+        figures += figures_of(logits, classes[ready.split.test], names, precision)
+    if has_good:
+        # `logits` are those of the last model, int8.
+        figures += at_limits(logits, classes[ready.split.test] != 0, rule)
+    figures.append(("size of the model file", f"{len(model) / 1000:.0f} kB"))
+    options.attribution = "; ".join(filter(None, (options.attribution, f"From {ATTRIBUTION}")))
+    chosen = model if options.precision == "int8" else whole
+    photo_recipe.finish(options, ready, made, chosen, (_about(ready, trained, names), figures))
+
+
+def class_names(ready: Prepared, good: str) -> tuple[list[str], bool]:
+    """Return the classes, the good one first, and whether there is a good one."""
+    names = sorted(set(ready.labels))
+    candidates = [name for name in names if name == good]
+    candidates += [name for name in names if name.lower() in GOOD_NAMES]
+    if candidates:
+        return [candidates[0], *(name for name in names if name != candidates[0])], True
+    text = (
+        f"none of the classes {', '.join(names)} is called {good}: name the good one with --good. "
+        "Verdicts will say how sure the model is, not whether a part is good"
+    )
+    print_findings([Finding("warning", text)])
+    return names, False
+
+
+def figures_of(
+    logits: Array, classes: NDArray[np.int64], names: list[str], precision: str
+) -> list[Figure]:
+    """Return accuracy, AUROC of the first class against the others, and the confusions."""
+    likely = logistic.likelihoods(logits)
+    answers = likely.argmax(axis=1)
+    bad = classes != 0
+    what = f"{len(classes)} test photos, {precision}"
+    figures = [(f"accuracy, {what}", f"{(answers == classes).mean():.2%}")]
+    if bad.any() and not bad.all():
+        value = auroc(bad, 1 - likely[:, 0])
+        figures.append((f"AUROC, {names[0]} against the rest, {what}", f"{value:.4f}"))
+    if precision == "int8":
+        truths = [names[one] for one in classes]
+        figures += confusion(truths, [names[one] for one in answers], names)
+    return figures
+
+
+def at_limits(logits: Array, bad: NDArray[np.bool_], rule: dict[str, Any]) -> list[Figure]:
+    """Return what the bundle's limits do to test photos: they decide, not the likelier class."""
+    scores = 1 - logistic.likelihoods(logits)[:, 0]
+    failed = alarms(bad, scores >= rule["fail_at"])
+    passed = alarms(bad, scores >= rule.get("pass_at", rule["fail_at"]))
+    return [
+        (f"good test photos that fail, at {rule['fail_at']:g} or more", f"{failed.far:.2%}"),
+        ("bad test photos that pass", f"{passed.mar:.2%}"),
+    ]
+
+
+def _task(ready: Prepared, names: list[str], *, has_good: bool) -> dict[str, Any]:
+    return {
+        "kind": "classify",
+        "preprocess": ready.preprocess.model_dump(mode="json"),
+        "postprocess": {
+            "activation": "sigmoid" if len(names) == 2 else "softmax",
+            "normal": names[:1] if has_good else [],
+        },
+    }
+
+
+def _rule(trained: Trained, false_rejects: float) -> dict[str, Any]:
+    """Return limits that hold on photos of groups that were held out."""
+    likely = logistic.likelihoods(trained.held_logits)
+    pass_at, fail_at = limits(1 - likely[:, 0], trained.held_classes != 0, false_rejects)
+    return {"kind": "threshold", "pass_at": pass_at, "fail_at": fail_at}
+
+
+def _inputs(ready: Prepared, indices: NDArray[np.int64]) -> list[Array]:
+    return list(normalised(ready.pixels[indices], ready.preprocess)[:, None])
+
+
+def _golden(classes: NDArray[np.int64], indices: NDArray[np.int64]) -> list[int]:
+    """Return one photo of each of the first classes that the test holds."""
+    firsts = [int(indices[np.flatnonzero(classes == one)[0]]) for one in np.unique(classes)]
+    return (firsts * 2)[:2] if len(firsts) < 2 else firsts[:4]
+
+
+def _about(ready: Prepared, trained: Trained, names: list[str]) -> str:
+    return ABOUT.format(
+        what=f"Tells {' from '.join(names)} on a photo.",
+        photos=len(ready.photos),
+        split="\n".join(f"- {line}" for line in ready.lines()),
+        depth=trained.depth,
+        how=trained.how,
+        channels=trained.channels,
+        width=ready.size[1],
+        height=ready.size[0],
+    )

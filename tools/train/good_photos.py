@@ -1,0 +1,211 @@
+"""Photos of good parts only to a model that says how strange a part looks, and where.
+
+`DATA` is a folder of photos, or has class folders of which the good one is learned from and the
+others only test. Fifty photos will do. Where the limit between good and bad lies is found on good
+photos held out: each is judged by a model that learned nothing from its group.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_agent.errors import ModelError
+from edge_agent.verification import verify
+from tools import photo_recipe
+from tools.data_checks import DataUnfit, Finding, settle
+from tools.good_parts import (
+    ATOL,
+    RTOL,
+    RULE,
+    Lesson,
+    Limits,
+    compiled,
+    learn,
+    maps_and_scores,
+    task_of,
+)
+from tools.photo_recipe import Made, Prepared
+from tools.photos import Photo, check_photos, options_of, read_photos
+from tools.photos.layout import pictures
+from tools.photos.reading import grouped
+from tools.pictures import normalised
+from tools.report import auroc
+from tools.splits import Split, grouped_split
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from tools.good_parts import Compiled
+    from tools.report import Figure
+
+SUMMARY = "photos of good parts only: how strange a part looks, and where"
+# What is normal does not show in fewer.
+PHOTOS_MIN = 20
+PHOTOS_WARN = 50
+AREA = 384 * 160
+# Good photos that are kept for testing, where there are bad ones to compare them with.
+TEST_SHARE = 0.2
+
+ABOUT = """
+How unlike good parts a part looks: 1 is the limit of the score, and the map says where.
+
+**Data** {good} photos of good parts{bad}. No bad part had a say in anything.
+
+{split}
+
+**Limit** where {share:.1%} of good parts would come, by {held} good photos, each judged by a model
+that learned nothing from its group. Other places, light and cameras move it: calibrate on the
+gateway (`edge-agent calibrate`).
+
+**Network** blocks 4 and 10 of EfficientNet-Lite0 (ImageNet weights, Apache-2.0), whitened, squared
+distance to the nearest of 256 centres. Input {width} x {height}. Features int8, distances float.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this recipe."""
+    photo_recipe.add_arguments(parser)
+    parser.add_argument(
+        "--false-reject", type=float, default=0.01, help="share of good parts that may fail"
+    )
+    parser.add_argument("--defect", default="anomaly", help="label of the regions")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Learn from `options.data`, write the bundle `options.out`."""
+    from tools.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415  needs torch
+
+    if not 0.0 < options.false_reject < 0.5:
+        raise DataUnfit(f"--false-reject {options.false_reject:g}: wanted is a share below 0.5")
+    photos = read(options)
+    size = photo_recipe.size_of(options.size, photos, AREA)
+    split = parted(photos, options)
+    print(f"{len(photos)} photos, at {size[1]} x {size[0]} pixels", flush=True)
+    pixels = photo_recipe.pixels(photos, PREPROCESS, size)
+    ready = Prepared(photos, split, size, PREPROCESS, pixels)
+    print(*(f"  {line}" for line in ready.lines()), sep="\n", flush=True)
+    groups = [ready.groups[index] for index in split.train.tolist()]
+    lesson = Lesson(pixels[split.train], groups, PREPROCESS, options.seed)
+    network, limits = learn(lesson, options.false_reject)
+    models = compiled(network, lesson)
+    figures = figures_of(ready, models, limits, options)
+    made = Made(
+        network,
+        maps=True,
+        task=task_of(PREPROCESS, limits, options.defect),
+        rule=RULE,
+        labels=(),
+        golden=[int(split.train[0]), int((split.test if len(split.test) else split.train)[-1])],
+        atol=ATOL,
+        rtol=RTOL,
+    )
+    options.attribution = "; ".join(filter(None, (options.attribution, f"From {ATTRIBUTION}")))
+    chosen = models.int8 if options.precision == "int8" else models.whole
+    photo_recipe.finish(options, ready, made, chosen, (_about(ready, limits, options), figures))
+    found = verify(options.out)
+    if not found.passed:
+        raise ModelError(found.failure)
+    print(f"{options.out}: {found.sentence()}")
+
+
+def read(options: argparse.Namespace) -> list[Photo]:
+    """Return the photos, good ones labelled `options.good`; raise DataUnfit."""
+    photos, findings = _found(options)
+    photos, more = check_photos(photos, least=0)
+    findings += more
+    good = sum(photo.label == options.good for photo in photos)
+    if good < PHOTOS_MIN:
+        text = f"{good} usable photos of good parts; at least {PHOTOS_MIN} are needed"
+        findings.append(Finding("error", text))
+    elif good < PHOTOS_WARN:
+        text = f"{good} photos of good parts: with {PHOTOS_WARN} the limit is better known"
+        findings.append(Finding("warning", text))
+    settle(findings)
+    return photos
+
+
+def parted(photos: Sequence[Photo], options: argparse.Namespace) -> Split:
+    """Return what is learned from (good photos) and what only tests; nothing is held back in vain.
+
+    Bad photos are for testing, and so is a share of the good ones where there are bad ones.
+    """
+    good = np.array([photo.label == options.good for photo in photos])
+    given = np.array([photo.part == "test" for photo in photos])
+    nobody = np.zeros(0, np.int64)
+    if good.all() or (given & good).any():
+        test = np.flatnonzero(~good | given)
+        return Split(np.flatnonzero(good & ~given), nobody, test)
+    those = np.flatnonzero(good)
+    groups = [photos[index].group for index in those.tolist()]
+    bad_groups = {photo.group for photo, is_good in zip(photos, good, strict=True) if not is_good}
+    shared = np.array([group in bad_groups for group in groups])
+    if 0 < shared.sum() < len(shared):
+        # A place that has bad photos is for testing as a whole.
+        kept, held = np.flatnonzero(~shared), np.flatnonzero(shared)
+    else:
+        inner = grouped_split(groups, shares=(1 - TEST_SHARE, 0.0, TEST_SHARE), seed=options.seed)
+        kept, held = inner.train, inner.test
+    return Split(those[kept], nobody, np.sort(np.concatenate([those[held], np.flatnonzero(~good)])))
+
+
+def figures_of(
+    ready: Prepared, models: Compiled, limits: Limits, options: argparse.Namespace
+) -> list[Figure]:
+    """Return how the limit does on good photos held out, and what the test photos get."""
+    found = models.agreement
+    over = float((limits.scores >= limits.score).mean())
+    figures = [
+        (f"limit for {options.false_reject:.1%} false rejects", f"{limits.score:.4g}"),
+        (f"good photos held out that reach it, of {len(limits.scores)}", f"{over:.2%}"),
+        ("int8 beside float, correlation of the maps", f"{found.correlation:.4f}"),
+        ("size of the model file", f"{len(models.int8) / 1000:.0f} kB"),
+    ]
+    test = ready.split.test
+    bad = np.array([ready.photos[index].label != options.good for index in test.tolist()], bool)
+    if not bad.any() or bad.all():
+        return figures
+    inputs = list(normalised(ready.pixels[test], ready.preprocess)[:, None])
+    for name, model in (("float", models.whole), ("int8", models.int8)):
+        _, scores = maps_and_scores(model, inputs)
+        figures.append((f"AUROC, {len(test)} test photos, {name}", f"{auroc(bad, scores):.4f}"))
+    figures += [
+        ("good test photos at the limit or beyond", _share(scores[~bad] >= limits.score)),
+        ("bad test photos short of the limit", _share(scores[bad] < limits.score)),
+    ]
+    return figures
+
+
+def _found(options: argparse.Namespace) -> tuple[list[Photo], list[Finding]]:
+    """Read class folders or labels; or a folder of nothing but photos, all of them good."""
+    root, reading = options.data, options_of(options)
+    if not root.is_dir():
+        raise DataUnfit(f"{root} is no folder")
+    files = list(pictures(root))
+    nested = any(path.parent != root for path in files) or any(root.rglob("*.json"))
+    if options.layout or nested or not files:
+        return read_photos(root, reading)
+    findings: list[Finding] = []
+    photos = [Photo(path, reading.good, "") for path in files]
+    return grouped(photos, root, reading, findings), findings
+
+
+def _share(reached: NDArray[np.bool_]) -> str:
+    return f"{reached.mean():.2%}"
+
+
+def _about(ready: Prepared, limits: Limits, options: argparse.Namespace) -> str:
+    bad = sum(photo.label != options.good for photo in ready.photos)
+    return ABOUT.format(
+        good=len(ready.photos) - bad,
+        bad=f", {bad} of bad ones for testing alone" if bad else "",
+        split="\n".join(f"- {line}" for line in ready.lines()),
+        share=options.false_reject,
+        held=len(limits.scores),
+        width=ready.size[1],
+        height=ready.size[0],
+    )
