@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_agent import image
-from edge_agent.errors import ModelError
+from edge_agent.errors import BadInput, ModelError
 from edge_agent.lazy import lazy_module
 from edge_agent.model import load_model
 from edge_agent.preprocess import WindowPreprocess
@@ -74,7 +74,13 @@ def _timed(model: Model, items: Iterator[Callable[[], Item]], seconds: float) ->
 
 
 def _pictures(paths: list[str]) -> Iterator[Callable[[], Item]]:
-    for payload in itertools.cycle([Path(path).read_bytes() for path in paths]):
+    payloads = {path: Path(path).read_bytes() for path in paths}
+    for path, payload in payloads.items():
+        try:
+            image.decode(payload)
+        except BadInput as error:
+            raise SystemExit(f"{path}: {error}") from None
+    for payload in itertools.cycle(payloads.values()):
         yield lambda payload=payload: Frame(image.decode(payload), 0, 0, 0)  # type: ignore[misc]
 
 

@@ -69,8 +69,12 @@ def _add_tests_of_bundles(commands: Any) -> None:  # noqa: ANN401
     bench = commands.add_parser("bench", help="how many cameras this machine can carry")
     bench.add_argument("bundle", type=Path, help="the folder of a bundle")
     bench.add_argument("--pictures", type=Path, metavar="FOLDER", help="default: simulated ones")
-    bench.add_argument("--rate", type=float, default=5.0, help="items a second of one camera")
-    bench.add_argument("--seconds", type=float, default=8.0, help="how long each run takes")
+    bench.add_argument(
+        "--rate", type=_positive, default=5.0, help="of one camera, items a second (default: 5)"
+    )
+    bench.add_argument(
+        "--seconds", type=_positive, default=8.0, help="how long each run takes (default: 8)"
+    )
     bench.set_defaults(command="bench")
 
 
@@ -121,3 +125,10 @@ def _add_replay(replay: argparse.ArgumentParser) -> None:
     replay.add_argument("--speed", type=float, default=1.0, help="1: real time; 0: at once")
     replay.add_argument("--loop", action="store_true")
     replay.set_defaults(command="replay")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be above 0: {text}")
+    return value

@@ -27,7 +27,8 @@ Utc = Annotated[
 ]
 Count = Annotated[int, Meta(ge=0)]
 Seq = Annotated[
-    int, Meta(ge=1, description="Counts the device's verdicts without a gap; see gap.schema.json.")
+    int,
+    Meta(ge=1, description="Counts the device's verdicts; after a crash of the agent it jumps."),
 ]
 Device = Annotated[str, Meta(description="Name of the gateway.")]
 Milliseconds = Annotated[float, Meta(ge=0.0)]
@@ -203,7 +204,11 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GapMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """Verdicts that will never come, and why. A missing seq that no gap names may still come."""
+    """Which verdicts will never come, and why; not `exact`: among which some may be missing.
+
+    A missing seq that no gap names may still come. Not `exact`, a range may hold numbers that have
+    come, or will come as replays; `count` and the counts of each kind are then 0.
+    """
 
     v: Version = 1
     ts: Annotated[Utc, Meta(description="When they were given up.")]

@@ -161,6 +161,8 @@ class OutboxFile:
         return self._store.totals.seq + BLOCK if had_content else 0
 
     def _go_on_above(self, used: int, floor: Floor | None, reason: Reason) -> None:
+        if reason == "crash":
+            log.warning("outbox: the last run ended without notice: numbers go on at %d", used + 1)
         delivered = floor.delivered if floor else 0
         changes = Changes(used_seq=used)
         if used > delivered:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge_agent.clock import utc_text
 from tests.agents import MODELS, ROOT, AgentProcess
 
 if TYPE_CHECKING:
@@ -94,13 +96,14 @@ def test_everything_accepted_is_published_or_kept_when_the_agent_is_stopped(
     assert agent.stop() == 0
     os.kill(mosquitto.pid, signal.SIGCONT)
     source["count"] = 1
+    restarted = utc_text(time.time_ns())
     again = start({"camera": camera(source=source)})
     wait_for(lambda: any(v["replay"] for v in verdicts(mqtt_client)), 30)
     # The new one is live, and does not wait for a long backlog.
-    wait_for(lambda: max(v["seq"] for v in verdicts(mqtt_client)) > seen, 30)
-    numbers = wait_for(lambda: whole(verdicts(mqtt_client)), 30)
-    (newest,) = [v for v in verdicts(mqtt_client) if v["seq"] == max(numbers)]
+    newest = wait_for(lambda: [v for v in verdicts(mqtt_client) if v["ts"] > restarted], 30)[0]
     assert not newest["replay"]
+    numbers = wait_for(lambda: whole(verdicts(mqtt_client)), 30)
+    assert newest["seq"] == max(numbers)
     assert again.stop() == 0
 
 

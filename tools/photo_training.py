@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 DEPTHS = (5, 8, 11, 15)
 BATCH = 16
 TUNING = Schedule(epochs=0, rate=3e-4, batch=32, decay=1e-3, patience=4)
-# Of each photo four views: so many epochs are four times as many passes.
-PRUNED_TUNING = Schedule(epochs=4, rate=2e-3, batch=32, decay=1e-3, patience=3)
+# Of each photo two views: so many epochs are twice as many passes.
+PRUNED_TUNING = Schedule(epochs=6, rate=2e-3, batch=32, decay=1e-3, patience=3)
 # How much the answer of the whole network counts, beside the label, in tuning a pruned one.
 TAUGHT = 0.7
 
@@ -174,13 +174,13 @@ def pruned(lesson: Lesson, before: Trained, share: float) -> Trained:
     """Take `share` of the channels, then tune what is left: by labels and by the whole network."""
     train, held = lesson.ready.split.train, lesson.ready.split.validation
     views = lesson.ready.pixels[train]
-    views = np.concatenate([views, views[:, :, ::-1], views[:, ::-1], views[:, ::-1, ::-1]])
+    views = np.concatenate([views, views[:, ::-1, ::-1]])
     taught = _answers_of(lesson, before.network, views)
     network = copy.deepcopy(before.network)
     sample = torch.zeros(1, 3, *lesson.ready.size)
     said = prune(network, sample, share, network[-1].last)
     print(f"pruned: {said}", flush=True)
-    targets = np.concatenate([np.tile(lesson.classes[train], 4)[:, None], taught], axis=1)
+    targets = np.concatenate([np.tile(lesson.classes[train], 2)[:, None], taught], axis=1)
     schedule = replace(PRUNED_TUNING, seed=lesson.seed, validate=_validation(lesson))
     fit(network, views, targets.astype(np.float32), _taught_loss(lesson), schedule, _lit(lesson))
     logits = _answers(lesson, network, held)

@@ -56,8 +56,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _noise(bench: Bench) -> str:
-    spread = bench.samples.spread("bare_mobilenet_fps")
     load = os.getloadavg()[1]
+    if bench.samples.count("bare_mobilenet_fps") < ROUNDS:
+        return (
+            f"{os.cpu_count()} cores, load average {load:.1f} over 5 minutes; less than {ROUNDS}"
+            " rounds of the bare loop: nothing tells how noisy the machine was."
+        )
+    spread = bench.samples.spread("bare_mobilenet_fps")
     return (
         f"{os.cpu_count()} cores, load average {load:.1f} over 5 minutes; the bare loop's rounds "
         f"lie {spread:.0%} apart. Trust the ratios: both sides of each ran in the same round."

@@ -102,6 +102,10 @@ class Samples:
         """Return the median of each figure that was measured."""
         return {name: statistics.median(values) for name, values in self._values.items()}
 
+    def count(self, name: str) -> int:
+        """Return how many rounds measured a figure."""
+        return len(self._values.get(name, []))
+
     def spread(self, name: str) -> float:
         """Return how far apart the rounds of a figure are, as a share of their median."""
         values = self._values.get(name, [0.0])
