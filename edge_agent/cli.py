@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
@@ -186,8 +187,17 @@ def _read(path: Path) -> Config:
 def stop_on_signals() -> threading.Event:
     """Return an event that SIGTERM and Ctrl-C set."""
     stopping = threading.Event()
+    heard: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def pass_on() -> None:
+        heard.get()
+        stopping.set()
+
+    # Not from the handler itself: it may interrupt a thread that waits for the event, and holds
+    # its lock, for ever. `put` may be called anywhere.
+    threading.Thread(target=pass_on, name="signals", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda *_: heard.put(None))
     return stopping
 
 

@@ -126,6 +126,7 @@ def pipelines(folder: Path) -> dict[str, Any]:
         "family": "pdm",
         "model": str(MODELS / "motor-bearing"),
         "source": {"kind": "simulator", "scene": "motor"},
+        "evidence": {"max_mb": 5.0},  # full within minutes: until then its list of files grows
     }
     return cameras | {"motor": motor}
 
