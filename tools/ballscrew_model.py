@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from tools import ballscrew, logistic, photo_recipe
 from tools.compress.measure import latencies, zipped
 from tools.compress.structures import applied, clusters, magnitude
 from tools.photo_recipe import Made
+from tools.photo_training import refit_head
 from tools.pictures import normalised, to_network
 from tools.quantise import run_model
 
@@ -110,8 +111,11 @@ class ScoreAndMap(nn.Module):  # type: ignore[misc]  # torch is untyped here
         return torch.sigmoid(self.head(values)), torch.sigmoid(self.cells(values)).squeeze(1)
 
 
-def compiled(lesson: Lesson, trained: Trained, masks: Byte) -> Compiled:
-    """Return the models of a trained classifier, its map learned from outlines: uint8 [n, h, w]."""
+def compiled(lesson: Lesson, trained: Trained, masks: Byte, gated: int = GATE_PHOTOS) -> Compiled:
+    """Return the models of a trained classifier, its map learned from outlines: uint8 [n, h, w].
+
+    `gated`: on so many photos int8 must answer as float does.
+    """
     ready = lesson.ready
     values = _values(trained.network[0], ready, lesson.rest)
     cells = _cell_regression(values, masks[lesson.rest], lesson.seed)
@@ -121,25 +125,27 @@ def compiled(lesson: Lesson, trained: Trained, masks: Byte) -> Compiled:
     threshold = 1 / (1 + np.exp(-float(np.quantile(worst, CLEAN_MAPS))))
     made = Made(network, maps=False, task={}, rule={}, labels=(), golden=())
     samples = photo_recipe.calibration(ready, lesson.rest, lesson.seed)
-    whole, model = photo_recipe.compiled(made, samples, samples[:GATE_PHOTOS])
+    whole, model = photo_recipe.compiled(made, samples, samples[:gated])
     return Compiled(whole, model, round(float(np.clip(threshold, 0.05, 0.95)), 3))
 
 
 def unstructured(lesson: Lesson, trained: Trained, masks: Byte) -> Iterator[tuple[str, Compiled]]:
-    """Yield variants whose kernels have zeros, or few different values: smaller when zipped."""
+    """Yield variants whose 1x1 kernels have zeros, or few different values: smaller when zipped.
+
+    The other kernels hold few weights and are hurt most. The head is fitted anew. They are for
+    comparison and do not ship, so nothing gates them.
+    """
     for name, structure in (
         (f"{ZEROS:.0%} of the weights zero", magnitude(ZEROS)),
         (f"{CLUSTERS} values a kernel", clusters(CLUSTERS)),
     ):
         network = copy.deepcopy(trained.network)
         for layer in network[0].modules():
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
                 kernel = applied(structure, layer.weight.detach().numpy())
                 layer.weight.data = torch.from_numpy(np.ascontiguousarray(kernel, np.float32))
-        changed = type(trained)(
-            network, trained.depth, name, trained.held_logits, trained.held_classes, ()
-        )
-        yield name, compiled(lesson, changed, masks)
+        refit_head(lesson, network, trained.depth, lesson.rest)
+        yield name, compiled(lesson, replace(trained, network=network, how=name), masks, gated=0)
 
 
 def temperature(trained: Trained) -> float:

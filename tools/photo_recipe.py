@@ -168,13 +168,14 @@ def calibration(prepared_photos: Prepared, indices: NDArray[np.int64], seed: int
 
 
 def compiled(made: Made, samples: Sequence[Array], held: Sequence[Array]) -> tuple[bytes, bytes]:
-    """Return the float and the int8 model; the gate has compared them on `held`."""
+    """Return the float and the int8 model; the gate has compared them on `held`, if there are."""
     print("converting and quantising ...", flush=True)
     with quiet():
         whole = float_model(made.network, samples[0], picture=True, answers_map=made.maps)
         model = int8_model(whole, samples, fewest=min(CALIBRATION_MIN, len(samples)))
-        found = gate(whole, model, held)
-    print(f"int8 beside float: correlation {found.correlation:.4f}, {found.distinct} values")
+        found = gate(whole, model, held) if held else None
+    if found:
+        print(f"int8 beside float: correlation {found.correlation:.4f}, {found.distinct} values")
     return whole, model
 
 

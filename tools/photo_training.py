@@ -150,7 +150,7 @@ def tuned(lesson: Lesson, before: Trained, epochs: int) -> Trained:
     network = copy.deepcopy(before.network)
     train, held = lesson.ready.split.train, lesson.ready.split.validation
     # For a fair comparison the head must not have seen the validation part.
-    _refit_head(lesson, network, before.depth, train)
+    refit_head(lesson, network, before.depth, train)
     validate = _validation(lesson)
     start = validate(network)
     print(f"tuning the front; frozen: validation {start:.4f}", flush=True)
@@ -189,7 +189,8 @@ def pruned(lesson: Lesson, before: Trained, share: float) -> Trained:
     return Trained(network, before.depth, how, logits, lesson.classes[held], figures)
 
 
-def _refit_head(lesson: Lesson, network: Any, depth: int, train: NDArray[np.int64]) -> None:  # noqa: ANN401
+def refit_head(lesson: Lesson, network: Any, depth: int, train: NDArray[np.int64]) -> None:  # noqa: ANN401
+    """Fit the head of a classifier anew to the photos `train`, for the front that it has."""
     prepare = to_network(lesson.ready.preprocess)
     features = pooled(network[0], lesson.ready.pixels[train], prepare, (depth,))[depth]
     groups = [lesson.ready.groups[index] for index in train]
