@@ -13,24 +13,24 @@ import time
 from functools import partial
 from typing import IO, TYPE_CHECKING
 
-from edge_agent import wire
-from edge_agent.board import Board
-from edge_agent.broker_options import Subscription
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.publisher import Publisher
 from edge_agent.errors import BadInput, EdgeAgentError
-from edge_agent.outbox import Outbox
-from edge_agent.pipeline import Identity, error_verdict
-from edge_agent.publisher import Publisher
+from edge_agent.line.pipeline import Identity, error_verdict
+from edge_agent.line.trigger_desk import TriggerDesk
+from edge_agent.mqtt.broker_options import Subscription
+from edge_agent.processes import wire
+from edge_agent.processes.supervisor import Listener, Supervisor
+from edge_agent.processes.worker_options import WorkerOptions
+from edge_agent.reporting.board import Board
 from edge_agent.sdnotify import Systemd
-from edge_agent.supervisor import Listener, Supervisor
-from edge_agent.trigger_desk import TriggerDesk
-from edge_agent.worker_options import WorkerOptions
 
 if TYPE_CHECKING:
     import threading
     from pathlib import Path
 
-    from edge_agent.broker_options import Message
     from edge_agent.config import Config, PipelineOptions
+    from edge_agent.mqtt.broker_options import Message
     from edge_agent.types import Verdict
 
 log = logging.getLogger(__name__)

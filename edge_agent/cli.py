@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     # The fork server imports numpy, OpenCV and LiteRT while this process reads the config.
-    from edge_agent import forkserver  # noqa: PLC0415
+    from edge_agent.processes import forkserver  # noqa: PLC0415
 
     forkserver.start()
     from edge_agent.agent import Agent  # noqa: PLC0415
@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from edge_agent.checks import calibrations, check_pipelines  # noqa: PLC0415
+    from edge_agent.commands.checks import calibrations, check_pipelines  # noqa: PLC0415
 
     config, folder = _read(options.config), options.config.resolve().parent
     check_pipelines(config, folder)
@@ -66,24 +66,24 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from edge_agent import demo  # noqa: PLC0415
+    from edge_agent.commands import demo  # noqa: PLC0415
 
     demo.run(stop_on_signals(), data=options.data, seconds=options.seconds, port=options.port)
     return 0
 
 
 def _watch(options: argparse.Namespace) -> int:
-    from edge_agent.broker_options import BrokerOptions  # noqa: PLC0415
-    from edge_agent.terminal import watch  # noqa: PLC0415
+    from edge_agent.commands.terminal import watch  # noqa: PLC0415
+    from edge_agent.mqtt.broker_options import BrokerOptions  # noqa: PLC0415
 
     watch(BrokerOptions(host=options.host, port=options.port), stop_on_signals())
     return 0
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from edge_agent.broker_options import BrokerOptions  # noqa: PLC0415
-    from edge_agent.recordings import RecordingLayout  # noqa: PLC0415
-    from edge_agent.replayer import Replay, replay  # noqa: PLC0415
+    from edge_agent.commands.replayer import Replay, replay  # noqa: PLC0415
+    from edge_agent.mqtt.broker_options import BrokerOptions  # noqa: PLC0415
+    from edge_agent.sensing.recordings import RecordingLayout  # noqa: PLC0415
 
     layout = RecordingLayout(
         columns=tuple(options.names or ()),
@@ -109,7 +109,7 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _bundle(options: argparse.Namespace) -> int:
-    from edge_agent import bundler  # noqa: PLC0415
+    from edge_agent.commands import bundler  # noqa: PLC0415
 
     labels = tuple(options.labels.read_text().splitlines()) if options.labels else ()
     recipe = bundler.recipe(options.task, labels, options.set)
@@ -122,7 +122,7 @@ def _bundle(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from edge_agent.calibrating import Wanted, calibrate, forget  # noqa: PLC0415
+    from edge_agent.commands.calibrating import Wanted, calibrate, forget  # noqa: PLC0415
 
     name, config = options.pipeline, _read(options.config)
     if options.forget:
@@ -142,7 +142,7 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from edge_agent.verification import verify  # noqa: PLC0415
+    from edge_agent.commands.verification import verify  # noqa: PLC0415
 
     found = {folder: verify(folder, memory_mb=options.memory_mb) for folder in options.bundle}
     for folder, verification in found.items():
@@ -151,7 +151,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from edge_agent.benchmark import bench  # noqa: PLC0415
+    from edge_agent.commands.benchmark import bench  # noqa: PLC0415
 
     logging.getLogger().setLevel(logging.WARNING)  # of brokers that come and go
     found = bench(options.bundle, options.pictures, options.seconds)
@@ -160,7 +160,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _schema(options: argparse.Namespace) -> int:
-    from edge_agent.schemas import write  # noqa: PLC0415
+    from edge_agent.reporting.schemas import write  # noqa: PLC0415
 
     write(options.folder)
     return 0

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from edge_agent.broker_options import BrokerOptions
 from edge_agent.errors import ConfigError, FieldError
 from edge_agent.field_errors import field_errors
+from edge_agent.mqtt.broker_options import BrokerOptions
 from edge_agent.options import Name, StrictOptions, Topic
 from edge_agent.registry import options_type
 

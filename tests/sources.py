@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edge_agent import registry
-from edge_agent.broker import BrokerOptions
 from edge_agent.errors import EndOfStream
+from edge_agent.inference.preprocess import WindowPreprocess
 from edge_agent.metrics import Counters
-from edge_agent.preprocess import WindowPreprocess
+from edge_agent.mqtt.broker import BrokerOptions
 from edge_agent.sources.base import SourceContext
 from edge_agent.types import Frame, Window
 

@@ -22,43 +22,53 @@ PLUGIN_FOLDERS = ("sources", "backends", "tasks", "rules", "codecs")
 CHOSEN_BY_NAME = {"backends", "codecs"}
 
 # From the bottom up. A module imports from its own layer and those below it, never from above.
-# "x." stands for all of a folder. What is named nowhere is a PART: a pure piece of the line.
-FRONT = {
-    *("cli", "__main__", "terminal", "replayer", "demo", "demo_cell", "demo_recordings"),
-    *("benchmark", "bare_loop", "local_plant", "command_line"),
-}
+# "x." stands for all of a folder; a module's own name goes before its folder.
 LAYERS = (
     ("ground", {"", "types", "errors", "lazy", "options", "registry", "metrics", "backoff"}),
-    ("parts", set[str]()),
-    ("connections", {"broker", "mqtt_client", "ingest", "outbox", "evidence", "embedded_broker"}),
+    (
+        "parts",
+        {"pictures.", "sensing.", "inference.", "reporting.", "line.", "processes.wire"}
+        | {"clock", "environment", "field_errors", "leaky", "pointer", "sdnotify", "threads"}
+        | {"mqtt.broker_options", "mqtt.credentials", "mqtt.properties", "mqtt.receiving"}
+        | {"mqtt.sending", "mqtt.routes", "processes.worker_memory", "processes.worker_options"},
+    ),
+    ("connections", {"mqtt.", "delivery.", "line.evidence"}),
     ("plug-ins", {f"{folder}." for folder in PLUGIN_FOLDERS} | {"cell."}),
     ("config", {"config", "modelstore."}),
-    ("lines", {"model", "pipeline", "pipeline_thread", "trigger_desk", "publisher"}),
-    ("processes", {"worker", "supervisor", "forkserver", "preload"}),
-    ("agent", {"agent", "calibrating", "checks", "bundler", "selftest", "verification"}),
-    ("front", FRONT),
+    (
+        "lines",
+        {"inference.model", "line.pipeline", "line.pipeline_thread", "line.trigger_desk"}
+        | {"delivery.publisher"},
+    ),
+    ("processes", {"processes."}),
+    (
+        "agent",
+        {"agent", "commands.calibrating", "commands.checks", "commands.bundler"}
+        | {"commands.selftest", "commands.verification"},
+    ),
+    ("front", {"cli", "__main__", "command_line", "commands."}),
 )
 
 # Where a library may be named at all: changing it, or its version, touches these files only.
 HOMES = {
-    "cv2": {"sources.camera", "image", "cell.conveyor"},
-    "simplejpeg": {"image"},
-    "paho": {"mqtt_client"},
+    "cv2": {"sources.camera", "pictures.image", "cell.conveyor"},
+    "simplejpeg": {"pictures.image"},
+    "paho": {"mqtt.client"},
     "ai_edge_litert": {"backends.tflite"},
     "tflite_runtime": {"backends.tflite"},
     "onnxruntime": {"backends.onnx"},
-    "sqlite3": {"verdict_store"},
-    "amqtt": {"embedded_broker"},
-    "rich": {"terminal"},
+    "sqlite3": {"delivery.verdict_store"},
+    "amqtt": {"mqtt.embedded_broker"},
+    "rich": {"commands.terminal"},
 }
 
 # What the agent process must not load: it imports every plug-in and stays small all the same.
 HEAVY = ("numpy", *(library for library in HOMES if library != "sqlite3"))
 
 # preload is imported for its effect: it loads the libraries for the fork server.
-LOADS_ON_PURPOSE = {"preload", "__main__"}
+LOADS_ON_PURPOSE = {"processes.preload", "__main__"}
 
-MAY_PRINT = {"cli", "terminal", "demo"}
+MAY_PRINT = {"cli", "commands.terminal", "commands.demo"}
 MOST_FUNCTION_LINES = 40
 MOST_FILE_LINES = 300
 
@@ -114,14 +124,13 @@ def _own(imports: frozenset[str]) -> set[str]:
 
 
 def _layer(module: str) -> int:
+    """Return the height of `module`: where its own name stands, else where its folder's does."""
     folder = module.partition(".")[0] + "."
-    for height, (_, members) in enumerate(LAYERS):
-        if module in members or folder in members:
-            return height
-    return PARTS
-
-
-PARTS = next(height for height, (name, _) in enumerate(LAYERS) if name == "parts")
+    for name in (module, folder):
+        for height, (_, members) in enumerate(LAYERS):
+            if name in members:
+                return height
+    pytest.fail(f"{module} has no place in LAYERS")
 
 
 def _plugin_folder(module: str) -> str | None:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from pydantic import SecretStr
 
-from edge_agent.broker import (
+from edge_agent.errors import BadInput
+from edge_agent.mqtt.broker import (
     BrokerOptions,
     Connection,
     Message,
@@ -27,9 +28,8 @@ from edge_agent.broker import (
     TlsOptions,
     Will,
 )
-from edge_agent.errors import BadInput
-from edge_agent.mqtt_properties import publish_properties
-from edge_agent.topic_routes import matches
+from edge_agent.mqtt.properties import publish_properties
+from edge_agent.mqtt.routes import matches
 from tests.conftest import Mosquitto, Recorder, free_port
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ def test_the_will_is_published_when_the_process_vanishes(
     mqtt_client.subscribe("status")
     program = """
 import sys, time
-from edge_agent.broker import BrokerOptions, Connection, Will
+from edge_agent.mqtt.broker import BrokerOptions, Connection, Will
 connection = Connection(
     BrokerOptions(port=int(sys.argv[1])), "mortal", will=Will("status", b"offline"),
     on_connected=lambda: print("up", flush=True),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import ModelError
+from edge_agent.inference.preprocess import ImagePreprocess, WindowPreprocess
 from edge_agent.modelstore.manifest import load_bundle
-from edge_agent.preprocess import ImagePreprocess, WindowPreprocess
 from edge_agent.types import Frame
 from tests.tiny_tflite import model_bytes
 from tools import ballscrew, cmapss

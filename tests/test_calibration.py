@@ -10,11 +10,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge_agent import bundler, calibration_file, cli
-from edge_agent.calibration import CalibrationFailed, Normal, measure, prediction_factor, reduced
-from edge_agent.calibration_file import file_of
+from edge_agent import cli
+from edge_agent.commands import bundler
 from edge_agent.errors import BadInput
-from edge_agent.model import load_model
+from edge_agent.inference import calibration_file
+from edge_agent.inference.calibration import (
+    CalibrationFailed,
+    Normal,
+    measure,
+    prediction_factor,
+    reduced,
+)
+from edge_agent.inference.calibration_file import file_of
+from edge_agent.inference.model import load_model
 from edge_agent.types import Frame, Window
 from tests import tiny_onnx
 from tests.agents import MODELS, ROOT, AgentProcess
@@ -26,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.model import Model
+    from edge_agent.inference.model import Model
     from tests.conftest import Mosquitto, Recorder, WaitFor
 
 HEIGHT, WIDTH = 8, 12

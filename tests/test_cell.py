@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_agent import spectrum
 from edge_agent.cell.conveyor import HEIGHT, LABELS, WIDTH, Conveyor, Label
 from edge_agent.cell.motor import FAULTS, Bearing, Fault, Life, Motor
+from edge_agent.sensing import spectrum
 
 
 def test_the_same_seed_and_index_give_the_same_picture_in_any_order() -> None:

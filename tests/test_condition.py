@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edge_agent import condition
-from edge_agent.pipeline import Identity, error_verdict
+from edge_agent.line.pipeline import Identity, error_verdict
+from edge_agent.reporting import condition
 
 if TYPE_CHECKING:
-    from edge_agent.condition import Condition
+    from edge_agent.reporting.condition import Condition
     from edge_agent.types import Outcome
 
 BLANK = error_verdict(Identity("motor", "pdm", 1), "")

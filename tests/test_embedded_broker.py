@@ -12,13 +12,13 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge_agent import embedded_broker
 from edge_agent.errors import EdgeAgentError, NotConnected
+from edge_agent.mqtt import embedded_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edge_agent.embedded_broker import EmbeddedBroker
+    from edge_agent.mqtt.embedded_broker import EmbeddedBroker
     from tests.conftest import WaitFor
 
 

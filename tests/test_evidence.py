@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from edge_agent.config import EvidenceOptions
-from edge_agent.evidence import EvidenceRing
+from edge_agent.line.evidence import EvidenceRing
+from edge_agent.line.pipeline import Identity, error_verdict
 from edge_agent.metrics import Counters
-from edge_agent.pipeline import Identity, error_verdict
 from edge_agent.types import Defect, Frame, Verdict, Window
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from edge_agent.errors import BadInput
-from edge_agent.features import WindowFeatures
-from edge_agent.preprocess import WindowPreprocess
+from edge_agent.inference.preprocess import WindowPreprocess
+from edge_agent.sensing.features import WindowFeatures
 from edge_agent.types import Window
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from edge_agent.figures import PipelineFigures
 from edge_agent.metrics import Counters, Histogram, quantile_ms
-from edge_agent.wire import PipelineReport
+from edge_agent.processes.wire import PipelineReport
+from edge_agent.reporting.figures import PipelineFigures
 
 
 def report(passes: int, latencies_ms: list[float]) -> PipelineReport:

@@ -15,9 +15,9 @@ import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent import image
 from edge_agent.errors import BadInput
-from edge_agent.geometry import Geometry, fit
+from edge_agent.pictures import image
+from edge_agent.pictures.geometry import Geometry, fit
 from edge_agent.types import Defect
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def test_a_picture_over_the_cap_is_refused_before_it_is_decoded(bomb: object) ->
     name = bomb.__name__  # type: ignore[attr-defined]
     code = f"""
 import resource, sys
-from edge_agent import image
+from edge_agent.pictures import image
 from edge_agent.errors import BadInput
 from tests.test_image import {name}
 content = {name}(30000, 30000)
@@ -182,7 +182,7 @@ def test_a_picture_of_exactly_the_cap_is_decoded() -> None:
 
 def test_a_refused_picture_prints_nothing() -> None:
     code = """
-from edge_agent import image
+from edge_agent.pictures import image
 from edge_agent.errors import BadInput
 from tests.test_image import encoded
 try:

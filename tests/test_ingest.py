@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_agent.errors import BadInput, EndOfStream, NotConnected
-from edge_agent.ingest import Ingest
+from edge_agent.mqtt.ingest import Ingest
 from tests.sources import source_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edge_agent.broker import Message
+    from edge_agent.mqtt.broker import Message
     from edge_agent.sources.base import SourceContext
     from tests.conftest import Mosquitto, Recorder, WaitFor
 

@@ -8,14 +8,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.joining import Joiner, JoinRule
 from edge_agent.metrics import Counters
-from edge_agent.windowing import LATE_NS
+from edge_agent.sensing.joining import Joiner, JoinRule
+from edge_agent.sensing.windowing import LATE_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_agent.joining import Rows
+    from edge_agent.sensing.joining import Rows
 
 MS = 1_000_000
 PERIOD = 100 * MS

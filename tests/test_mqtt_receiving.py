@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge_agent.broker import BrokerOptions, Connection, Message, Subscription
-from edge_agent.mqtt_receiving import READ_BYTES
+from edge_agent.mqtt.broker import BrokerOptions, Connection, Message, Subscription
+from edge_agent.mqtt.receiving import READ_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.inference.preprocess import WindowPreprocess
     from edge_agent.sources.base import Source, SourceContext
     from edge_agent.types import Window
     from tests.conftest import Mosquitto, Recorder, WaitFor

@@ -17,20 +17,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.gaps import RANGES_PER_GAP, Losses
-from edge_agent.intake import Intake
-from edge_agent.outbox import Outbox
-from edge_agent.outbox_waiting import DROPPED_AT_ONCE, WAITING_MOST
-from edge_agent.outbox_writer import FIRST_EXPIRY_S
-from edge_agent.seq_floor import BLOCK
+from edge_agent.delivery.gaps import RANGES_PER_GAP, Losses
+from edge_agent.delivery.intake import Intake
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.outbox_waiting import DROPPED_AT_ONCE, WAITING_MOST
+from edge_agent.delivery.outbox_writer import FIRST_EXPIRY_S
+from edge_agent.delivery.seq_floor import BLOCK
 from tests.verdicts import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from edge_agent.gaps import Gap
-    from edge_agent.outbox_types import Row
+    from edge_agent.delivery.gaps import Gap
+    from edge_agent.delivery.outbox_types import Row
     from tests.conftest import WaitFor
 
 Open: TypeAlias = "Callable[..., Outbox]"
@@ -328,7 +328,7 @@ def test_a_clock_that_is_wrong_at_the_start_leaves_time_to_send_a_backlog(
 APPENDER = """
 import sys
 from pathlib import Path
-from edge_agent.outbox import Outbox
+from edge_agent.delivery.outbox import Outbox
 from tests.verdicts import verdict
 outbox = Outbox(Path(sys.argv[1]), max_bytes=100_000_000, max_age_s=3600)
 def say(kind, rows):

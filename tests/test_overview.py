@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent import messages
-from edge_agent.overview import TOPICS_BELOW, GatewaySeen, Overview, number
-from edge_agent.topics import Topics
+from edge_agent.commands.overview import TOPICS_BELOW, GatewaySeen, Overview, number
+from edge_agent.reporting import messages
+from edge_agent.reporting.topics import Topics
 
 if TYPE_CHECKING:
-    from edge_agent.overview import Event, PipelineSeen
+    from edge_agent.commands.overview import Event, PipelineSeen
     from edge_agent.types import Outcome
 
 TOPICS = Topics("acme/oslo/hall1/line2/press3/edge/gw1", "gw1")

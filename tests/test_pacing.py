@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from edge_agent.pacing import Schedule, is_due, next_due_s
+from edge_agent.line.pacing import Schedule, is_due, next_due_s
 
 
 def test_what_is_due_is_due_at_once_and_what_is_far_off_is_not_waited_for() -> None:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.errors import BadInput, ModelError
-from edge_agent.prepare import preparer
-from edge_agent.preprocess import ImagePreprocess, WindowPreprocess, ZScore
-from edge_agent.quantisation import dequantise, quantise
+from edge_agent.inference.prepare import preparer
+from edge_agent.inference.preprocess import ImagePreprocess, WindowPreprocess, ZScore
+from edge_agent.inference.quantisation import dequantise, quantise
 from edge_agent.tasks.base import TaskContext
 from edge_agent.types import Frame, TensorSpec, Window
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import msgspec
 import pytest
 
-from edge_agent.broker import BrokerOptions, Message, Subscription
 from edge_agent.config import Device
-from edge_agent.lanes import FETCH_ROWS, LIVE_MOST, SHORT_BACKLOG, Lanes
-from edge_agent.last_verdicts import LastVerdicts
-from edge_agent.outbox import Outbox
-from edge_agent.outbox_types import Row
-from edge_agent.outgoing import Publish
-from edge_agent.publisher import Publisher
-from edge_agent.sending import Answered, GapDone, Letter, RowDone, Sending
+from edge_agent.delivery.lanes import FETCH_ROWS, LIVE_MOST, SHORT_BACKLOG, Lanes
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.outbox_types import Row
+from edge_agent.delivery.outgoing import Publish
+from edge_agent.delivery.publisher import Publisher
+from edge_agent.delivery.sending import Answered, GapDone, Letter, RowDone, Sending
+from edge_agent.mqtt.broker import BrokerOptions, Message, Subscription
+from edge_agent.reporting.last_verdicts import LastVerdicts
 from tests.conftest import Recorder
 from tests.verdicts import AT_NS, verdict
 

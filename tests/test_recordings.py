@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.errors import BadInput, NotConnected
-from edge_agent.recordings import BLOCK_ROWS, RecordingLayout, read_recording
+from edge_agent.sensing.recordings import BLOCK_ROWS, RecordingLayout, read_recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edge_agent.recordings import Block
+    from edge_agent.sensing.recordings import Block
 
 PLAIN = RecordingLayout()
 

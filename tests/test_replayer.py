@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge_agent.broker import BrokerOptions
+from edge_agent.commands.replayer import WINDOW, Replay, replay
 from edge_agent.errors import NotConnected
-from edge_agent.recordings import RecordingLayout
-from edge_agent.replayer import WINDOW, Replay, replay
+from edge_agent.mqtt.broker import BrokerOptions
+from edge_agent.sensing.recordings import RecordingLayout
 from tests.conftest import free_port
 from tests.sources import create, read_one, source_context, window_shape, windows
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edge_agent.limits import Limits, judge
+from edge_agent.inference.limits import Limits, judge
 from edge_agent.rules.trend import theil_sen
 from edge_agent.types import Prediction
 from tests.test_rule_contract import create, frame, outcomes, window

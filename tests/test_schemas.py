@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent import schemas
 from edge_agent.clock import utc_text
 from edge_agent.config import Device
-from edge_agent.gaps import Gap
-from edge_agent.outbox import Outbox
-from edge_agent.outbox_types import Row
-from edge_agent.outgoing import Outgoing
+from edge_agent.delivery.gaps import Gap
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.outbox_types import Row
+from edge_agent.delivery.outgoing import Outgoing
 from edge_agent.registry import plugin
-from edge_agent.topics import topics
+from edge_agent.reporting import schemas
+from edge_agent.reporting.topics import topics
 from edge_agent.types import Verdict  # noqa: TC001  hypothesis reads it at run time
 from tests.verdicts import AT_NS, any_verdict, verdict
 
@@ -47,7 +47,7 @@ def test_the_published_files_are_current(tmp_path: Path) -> None:
     schemas.write(tmp_path)
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
     published = {path.name: path.read_text() for path in FOLDER.iterdir()}
-    assert published == written, "run: python -m edge_agent.schemas docs/schemas"
+    assert published == written, "run: python -m edge_agent.reporting.schemas docs/schemas"
 
 
 def test_the_examples_in_the_documentation_fit_their_schemas() -> None:

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.errors import BadInput
-from edge_agent.sensor_payload import Fields, Layout, Table, decoder, part_id_text
-from edge_agent.timestamps import LATEST_NS, parse_time
+from edge_agent.sensing.sensor_payload import Fields, Layout, Table, decoder, part_id_text
+from edge_agent.sensing.timestamps import LATEST_NS, parse_time
 
 if TYPE_CHECKING:
-    from edge_agent.timestamps import TimeUnit
+    from edge_agent.sensing.timestamps import TimeUnit
 
 NS = 1_000_000_000
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_agent.errors import BadInput
-from edge_agent.joining import Joiner, JoinRule
 from edge_agent.metrics import Counters
-from edge_agent.sensor_stream import SensorStream
+from edge_agent.sensing.joining import Joiner, JoinRule
+from edge_agent.sensing.sensor_stream import SensorStream
+from edge_agent.sensing.windowing import Timing, Windower
 from edge_agent.types import Window
-from edge_agent.windowing import Timing, Windower
 from tests.sources import window_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_agent.windowing import Clock
+    from edge_agent.sensing.windowing import Clock
 
 PERIOD = 100_000_000
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent import demo_recordings
-from edge_agent.model import Model, load_model
-from edge_agent.preprocess import WindowPreprocess
+from edge_agent.commands import demo_recordings
+from edge_agent.inference.model import Model, load_model
+from edge_agent.inference.preprocess import WindowPreprocess
 from tools import ballscrew, cells, cmapss, evaluate, train_ballscrew_good
 from tools.report import auroc
 from tools.shipped import SHIPPED

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge_agent.broker_options import BrokerOptions
 from edge_agent.errors import ConfigError, EndOfStream
+from edge_agent.inference.preprocess import WindowPreprocess
 from edge_agent.metrics import Counters
-from edge_agent.preprocess import WindowPreprocess
+from edge_agent.mqtt.broker_options import BrokerOptions
 from edge_agent.sources import simulator
 from edge_agent.sources.base import SourceContext
 from edge_agent.types import Frame, Window

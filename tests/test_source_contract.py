@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.inference.preprocess import WindowPreprocess
     from edge_agent.sources.base import Source, SourceContext
     from tests.conftest import Mosquitto, Recorder, WaitFor
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_agent import spectrum
+from edge_agent.sensing import spectrum
 
 RATE_HZ = 1000.0
 TIME_S = np.arange(1000) / RATE_HZ

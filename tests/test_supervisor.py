@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge_agent import forkserver, wire
 from edge_agent.config import parse_json
-from edge_agent.supervisor import Listener, Supervisor
-from edge_agent.worker_options import WorkerOptions
+from edge_agent.processes import forkserver, wire
+from edge_agent.processes.supervisor import Listener, Supervisor
+from edge_agent.processes.worker_options import WorkerOptions
 from tests.bundles import write_bundle
 from tests.test_config import DEVICE
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent import boxes
 from edge_agent.errors import ModelError
+from edge_agent.pictures import boxes
 from edge_agent.tasks.base import TaskContext
 from edge_agent.types import Defect, Prediction, TensorSpec
 from tests.test_task_contract import PICTURE, PICTURE_INPUT, create_task, picture, specs_of

@@ -13,8 +13,9 @@ import pytest
 import rich.console
 import rich.text
 
-from edge_agent import messages, terminal
-from edge_agent.overview import Overview
+from edge_agent.commands import terminal
+from edge_agent.commands.overview import Overview
+from edge_agent.reporting import messages
 from tests.terminal import CTRL_C, Terminal
 from tests.test_overview import NOW, TOPICS, stats, verdict
 

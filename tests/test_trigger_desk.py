@@ -9,14 +9,14 @@ import pytest
 
 from edge_agent.config import TriggerOptions
 from edge_agent.errors import BadInput
-from edge_agent.pipeline import Identity, error_verdict
-from edge_agent.trigger_desk import TriggerDesk
+from edge_agent.line.pipeline import Identity, error_verdict
+from edge_agent.line.trigger_desk import TriggerDesk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from edge_agent.processes.wire import Trigger
     from edge_agent.types import Verdict
-    from edge_agent.wire import Trigger
     from tests.conftest import WaitFor
 
 CAMERA = Identity("camera", "qc", 1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_agent.triggers import HELD_ITEMS, TriggerQueue
+from edge_agent.line.triggers import HELD_ITEMS, TriggerQueue
+from edge_agent.processes.wire import Trigger
 from edge_agent.types import Frame
-from edge_agent.wire import Trigger
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 MS = 1_000_000

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.errors import BadInput
+from edge_agent.inference.preprocess import WindowPreprocess
 from edge_agent.metrics import Counters
-from edge_agent.preprocess import WindowPreprocess
-from edge_agent.windowing import LATE_NS, PAUSE_NS, Cut, Timing, Windower
+from edge_agent.sensing.windowing import LATE_NS, PAUSE_NS, Cut, Timing, Windower
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_agent.windowing import Clock
+    from edge_agent.sensing.windowing import Clock
 
 MS = 1_000_000
 PERIOD = 100 * MS  # of the 10 Hz that most of these windows have

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from edge_agent import image
+from edge_agent.pictures import image
 from edge_agent.types import Frame
 from tools.report import auroc
 

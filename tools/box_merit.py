@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_agent import boxes
+from edge_agent.pictures import boxes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

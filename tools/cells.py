@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from edge_agent.cell.conveyor import Picture
     from edge_agent.cell.motor import Block
-    from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.inference.preprocess import WindowPreprocess
 
 TRAINING_SEEDS = range(1000, 2000)
 TEST_SEEDS = range(5000, 6000)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_agent.model import load_model
-from edge_agent.preprocess import WindowPreprocess
+from edge_agent.inference.model import load_model
+from edge_agent.inference.preprocess import WindowPreprocess
 from tools import ballscrew, cells, cmapss, evaluation, train_ballscrew_good
 from tools.report import auroc, confusion
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.model import Model
+    from edge_agent.inference.model import Model
     from edge_agent.types import Item, Prediction
     from tools.report import Figure
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import EdgeAgentError
-from edge_agent.model import load_model
-from edge_agent.preprocess import WindowPreprocess
+from edge_agent.inference.model import load_model
+from edge_agent.inference.preprocess import WindowPreprocess
 from tools import assessment, labelled, localisation, plots
 from tools.assessment import Wanted
 from tools.data_checks import DataUnfit, named, print_findings
@@ -20,7 +20,7 @@ from tools.report import table
 if TYPE_CHECKING:
     import argparse
 
-    from edge_agent.model import Model
+    from edge_agent.inference.model import Model
     from tools.judged import Judgement
     from tools.labelled import Labels
     from tools.report import Figure

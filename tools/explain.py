@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from edge_agent import image
 from edge_agent.errors import BadInput, EdgeAgentError
-from edge_agent.limits import judge
-from edge_agent.model import load_model
-from edge_agent.preprocess import WindowPreprocess
+from edge_agent.inference.limits import judge
+from edge_agent.inference.model import load_model
+from edge_agent.inference.preprocess import WindowPreprocess
+from edge_agent.pictures import image
 from edge_agent.types import Frame, Window
 from tools import plots
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.model import Model
+    from edge_agent.inference.model import Model
     from edge_agent.types import Item
 
     Pixels = NDArray[np.uint8]

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_agent import image
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
-from edge_agent.preprocess import ImagePreprocess, WindowPreprocess
-from edge_agent.quantisation import dequantise
+from edge_agent.inference.preprocess import ImagePreprocess, WindowPreprocess
+from edge_agent.inference.quantisation import dequantise
+from edge_agent.pictures import image
 from edge_agent.tasks import classify, detect
 from edge_agent.tasks.base import TaskContext
 from edge_agent.types import Frame, Window

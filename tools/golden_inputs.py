@@ -18,7 +18,7 @@ from tools.pictures import normalised
 from tools.quantise import stored_inputs
 
 if TYPE_CHECKING:
-    from edge_agent.preprocess import ImagePreprocess
+    from edge_agent.inference.preprocess import ImagePreprocess
     from edge_agent.types import Tensors
 
 CASES = 2

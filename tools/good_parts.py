@@ -18,8 +18,8 @@ import numpy as np
 
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
-from edge_agent.calibration import prediction_factor
-from edge_agent.quantisation import dequantise, quantise
+from edge_agent.inference.calibration import prediction_factor
+from edge_agent.inference.quantisation import dequantise, quantise
 from tools.pictures import normalised, to_network
 from tools.quantise import Agreement, float_model, gate, int8_model
 from tools.splits import folds
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.preprocess import ImagePreprocess
+    from edge_agent.inference.preprocess import ImagePreprocess
 
     Byte = NDArray[np.uint8]
     Array = NDArray[np.float32]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_agent import image, registry
+from edge_agent import registry
 from edge_agent.errors import BadInput
-from edge_agent.limits import judge
+from edge_agent.inference.limits import judge
+from edge_agent.pictures import image
 from edge_agent.types import Frame
 from tools import plots
 from tools.labelled import Labelled, Unusable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.model import Model
+    from edge_agent.inference.model import Model
     from edge_agent.types import Outcome, Prediction
     from tools.photos import Mark
 

@@ -23,7 +23,7 @@ import numpy as np
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from edge_agent.errors import ModelError
-from edge_agent.quantisation import dequantise
+from edge_agent.inference.quantisation import dequantise
 from tools.data_checks import DataUnfit
 from tools.quantise import QuantisationFailed, gate, int8_model, run_model
 

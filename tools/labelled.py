@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.inference.preprocess import WindowPreprocess
     from edge_agent.types import Item
     from tools.photos import Mark, Photo
     from tools.photos.reading import Reading

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from edge_agent.preprocess import ImagePreprocess
+from edge_agent.inference.preprocess import ImagePreprocess
 
 if TYPE_CHECKING:
     from tools.logistic import Linear

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.preprocess import ImagePreprocess
+    from edge_agent.inference.preprocess import ImagePreprocess
     from tools.photos import Photo
     from tools.report import Figure
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_agent.prepare import PicturePreparer
+from edge_agent.inference.prepare import PicturePreparer
 from edge_agent.tasks.base import TaskContext
 from edge_agent.types import TensorSpec
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.preprocess import ImagePreprocess
+    from edge_agent.inference.preprocess import ImagePreprocess
     from edge_agent.types import Frame
 
     Byte = NDArray[np.uint8]

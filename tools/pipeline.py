@@ -17,11 +17,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_agent.checks import check_pipelines
+from edge_agent.commands.checks import check_pipelines
 from edge_agent.config import parse_toml
 from edge_agent.errors import ConfigError, ModelError
+from edge_agent.inference.preprocess import WindowPreprocess
 from edge_agent.modelstore.manifest import load_bundle
-from edge_agent.preprocess import WindowPreprocess
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

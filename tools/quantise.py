@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
-from edge_agent.quantisation import dequantise, quantise
+from edge_agent.inference.quantisation import dequantise, quantise
 from tools.tensor_ranges import narrowest
 from tools.tflite_file import tidied
 

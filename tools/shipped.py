@@ -19,9 +19,9 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_agent.commands.verification import verify
 from edge_agent.errors import EdgeAgentError
 from edge_agent.modelstore.manifest import load_bundle
-from edge_agent.verification import verify
 from tools.bundle import enter_resources
 
 if TYPE_CHECKING:

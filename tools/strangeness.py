@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edge_agent.calibration import POWER
+from edge_agent.inference.calibration import POWER
 from tools.photo_nets import trunk
 
 if TYPE_CHECKING:

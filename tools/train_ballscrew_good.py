@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_agent.calibration import measure
-from edge_agent.model import load_model
+from edge_agent.inference.calibration import measure
+from edge_agent.inference.model import load_model
 from tools import ballscrew, golden_inputs, photo_recipe
 from tools.bundle import Draft, files_sha256, write_bundle
 from tools.card import Account, card_of_draft

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_agent import registry
-from edge_agent.model import load_model
+from edge_agent.inference.model import load_model
 from edge_agent.modelstore.manifest import load_bundle
 from edge_agent.tasks.base import TaskContext
 from tools import ballscrew, golden_inputs
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.inference.preprocess import WindowPreprocess
     from tools.report import Figure
 
     Array = NDArray[np.float32]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from edge_agent.cell.conveyor import LABELS
-from edge_agent.preprocess import ImagePreprocess
+from edge_agent.inference.preprocess import ImagePreprocess
 from tools import cells, evaluate, nets
 from tools.bundle import Draft, write_bundle
 from tools.fit import Schedule, fit, predict

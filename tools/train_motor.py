@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from edge_agent.cell.motor import CHANNELS, FAULTS
-from edge_agent.features import WindowFeatures
-from edge_agent.preprocess import SpectrumBands, WindowPreprocess, ZScore
+from edge_agent.inference.preprocess import SpectrumBands, WindowPreprocess, ZScore
+from edge_agent.sensing.features import WindowFeatures
 from tools import cells, evaluate, nets
 from tools.bundle import Draft, write_bundle
 from tools.fit import Schedule, fit, predict

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_agent.verification import MEMORY_MB, verify
+from edge_agent.commands.verification import MEMORY_MB, verify
 from tools.bundle import enter_resources
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.backends.base import check_inputs
 from edge_agent.errors import ModelError
+from edge_agent.inference.xnnpack import XnnpackDelegate
 from edge_agent.lazy import lazy_module
 from edge_agent.types import TensorSpec
-from edge_agent.xnnpack import XnnpackDelegate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_agent.clock import NS_PER_MS, utc_text
-from edge_agent.messages import Region, VerdictMessage, encode
+from edge_agent.reporting.messages import Region, VerdictMessage, encode
 
 if TYPE_CHECKING:
     from edge_agent.codecs.base import Codec

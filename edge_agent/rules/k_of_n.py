@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edge_agent.limits import Limits, judge
+from edge_agent.inference.limits import Limits, judge
 from edge_agent.rules.base import series_of
 from edge_agent.types import Decision
 

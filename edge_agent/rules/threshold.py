@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from edge_agent.limits import Limits, judge
+from edge_agent.inference.limits import Limits, judge
 from edge_agent.rules.base import series_of
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from edge_agent.errors import ConfigError, FieldError
 
 if TYPE_CHECKING:
-    from edge_agent.broker_options import BrokerOptions
+    from edge_agent.inference.preprocess import WindowPreprocess
     from edge_agent.metrics import Counters
-    from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.mqtt.broker_options import BrokerOptions
     from edge_agent.types import Item
 
 # inline: `read` is called by the inference thread; every item is wanted (files, recordings), or

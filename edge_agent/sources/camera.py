@@ -11,11 +11,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-import edge_agent.image  # noqa: F401  for its effect: it bounds and silences OpenCV
+import edge_agent.pictures.image  # noqa: F401  for its effect: it bounds and silences OpenCV
 from edge_agent.errors import EndOfStream, NotConnected
 from edge_agent.lazy import lazy_module
+from edge_agent.line.pacing import is_due, next_due_s
 from edge_agent.options import StrictOptions
-from edge_agent.pacing import is_due, next_due_s
 from edge_agent.sources.base import gives_pictures
 from edge_agent.types import Frame
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from edge_agent import image
 from edge_agent.errors import BadInput, EndOfStream, NotConnected
+from edge_agent.line.pacing import is_due, next_due_s
 from edge_agent.options import StrictOptions
-from edge_agent.pacing import is_due, next_due_s
+from edge_agent.pictures import image
 from edge_agent.sources.base import gives_pictures
 from edge_agent.types import Frame
 

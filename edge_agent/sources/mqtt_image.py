@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from edge_agent import image
 from edge_agent.errors import BadInput
-from edge_agent.ingest import Ingest
+from edge_agent.mqtt.ingest import Ingest
 from edge_agent.options import StrictOptions, TopicFilter
+from edge_agent.pictures import image
 from edge_agent.sources.base import gives_pictures
 from edge_agent.types import Frame
 
 if TYPE_CHECKING:
-    from edge_agent.broker import Message
+    from edge_agent.mqtt.broker import Message
     from edge_agent.sources.base import Capture, SourceContext
 
 

@@ -11,19 +11,19 @@ from pydantic import AfterValidator, Field, model_validator
 
 from edge_agent import pointer
 from edge_agent.errors import BadInput, ConfigError, FieldError
-from edge_agent.ingest import Ingest
-from edge_agent.joining import Joiner, JoinRule
+from edge_agent.mqtt.ingest import Ingest
 from edge_agent.options import StrictOptions, Topic
-from edge_agent.sensor_payload import Fields, Format, Layout, Table, decoder
-from edge_agent.sensor_stream import SensorStream
-from edge_agent.timestamps import TimeUnit
-from edge_agent.windowing import Clock, Timing, Windower
+from edge_agent.sensing.joining import Joiner, JoinRule
+from edge_agent.sensing.sensor_payload import Fields, Format, Layout, Table, decoder
+from edge_agent.sensing.sensor_stream import SensorStream
+from edge_agent.sensing.timestamps import TimeUnit
+from edge_agent.sensing.windowing import Clock, Timing, Windower
 
 if TYPE_CHECKING:
-    from edge_agent.broker import Message
+    from edge_agent.inference.preprocess import WindowPreprocess
     from edge_agent.metrics import Counters
-    from edge_agent.preprocess import WindowPreprocess
-    from edge_agent.sensor_payload import Decoder
+    from edge_agent.mqtt.broker import Message
+    from edge_agent.sensing.sensor_payload import Decoder
     from edge_agent.sources.base import Capture, SourceContext
     from edge_agent.types import Window
 

@@ -12,12 +12,12 @@ from pydantic import Field
 
 from edge_agent.errors import BadInput, ConfigError, EndOfStream, FieldError
 from edge_agent.lazy import lazy_module
+from edge_agent.line.pacing import Schedule, is_due
 from edge_agent.options import StrictOptions
-from edge_agent.pacing import Schedule, is_due
-from edge_agent.recordings import RecordingLayout, read_recording
-from edge_agent.sensor_stream import SensorStream
-from edge_agent.timestamps import TimeUnit
-from edge_agent.windowing import Timing, Windower
+from edge_agent.sensing.recordings import RecordingLayout, read_recording
+from edge_agent.sensing.sensor_stream import SensorStream
+from edge_agent.sensing.timestamps import TimeUnit
+from edge_agent.sensing.windowing import Timing, Windower
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from edge_agent.preprocess import WindowPreprocess
-    from edge_agent.recordings import Block
+    from edge_agent.inference.preprocess import WindowPreprocess
+    from edge_agent.sensing.recordings import Block
     from edge_agent.sources.base import Capture, SourceContext
     from edge_agent.types import Window
 else:

@@ -11,13 +11,13 @@ from pydantic import Field
 
 from edge_agent.cell import conveyor, motor
 from edge_agent.errors import ConfigError, EndOfStream, FieldError
+from edge_agent.line.pacing import is_due, next_due_s
 from edge_agent.options import StrictOptions
-from edge_agent.pacing import is_due, next_due_s
+from edge_agent.sensing.windowing import Cut, Timing, Windower
 from edge_agent.types import Frame, Window
-from edge_agent.windowing import Cut, Timing, Windower
 
 if TYPE_CHECKING:
-    from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.inference.preprocess import WindowPreprocess
     from edge_agent.sources.base import Capture, SourceContext
 
 

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from edge_agent import outputs as output
-from edge_agent.calibration import Reduce, reduced
-from edge_agent.defects import defects_in, worst
 from edge_agent.errors import BadInput, ModelError
-from edge_agent.image import over_picture
+from edge_agent.inference import outputs as output
+from edge_agent.inference.calibration import Reduce, reduced
+from edge_agent.inference.prepare import PicturePreparer, WindowPreparer, preparer
+from edge_agent.inference.preprocess import Preprocess
+from edge_agent.inference.quantisation import dequantise
 from edge_agent.lazy import lazy_module
 from edge_agent.options import StrictOptions
-from edge_agent.prepare import PicturePreparer, WindowPreparer, preparer
-from edge_agent.preprocess import Preprocess
-from edge_agent.quantisation import dequantise
+from edge_agent.pictures.defects import defects_in, worst
+from edge_agent.pictures.image import over_picture
 from edge_agent.types import Prediction
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_agent.calibration_file import Calibration
+    from edge_agent.inference.calibration_file import Calibration
     from edge_agent.tasks.base import Task, TaskContext
     from edge_agent.types import Item, Tensors, TensorSpec
 else:

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_agent.calibration import Reduce
-    from edge_agent.calibration_file import Calibration
+    from edge_agent.inference.calibration import Reduce
+    from edge_agent.inference.calibration_file import Calibration
     from edge_agent.types import Item, Prediction, Tensors, TensorSpec
 
 

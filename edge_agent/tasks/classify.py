@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from edge_agent import outputs as output
 from edge_agent.errors import ModelError
+from edge_agent.inference import outputs as output
+from edge_agent.inference.prepare import preparer
+from edge_agent.inference.preprocess import Preprocess
 from edge_agent.lazy import lazy_module
 from edge_agent.options import StrictOptions
-from edge_agent.prepare import preparer
-from edge_agent.preprocess import Preprocess
 from edge_agent.types import Prediction
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from edge_agent import boxes
-from edge_agent import outputs as output
-from edge_agent.defects import defect, worst
 from edge_agent.errors import ModelError
+from edge_agent.inference import outputs as output
+from edge_agent.inference.prepare import PicturePreparer
+from edge_agent.inference.preprocess import ImagePreprocess
 from edge_agent.lazy import lazy_module
 from edge_agent.options import StrictOptions
-from edge_agent.prepare import PicturePreparer
-from edge_agent.preprocess import ImagePreprocess
+from edge_agent.pictures import boxes
+from edge_agent.pictures.defects import defect, worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_agent.boxes import Boxes
+    from edge_agent.pictures.boxes import Boxes
     from edge_agent.tasks.base import Task, TaskContext
     from edge_agent.types import Item, Prediction, Tensors, TensorSpec
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from edge_agent.errors import ModelError
+from edge_agent.inference.outputs import output_named, read_output, values_per_item
+from edge_agent.inference.prepare import preparer
+from edge_agent.inference.preprocess import Preprocess
 from edge_agent.options import StrictOptions
-from edge_agent.outputs import output_named, read_output, values_per_item
-from edge_agent.prepare import preparer
-from edge_agent.preprocess import Preprocess
 from edge_agent.types import Prediction
 
 if TYPE_CHECKING:

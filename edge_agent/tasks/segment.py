@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from edge_agent import outputs as output
-from edge_agent.defects import defects_in, worst
 from edge_agent.errors import ModelError
-from edge_agent.image import over_picture
+from edge_agent.inference import outputs as output
+from edge_agent.inference.prepare import PicturePreparer
+from edge_agent.inference.preprocess import ImagePreprocess
 from edge_agent.lazy import lazy_module
 from edge_agent.options import StrictOptions
-from edge_agent.prepare import PicturePreparer
-from edge_agent.preprocess import ImagePreprocess
+from edge_agent.pictures.defects import defects_in, worst
+from edge_agent.pictures.image import over_picture
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,12 +10,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent import image
 from edge_agent.config import TriggerOptions
 from edge_agent.errors import BadInput
-from edge_agent.pipeline import Identity
-from edge_agent.sensor_payload import MAX_PART_ID_CHARACTERS, Fields, Layout, Table, decoder
-from edge_agent.trigger_desk import TriggerDesk
+from edge_agent.line.pipeline import Identity
+from edge_agent.line.trigger_desk import TriggerDesk
+from edge_agent.pictures import image
+from edge_agent.sensing.sensor_payload import MAX_PART_ID_CHARACTERS, Fields, Layout, Table, decoder
 from tests.fuzz.damage import FUZZ, TREES, damaged_bytes
 
 TREE = {"t": 1767323045678, "u": "spindle", "x": [1.5, 2.5], "y": [0.25, -1.0], "v": 7}

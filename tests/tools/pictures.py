@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edge_agent import image
+from edge_agent.pictures import image
 
 if TYPE_CHECKING:
     from pathlib import Path

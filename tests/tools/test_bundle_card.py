@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_agent.commands.verification import verify
 from edge_agent.modelstore.manifest import load_bundle
-from edge_agent.verification import verify
 from tools.bundle import Draft, build, enter_resources, write_bundle
 from tools.card import Account, card_of_draft, thresholds_in_words, write_card_of
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent import image
-from edge_agent.model import load_model
+from edge_agent.inference.model import load_model
+from edge_agent.pictures import image
 from edge_agent.types import Frame, Window
 from tests.tools.test_bundle_card import DRAFT
 from tests.tools.test_explain import brightness

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge_agent import image
-from edge_agent.model import Model, load_model
+from edge_agent.inference.model import Model, load_model
+from edge_agent.pictures import image
 from edge_agent.types import Frame, Window
 from tests.tiny_onnx import identity_model
 from tests.tools.test_bundle_card import DRAFT

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.calibration import measure
 from edge_agent.cell.conveyor import Conveyor
-from edge_agent.model import load_model
+from edge_agent.inference.calibration import measure
+from edge_agent.inference.model import load_model
 from edge_agent.types import Frame
 from tools.report import auroc
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from edge_agent.model import load_model
+from edge_agent.inference.model import load_model
 from edge_agent.modelstore.manifest import load_bundle
 from tools.compress.failures import CompressFailed, MissingFramework
 from tools.compress.source import Tuning, read_source

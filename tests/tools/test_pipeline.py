@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_agent.checks import check_pipelines
+from edge_agent.commands.checks import check_pipelines
 from edge_agent.config import parse_toml
 from edge_agent.sources import folder, mqtt_sensor, replay
 from tools import pipeline

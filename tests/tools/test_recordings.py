@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge_agent.features import WindowFeatures
 from edge_agent.metrics import Counters
+from edge_agent.sensing.features import WindowFeatures
+from edge_agent.sensing.windowing import Cut, Timing, Windower
 from edge_agent.types import Window
-from edge_agent.windowing import Cut, Timing, Windower
 from tools import study_skab
 from tools.data_checks import DataUnfit
 from tools.recordings import checks

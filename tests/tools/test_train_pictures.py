@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from edge_agent import image
-from edge_agent.model import load_model
+from edge_agent.inference.model import load_model
+from edge_agent.pictures import image
 from edge_agent.types import Frame
 from tests.tools.pictures import class_folders, metal, pit_of, save
 from tools import ballscrew, evaluate
@@ -24,7 +24,7 @@ from tools.thresholds import limits
 from tools.train.__main__ import main, recipes
 
 if TYPE_CHECKING:
-    from edge_agent.model import Model
+    from edge_agent.inference.model import Model
 
 
 def frames(count: int, *, pitted: bool, size: tuple[int, int] = (96, 128)) -> list[Frame]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge_agent.model import load_model
+from edge_agent.inference.model import load_model
 
 torch = pytest.importorskip("torch")
 
@@ -21,7 +21,7 @@ from tools.train.__main__ import main  # noqa: E402
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge_agent.model import Model
+    from edge_agent.inference.model import Model
     from edge_agent.types import Prediction
 
 pytestmark = [

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from edge_agent.cli import main as edge_agent
+from edge_agent.commands.verification import verify
 from edge_agent.modelstore.manifest import load_bundle
-from edge_agent.verification import verify
 from tests.bundles import write_bundle
 from tools import verify as tool
 from tools.bundle import npz

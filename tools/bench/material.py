@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.cell.conveyor import Conveyor
-from edge_agent.image import encode_jpeg
+from edge_agent.pictures.image import encode_jpeg
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"

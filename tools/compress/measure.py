@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_agent import registry
 from edge_agent.backends.base import BackendContext
-from edge_agent.quantisation import dequantise, quantise
+from edge_agent.inference.quantisation import dequantise, quantise
 from tools.compress import onnx_file
 from tools.tflite_file import Weights, weights
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_agent import image
+from edge_agent.pictures import image
 from edge_agent.types import Frame, Window
 from tools import cmapss
 from tools.data_checks import DataUnfit

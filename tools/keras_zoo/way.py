@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_agent.model import load_model
-from edge_agent.verification import verify
+from edge_agent.commands.verification import verify
+from edge_agent.inference.model import load_model
 from tools.bundle import Draft, files_sha256, write_bundle
 from tools.compress.run import compress, write
 from tools.compress.samples import Samples

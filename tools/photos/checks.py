@@ -7,8 +7,8 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from edge_agent import image
 from edge_agent.errors import BadInput
+from edge_agent.pictures import image
 from tools.data_checks import Finding, named
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from edge_agent import image
+from edge_agent.pictures import image
 from edge_agent.types import Frame
 
 if TYPE_CHECKING:

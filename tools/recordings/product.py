@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_agent.model import load_model
+from edge_agent.inference.model import load_model
 from tools.bundle import Draft, files_sha256, write_bundle
 from tools.card import Account, write_card_of
 from tools.data_checks import DataUnfit
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.inference.preprocess import WindowPreprocess
     from edge_agent.types import Prediction
     from tools.recordings.series import Recording, Series
     from tools.report import Figure

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_agent.errors import BadInput
-from edge_agent.timestamps import parse_time
+from edge_agent.sensing.timestamps import parse_time
 from tools.data_checks import DataUnfit, Finding, named
 from tools.recordings.series import Recording, Series
 

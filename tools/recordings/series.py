@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_agent.timestamps import TimeUnit
+    from edge_agent.sensing.timestamps import TimeUnit
 
 
 @dataclass(frozen=True, slots=True)

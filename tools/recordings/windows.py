@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_agent.features import WindowFeatures
+from edge_agent.inference.preprocess import WindowPreprocess
 from edge_agent.metrics import Counters
-from edge_agent.preprocess import WindowPreprocess
+from edge_agent.sensing.features import WindowFeatures
+from edge_agent.sensing.windowing import Cut, Timing, Windower
 from edge_agent.types import Window
-from edge_agent.windowing import Cut, Timing, Windower
 from tools.data_checks import DataUnfit
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from edge_agent import registry
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
-from edge_agent.quantisation import quantise
+from edge_agent.inference.quantisation import quantise
 from edge_agent.tasks.base import TaskContext
 from tools import photo_recipe
 from tools.box_merit import average_precisions, f1

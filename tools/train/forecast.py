@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_agent.preprocess import ZScore
+from edge_agent.inference.preprocess import ZScore
 from tools.data_checks import DataUnfit, Finding, print_findings
 from tools.fit import Schedule, fit, predict
 from tools.merit import rmse
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.inference.preprocess import WindowPreprocess
     from tools.recordings.parts import Parts
     from tools.recordings.series import Series
     from tools.recordings.windows import Examples

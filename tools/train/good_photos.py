@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_agent.commands.verification import verify
 from edge_agent.errors import ModelError
-from edge_agent.verification import verify
 from tools import photo_recipe
 from tools.data_checks import DataUnfit, Finding, settle
 from tools.good_parts import (

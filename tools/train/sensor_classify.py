@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.preprocess import WindowPreprocess
+    from edge_agent.inference.preprocess import WindowPreprocess
     from tools.recordings.parts import Parts
     from tools.recordings.series import Recording, Series
     from tools.report import Figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
-from edge_agent.quantisation import is_float
+from edge_agent.inference.quantisation import is_float
 from tools.compress.failures import CompressFailed
 from tools.compress.source import Source
 from tools.tflite_file import tidied

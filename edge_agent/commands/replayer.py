@@ -1,0 +1,218 @@
+"""Publishes a recording over MQTT, as the sensors that it was made from would have."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from edge_agent.errors import NotConnected
+from edge_agent.lazy import lazy_module
+from edge_agent.line.pacing import Schedule, is_due
+from edge_agent.mqtt.broker import Connection
+from edge_agent.sensing.recordings import RecordingLayout, read_recording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_agent.mqtt.broker import BrokerOptions
+    from edge_agent.sensing.recordings import Block
+else:
+    np = lazy_module("numpy")
+
+# Messages under way to the broker: enough to keep it busy, few enough to lose when it goes away.
+WINDOW = 100
+# The file has a header, and no column of times or units.
+AS_IT_SAYS = RecordingLayout()
+CONNECT_TIMEOUT_S = 10.0
+ACK_TIMEOUT_S = 10.0
+# A part of a second: how soon a stop is noticed.
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What to publish, and how.
+
+    `format`: json, one object per message, {"ts": ms, "unit": ..., column: number, ...}, with
+    arrays instead of numbers when `rows_per_message` is above 1; raw, interleaved little-endian
+    float32; msgpack, {"ts": ns, "unit": ..., "columns": [...], "rows": float32 as in raw}. "ts" is
+    the time of the last row: the recording's own or, where it has none, counted at `rate_hz` from
+    now. `speed` 1 is real time, 0 as fast as the broker takes it. `columns` None: all numbers.
+    """
+
+    file: Path
+    topic: str
+    layout: RecordingLayout = AS_IT_SAYS
+    columns: tuple[str, ...] | None = None
+    format: Literal["json", "raw", "msgpack"] = "json"
+    rate_hz: float = 1.0
+    rows_per_message: int = 1
+    speed: float = 1.0
+    loop: bool = False
+
+
+def replay(options: Replay, broker: BrokerOptions, stop: threading.Event) -> int:
+    """Publish the recording at QoS 1; return how many messages the broker has accepted.
+
+    Ends at the end of the recording or when `stop` is set. Raises NotConnected when the broker or
+    the file is away, and BadInput for what cannot be read.
+    """
+    sender = _Sender(broker)
+    try:
+        sender.connect(stop)
+        for due_s, payload in _due(options):
+            while not is_due(due_s, POLL_S, stop):
+                if stop.is_set():
+                    return sender.accepted
+            sender.send(options.topic, payload, stop)
+        sender.drain()
+        return sender.accepted
+    finally:
+        sender.close()
+
+
+def _due(options: Replay) -> Iterator[tuple[float, bytes]]:
+    """Yield each message with the moment on `time.monotonic` when it is due."""
+    encode = _encoder(options)
+    schedule = Schedule(options.speed)
+    wall_ns, rows, published = time.time_ns(), 0, True
+    unit = None
+    while published:
+        published = False
+        for block in read_recording(options.file, options.layout, options.columns):
+            if block.unit != unit:
+                unit = block.unit
+                schedule.restart()
+            for start in range(0, len(block.values), options.rows_per_message):
+                part = slice(start, start + options.rows_per_message)
+                values = block.values[part]
+                rows += len(values)
+                time_ns = wall_ns + round((rows - 1) * 1e9 / options.rate_hz)
+                if block.times_ns is not None:
+                    time_ns = int(block.times_ns[part][-1])
+                schedule.start_at(time_ns)
+                yield schedule.due_s(time_ns), encode(block, values, time_ns)
+                published = options.loop
+
+
+def _encoder(options: Replay) -> Callable[[Block, NDArray[np.float64], int], bytes]:
+    match options.format:
+        case "json":
+            return _json_rows if options.rows_per_message > 1 else _json_row
+        case "raw":
+            return lambda _block, values, _time_ns: _float32(values)
+        case "msgpack":
+            return _msgpack
+
+
+def _json_row(block: Block, values: NDArray[np.float64], time_ns: int) -> bytes:
+    row: list[float] = values[0].tolist()
+    return _json(block, time_ns, row)
+
+
+def _json_rows(block: Block, values: NDArray[np.float64], time_ns: int) -> bytes:
+    columns: list[list[float]] = values.T.tolist()
+    return _json(block, time_ns, columns)
+
+
+def _json(block: Block, time_ns: int, values: Sequence[object]) -> bytes:
+    fields = dict(zip(block.columns, values, strict=True))
+    return msgspec.json.encode(_head(block, time_ns / 1e6) | fields)
+
+
+def _msgpack(block: Block, values: NDArray[np.float64], time_ns: int) -> bytes:
+    tail = {"columns": block.columns, "rows": _float32(values)}
+    return msgspec.msgpack.encode(_head(block, time_ns) | tail)
+
+
+def _head(block: Block, ts: float) -> dict[str, Any]:
+    return {"ts": ts} if block.unit is None else {"ts": ts, "unit": block.unit}
+
+
+def _float32(values: NDArray[np.float64]) -> bytes:
+    return values.astype("<f4").tobytes()
+
+
+class _Sender:
+    """Publishes at QoS 1 with a bounded number of messages under way."""
+
+    def __init__(self, broker: BrokerOptions) -> None:
+        self.accepted = 0
+        self._under_way = 0
+        self._refused = ""
+        self._lock = threading.Lock()
+        self._answered = threading.Event()
+        self._connected = threading.Event()
+        self._lost = threading.Event()
+        self._connection = Connection(
+            broker,
+            f"edge-agent-replay-{uuid.uuid4().hex[:8]}",
+            on_connected=self._connected.set,
+            on_lost=self._lost.set,
+            on_acked=self._acked,
+        )
+
+    def connect(self, stop: threading.Event) -> None:
+        """Wait for the broker. Raises NotConnected."""
+        self._connection.start()
+        deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
+        while not self._connected.wait(POLL_S) and not stop.is_set():
+            if time.monotonic() > deadline_s:
+                raise NotConnected(f"broker: {self._connection.detail}")
+
+    def send(self, topic: str, payload: bytes, stop: threading.Event) -> None:
+        """Publish, waiting while too much is under way. Raises NotConnected."""
+        deadline_s = time.monotonic() + ACK_TIMEOUT_S
+        while not stop.is_set():
+            self._answered.clear()
+            self._check(deadline_s)
+            if self._under_way < WINDOW and self._publish(topic, payload):
+                return
+            self._answered.wait(POLL_S)
+
+    def drain(self) -> None:
+        """Wait until the broker has answered for everything. Raises NotConnected."""
+        deadline_s = time.monotonic() + ACK_TIMEOUT_S
+        while self._under_way:
+            self._answered.clear()
+            self._check(deadline_s)
+            if self._under_way:
+                self._answered.wait(POLL_S)
+        self._check(deadline_s)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.stop()
+
+    def _publish(self, topic: str, payload: bytes) -> bool:
+        with self._lock:
+            self._under_way += 1
+        if self._connection.publish(topic, payload, qos=1, token=self):
+            return True
+        with self._lock:  # the broker wants no more before it has answered
+            self._under_way -= 1
+        return False
+
+    def _acked(self, _token: object, refused: str | None) -> None:
+        with self._lock:
+            self._under_way -= 1
+            self.accepted += refused is None
+            self._refused = self._refused or (refused or "")
+        self._answered.set()
+
+    def _check(self, deadline_s: float) -> None:
+        if self._refused:
+            raise NotConnected(f"broker: {self._refused}")
+        if self._lost.is_set():
+            raise NotConnected(f"broker: {self._connection.detail}; what was under way may be lost")
+        if time.monotonic() > deadline_s:
+            raise NotConnected("broker: no answer")

@@ -1,0 +1,1 @@
+"""From a verdict to the broker's acknowledgement: outbox, disk and publisher."""

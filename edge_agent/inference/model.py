@@ -1,0 +1,63 @@
+"""A model ready to run: its bundle, the backend that holds it and the task that speaks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_agent import registry
+from edge_agent.backends.base import BackendContext
+from edge_agent.errors import ModelError
+from edge_agent.inference import calibration_file
+from edge_agent.modelstore.manifest import load_bundle
+from edge_agent.tasks.base import TaskContext
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.backends.base import Backend
+    from edge_agent.modelstore.manifest import Bundle
+    from edge_agent.tasks.base import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a pipeline swaps as one when its model changes.
+
+    `note`: why a calibration that is there is not used, or "".
+    """
+
+    bundle: Bundle
+    backend: Backend
+    task: Task
+    note: str = ""
+
+
+def load_model(
+    folder: Path,
+    *,
+    threads: int,
+    roi: tuple[int, int, int, int] | None,
+    calibration: Path | None = None,
+) -> Model:
+    """Load the bundle in `folder`, and the file `calibration` if it is there and fits.
+
+    Raises ModelError.
+
+    Native code runs here on the bundle's bytes: only ever call it in a worker or a child.
+    """
+    bundle = load_bundle(folder)
+    try:
+        plugin = registry.plugin("backends", bundle.variant.runtime)
+    except KeyError as error:
+        known = ", ".join(registry.kinds("backends"))
+        raise ModelError(f"manifest.json: runtime {error} is none of {known}") from None
+    backend: Backend = plugin.create(BackendContext(bundle.model, threads))
+    found = (
+        calibration_file.find(calibration, bundle.model_sha256, roi)
+        if calibration is not None
+        else calibration_file.Found(None)
+    )
+    context = TaskContext(backend.inputs, backend.outputs, bundle.labels, roi, found.calibration)
+    task: Task = registry.create("tasks", bundle.manifest.task, context)
+    return Model(bundle, backend, task, found.note)

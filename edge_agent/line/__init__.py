@@ -1,0 +1,1 @@
+"""The straight line from capture to verdict, the thread that runs it, its triggers and evidence."""

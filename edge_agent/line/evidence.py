@@ -1,0 +1,143 @@
+"""Evidence: the picture or window behind a verdict, on disk, in a ring under a byte budget."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from edge_agent import threads
+from edge_agent.errors import EndOfStream
+from edge_agent.lazy import lazy_module
+from edge_agent.leaky import LeakyQueue
+from edge_agent.pictures import image
+from edge_agent.types import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import numpy as np
+
+    from edge_agent.config import EvidenceOptions
+    from edge_agent.metrics import Counters
+    from edge_agent.types import Item, Verdict
+else:
+    np = lazy_module("numpy")
+
+log = logging.getLogger(__name__)
+
+# Pictures that may wait for the disk; beyond it evidence is lost, never a verdict's time.
+QUEUE_ITEMS = 8
+WAIT_S = 1.0
+JPEG_QUALITY = 92
+
+
+class EvidenceRing:
+    """Keeps evidence of one pipeline in `folder`; a thread of its own encodes and writes.
+
+    For a frame `<name>.jpg` shows the regions and `<name>.raw.jpg` is the picture (its region of
+    interest) without them; for a window `<name>.npz` holds samples and channels. Names begin with
+    the UTC time, so that their order is their age.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        options: EvidenceOptions,
+        counters: Counters,
+        roi: tuple[int, int, int, int] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._options = options
+        self._counters = counters
+        self._roi = roi
+        self._queue: LeakyQueue[tuple[str, Verdict, Item]] = LeakyQueue(
+            QUEUE_ITEMS, lambda dropped: counters.add("evidence_dropped", dropped)
+        )
+        self._ring: deque[tuple[str, int]] = deque()
+        self._bytes = 0
+        self._thread = threads.thread(self._write_on, "evidence")
+        self._thread.start()
+
+    def keep(self, verdict: Verdict, item: Item) -> str:
+        """Have the item kept if its outcome is one that is kept; return the file's name or ""."""
+        if verdict.outcome not in self._options.keep:
+            return ""
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(verdict.captured_ns // 1_000_000_000))
+        milliseconds = verdict.captured_ns // 1_000_000 % 1000
+        stem = f"{stamp}.{milliseconds:03}Z-{verdict.id[:8]}"
+        self._queue.put((stem, verdict, item))
+        suffix = ".jpg" if isinstance(item, Frame) else ".npz"
+        return f"{verdict.pipeline}/{stem}{suffix}"
+
+    def close(self, timeout_s: float) -> None:
+        """Write what waits, for at most `timeout_s`."""
+        self._queue.close()
+        self._thread.join(timeout_s)
+
+    def _write_on(self) -> None:
+        self._count_what_is_there()
+        while True:
+            try:
+                entry = self._queue.get(WAIT_S)
+            except EndOfStream:
+                return
+            if entry is not None:
+                self._keep(*entry)
+
+    def _keep(self, stem: str, verdict: Verdict, item: Item) -> None:
+        try:
+            for name, content in self._files(stem, verdict, item):
+                self._make_room(len(content))
+                self._write(name, content)
+        except OSError as error:
+            # A full or read-only disk costs evidence, never inspection.
+            if not self._counters.totals().get("evidence_errors"):
+                log.warning("%s: evidence cannot be kept: %s", verdict.pipeline, error)
+            self._counters.add("evidence_errors")
+
+    def _files(self, stem: str, verdict: Verdict, item: Item) -> Iterable[tuple[str, bytes]]:
+        if isinstance(item, Frame):
+            drawn = image.draw_defects(item.pixels, verdict.defects)
+            yield f"{stem}.jpg", image.encode_jpeg(drawn, JPEG_QUALITY)
+            x, y, w, h = self._roi or (0, 0, item.pixels.shape[1], item.pixels.shape[0])
+            raw = item.pixels[y : y + h, x : x + w]
+            yield f"{stem}.raw.jpg", image.encode_jpeg(raw, JPEG_QUALITY)
+        else:
+            yield f"{stem}.npz", _npz(item.samples, item.channels, item.rate_hz)
+
+    def _write(self, name: str, content: bytes) -> None:
+        # A reader never sees half a file. No fsync: evidence explains a verdict, it is not one.
+        temporary = self._folder / f".{name}.part"
+        temporary.write_bytes(content)
+        temporary.replace(self._folder / name)
+        self._ring.append((name, len(content)))
+        self._bytes += len(content)
+
+    def _make_room(self, new_bytes: int) -> None:
+        budget = self._options.max_mb * 1e6
+        while self._ring and self._bytes + new_bytes > budget:
+            name, size = self._ring.popleft()
+            (self._folder / name).unlink(missing_ok=True)
+            self._bytes -= size
+
+    def _count_what_is_there(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for path in self._folder.glob(".*.part"):
+                path.unlink()
+            for path in sorted(self._folder.iterdir()):
+                size = path.stat().st_size
+                self._ring.append((path.name, size))
+                self._bytes += size
+        except OSError as error:
+            log.warning("%s: evidence folder: %s", self._folder.name, error)
+
+
+def _npz(samples: np.ndarray, channels: tuple[str, ...], rate_hz: float) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, samples=samples, channels=np.array(channels), rate_hz=rate_hz)
+    return buffer.getvalue()

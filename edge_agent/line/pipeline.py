@@ -1,0 +1,181 @@
+"""The straight line: an item, its tensors, the model, a prediction, a decision, a verdict."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from edge_agent.errors import BadInput, ModelError
+from edge_agent.metrics import Counters, Histogram
+from edge_agent.types import Verdict
+
+if TYPE_CHECKING:
+    from edge_agent.inference.model import Model
+    from edge_agent.line.evidence import EvidenceRing
+    from edge_agent.rules.base import Rule
+    from edge_agent.types import Decision, Item, Prediction
+
+STAGES = ("wait", "prepare", "run", "interpret", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose verdicts these are."""
+
+    pipeline: str
+    family: Literal["qc", "pdm"]
+    config_rev: int
+
+
+class Stopwatch:
+    """Times each stage of the line, and shows other threads which one runs and since when."""
+
+    def __init__(self) -> None:
+        self.histograms = {stage: Histogram() for stage in STAGES}
+        self.now: tuple[str, int] = ("", 0)
+
+    def start(self, stage: str) -> None:
+        """End the stage that runs, if one does, and begin `stage` ("" for none)."""
+        mono_ns = time.monotonic_ns()
+        running, since = self.now
+        if running:
+            self.histograms[running].observe_ns(mono_ns - since)
+        self.now = (stage, mono_ns)
+
+
+class Pipeline:
+    """One model, one rule. One thread calls `inspect`.
+
+    `model` may be replaced between two items.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        model: Model,
+        rule: Rule,
+        evidence: EvidenceRing,
+        counters: Counters,
+    ) -> None:
+        self.model = model
+        self.stopwatch = Stopwatch()
+        self._identity = identity
+        self._rule = rule
+        self._evidence = evidence
+        self._counters = counters
+
+    def inspect(self, item: Item, verdict_id: str, part_id: str | None) -> Verdict:
+        """Take one item the whole way.
+
+        Every item gets a verdict: what cannot be inspected gets `error` with the reason.
+        """
+        watch, model = self.stopwatch, self.model
+        watch.histograms["wait"].observe_ns(time.monotonic_ns() - item.captured_mono_ns)
+        try:
+            watch.start("prepare")
+            tensors = model.task.prepare(item)
+            watch.start("run")
+            outputs = model.backend.run(tensors)
+            watch.start("interpret")
+            prediction = model.task.interpret(outputs, item)
+            decision = self._rule.decide(prediction, item)
+        except BadInput as error:
+            self._counters.add(f"bad_input_{error.reason}")
+            verdict = self._error(item, verdict_id, part_id, str(error))
+        except ModelError as error:
+            self._counters.add("model_errors")
+            verdict = self._error(item, verdict_id, part_id, str(error))
+        else:
+            verdict = self._verdict(item, verdict_id, part_id, prediction, decision)
+        finally:
+            watch.start("")
+        watch.histograms["total"].observe_ns(verdict.latency_ns)
+        self._counters.add(f"verdicts_{verdict.outcome}")
+        return verdict
+
+    def _verdict(
+        self,
+        item: Item,
+        verdict_id: str,
+        part_id: str | None,
+        prediction: Prediction,
+        decision: Decision,
+    ) -> Verdict:
+        model = self.model
+        manifest = model.bundle.manifest
+        verdict = Verdict(
+            id=verdict_id,
+            pipeline=self._identity.pipeline,
+            family=self._identity.family,
+            part_id=part_id,
+            outcome=decision.outcome,
+            score=prediction.score,
+            threshold=decision.threshold,
+            unit=prediction.unit,
+            label=prediction.label,
+            defects=prediction.defects,
+            model=manifest.model_id,
+            model_version=manifest.version,
+            model_sha256=model.bundle.model_sha256,
+            config_rev=self._identity.config_rev,
+            captured_ns=item.captured_ns,
+            decided_ns=time.time_ns(),
+            latency_ns=time.monotonic_ns() - item.captured_mono_ns,
+            accelerator=model.backend.accelerator,
+        )
+        name = self._evidence.keep(verdict, item)
+        return replace(verdict, evidence=name) if name else verdict
+
+    def _error(self, item: Item, verdict_id: str, part_id: str | None, reason: str) -> Verdict:
+        verdict = error_verdict(
+            self._identity,
+            reason,
+            verdict_id=verdict_id,
+            part_id=part_id,
+            captured_ns=item.captured_ns,
+            latency_ns=time.monotonic_ns() - item.captured_mono_ns,
+        )
+        manifest = self.model.bundle.manifest
+        return replace(
+            verdict,
+            model=manifest.model_id,
+            model_version=manifest.version,
+            model_sha256=self.model.bundle.model_sha256,
+            accelerator=self.model.backend.accelerator,
+        )
+
+
+def error_verdict(
+    identity: Identity,
+    reason: str,
+    *,
+    verdict_id: str | None = None,
+    part_id: str | None = None,
+    captured_ns: int | None = None,
+    latency_ns: int = 0,
+) -> Verdict:
+    """Return the verdict for something that was not inspected, and why; now unless told when."""
+    now_ns = time.time_ns()
+    return Verdict(
+        id=verdict_id or str(uuid.uuid4()),
+        pipeline=identity.pipeline,
+        family=identity.family,
+        part_id=part_id,
+        outcome="error",
+        score=0.0,
+        threshold=0.0,
+        unit="",
+        label="",
+        defects=(),
+        model="",
+        model_version="",
+        model_sha256="",
+        config_rev=identity.config_rev,
+        captured_ns=captured_ns or now_ns,
+        decided_ns=now_ns,
+        latency_ns=latency_ns,
+        accelerator="",
+        reason=reason,
+    )

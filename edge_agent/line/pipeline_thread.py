@@ -1,0 +1,269 @@
+"""Runs one pipeline: loads its model, keeps its source connected, and says how it is doing.
+
+States, published as they are:
+
+    loading   the model is being loaded
+    waiting   the source is away; it is tried again and again
+    running   items are inspected, or awaited
+    failed    the model, its manifest or the config cannot be used; nothing is inspected
+    degraded  a bug ended this pipeline; the log has the traceback
+    ended     the source has no more items, or the pipeline was stopped
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_agent import registry, threads
+from edge_agent.backoff import full_jitter
+from edge_agent.errors import BadInput, ConfigError, EndOfStream, ModelError, NotConnected
+from edge_agent.inference.model import load_model
+from edge_agent.inference.preprocess import WindowPreprocess
+from edge_agent.line.capture import NewestCapture
+from edge_agent.line.evidence import EvidenceRing
+from edge_agent.line.pipeline import Identity, Pipeline, error_verdict
+from edge_agent.line.triggers import TriggerQueue
+from edge_agent.metrics import Counters
+from edge_agent.processes.wire import PipelineReport
+from edge_agent.sources.base import SourceContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edge_agent.config import PipelineOptions
+    from edge_agent.inference.model import Model
+    from edge_agent.mqtt.broker_options import BrokerOptions
+    from edge_agent.processes.wire import Trigger
+    from edge_agent.sources.base import Source
+    from edge_agent.types import Verdict
+
+log = logging.getLogger(__name__)
+
+READ_S = 0.5  # how long a stop may go unnoticed while no item comes
+TRIGGERED_READ_S = 0.02  # how long an item may wait for a trigger to be looked at
+RETRY_BASE_S, RETRY_CAP_S = 0.2, 5.0
+EVIDENCE_CLOSE_S = 2.0
+SILENCE_S = 10.0  # a connected source that gives nothing for this long is worth a word
+FAULT_SHOWN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineContext:
+    """What a pipeline needs beside its own options.
+
+    `folder` is where model paths start. `emit` hands a verdict over and may block while the agent
+    is busy: that is the back-pressure. `taken` is told a trigger for which an item was found.
+    `calibration` is the file that says what is normal here, if it is there.
+    """
+
+    identity: Identity
+    device: str
+    folder: Path
+    evidence_folder: Path
+    broker: BrokerOptions
+    emit: Callable[[Verdict], None]
+    taken: Callable[[str], None]
+    calibration: Path | None = None
+
+
+class PipelineThread:
+    """One pipeline in a thread of its own."""
+
+    def __init__(self, options: PipelineOptions, context: PipelineContext) -> None:
+        self.name = context.identity.pipeline
+        self._options = options
+        self._context = context
+        self._counters = Counters()
+        self._random = random.Random(self.name)  # noqa: S311  spreads retries, hides nothing
+        self._stopping = threading.Event()
+        self._state = ("loading", "")
+        self._read_s = time.monotonic()
+        self._in_trouble = False
+        self._triggers: TriggerQueue | None = None
+        if options.trigger is not None:
+            self._triggers = TriggerQueue(int(options.trigger.lookback_ms * 1e6))
+        self._pipeline: Pipeline | None = None
+        self._source: Source | None = None
+        self._thread = threads.thread(self._run, self.name)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Accept nothing more; what was accepted is still inspected."""
+        self._stopping.set()
+        if self._source is not None:
+            self._source.close()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait until everything accepted is inspected; return whether it is."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def trigger(self, trigger: Trigger) -> None:
+        """Ask for one inspection."""
+        if self._triggers is not None:
+            self._triggers.put(trigger)
+
+    def report(self) -> PipelineReport:
+        """Return how this pipeline is doing."""
+        state, detail = self._state
+        if state == "running":
+            detail = self._trouble()
+        pipeline = self._pipeline
+        if state == "running" and not detail and pipeline is not None:
+            detail = pipeline.model.note
+        bundle = pipeline.model.bundle if pipeline else None
+        stage, since = pipeline.stopwatch.now if pipeline else ("", 0)
+        histograms = pipeline.stopwatch.histograms if pipeline else {}
+        return PipelineReport(
+            pipeline=self.name,
+            state=state,
+            detail=detail,
+            stage=stage,
+            stage_since_mono_ns=since,
+            totals=self._counters.totals(),
+            latency_counts={name: list(h.counts) for name, h in histograms.items()},
+            model=bundle.manifest.model_id if bundle else "",
+            model_version=bundle.manifest.version if bundle else "",
+            model_sha256=bundle.model_sha256 if bundle else "",
+            accelerator=pipeline.model.backend.accelerator if pipeline else "",
+        )
+
+    def _run(self) -> None:
+        try:
+            self._inspect_all()
+        except (ModelError, ConfigError) as error:
+            self._enter("failed", str(error))
+            self._emit_error(str(error))
+        except MemoryError:
+            raise  # no bug: the worker ends, and a new one starts clean
+        except Exception:
+            # The one broad except of the agent: a bug here must end this pipeline alone.
+            log.exception("%s: bug", self.name)
+            self._enter("degraded", "a bug ended this pipeline; see the log")
+            self._emit_error("a bug ended this pipeline")
+
+    def _inspect_all(self) -> None:
+        options = self._options
+        folder, evidence_folder = self._context.folder, self._context.evidence_folder
+        with ExitStack() as stack:
+            evidence = EvidenceRing(evidence_folder, options.evidence, self._counters, options.roi)
+            stack.callback(evidence.close, EVIDENCE_CLOSE_S)
+            model = load_model(
+                folder / options.model,
+                threads=options.threads,
+                roi=options.roi,
+                calibration=self._context.calibration,
+            )
+            stack.callback(model.backend.close)
+            if model.note:
+                log.warning("%s: %s", self.name, model.note)
+            rule = registry.create("rules", options.rule or model.bundle.manifest.decision.rule)
+            pipeline = Pipeline(self._context.identity, model, rule, evidence, self._counters)
+            source = self._open_source(model)
+            stack.callback(source.close)
+            self._pipeline, self._source = pipeline, source
+            self._connect(source)
+            while self._step(source, pipeline):
+                pass
+            self._enter("ended", "")
+
+    def _open_source(self, model: Model) -> Source:
+        preprocess = model.bundle.manifest.task.preprocess
+        context = SourceContext(
+            pipeline=self.name,
+            device=self._context.device,
+            broker=self._context.broker,
+            counters=self._counters,
+            window=preprocess if isinstance(preprocess, WindowPreprocess) else None,
+            folder=self._context.folder,
+        )
+        source: Source = registry.create("sources", self._options.source, context)
+        return NewestCapture(source, self._counters) if source.capture == "newest" else source
+
+    def _connect(self, source: Source) -> None:
+        """Connect, however long it takes; return when connected or stopping."""
+        for delay_s in full_jitter(RETRY_BASE_S, RETRY_CAP_S, self._random):
+            if self._stopping.is_set():
+                source.close()
+                return
+            try:
+                source.connect()
+            except NotConnected as error:
+                self._away(error)
+                self._stopping.wait(delay_s)
+            else:
+                self._read_s = time.monotonic()
+                self._enter("running", "")
+                return
+
+    def _step(self, source: Source, pipeline: Pipeline) -> bool:
+        """Read at most one item and inspect it. Return whether there may be another."""
+        try:
+            item = source.read(READ_S if self._triggers is None else TRIGGERED_READ_S)
+        except NotConnected as error:
+            self._away(error)
+            self._connect(source)
+            return True
+        except BadInput as error:
+            self._counters.add(f"bad_input_{error.reason}")
+            self._emit_error(str(error))
+            return True
+        except EndOfStream:
+            return False
+        if item is not None:
+            self._read_s = time.monotonic()
+        if self._triggers is not None:
+            if item is not None and self._triggers.offer(item):
+                self._counters.add("not_asked_for")
+            self._answer_triggers(self._triggers, pipeline)
+        elif item is not None:
+            self._emit(pipeline.inspect(item, str(uuid.uuid4()), item.part_id))
+        return True
+
+    def _answer_triggers(self, triggers: TriggerQueue, pipeline: Pipeline) -> None:
+        while (match := triggers.match()) is not None:
+            trigger, item = match
+            self._context.taken(trigger.id)
+            self._emit(pipeline.inspect(item, trigger.id, trigger.part_id))
+
+    def _trouble(self) -> str:
+        """Return what is wrong with a source that is connected; log it when it begins."""
+        detail = self._counters.latest_fault(FAULT_SHOWN_S)
+        if not detail and self._triggers is None and time.monotonic() - self._read_s > SILENCE_S:
+            detail = "connected, but nothing comes"
+        if detail and not self._in_trouble:
+            log.warning("%s: %s", self.name, detail)
+        self._in_trouble = bool(detail)
+        return detail
+
+    def _away(self, error: NotConnected) -> None:
+        # One verdict and one log line for the change of state, not for every try.
+        if self._state[0] != "waiting":
+            self._enter("waiting", str(error))
+            self._emit_error(str(error))
+
+    def _emit_error(self, reason: str) -> None:
+        # A triggered pipeline answers triggers and nothing else.
+        if self._triggers is None:
+            self._counters.add("verdicts_error")
+            self._emit(error_verdict(self._context.identity, reason))
+
+    def _emit(self, verdict: Verdict) -> None:
+        self._context.emit(verdict)
+
+    def _enter(self, state: str, detail: str) -> None:
+        if self._state[0] != state:
+            level = logging.INFO if state in {"running", "ended"} else logging.WARNING
+            log.log(level, "%s: %s%s", self.name, state, f": {detail}" if detail else "")
+        self._state = (state, detail)

@@ -1,0 +1,61 @@
+"""Which handlers take a message: topics and wildcards of a connection's subscriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edge_agent.mqtt.broker_options import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edge_agent.mqtt.broker_options import Subscription
+
+Handlers = tuple[Callable[[Message], None], ...]
+
+# Topics whose handlers are remembered: a wildcard may match without end.
+REMEMBERED_MOST = 4096
+
+
+class Routes:
+    """The subscriptions of one connection; one thread uses it."""
+
+    def __init__(self, subscriptions: Iterable[Subscription]) -> None:
+        by_pattern: dict[str, tuple[int, Handlers]] = {}
+        for each in subscriptions:
+            qos, handlers = by_pattern.get(each.topic, (0, ()))
+            by_pattern[each.topic] = (max(qos, each.qos), (*handlers, each.handler))
+        self._by_pattern = by_pattern
+        self._remembered: dict[str, Handlers] = {}
+
+    def patterns(self) -> list[tuple[str, int]]:
+        """Return each pattern once, with the highest quality of service asked for."""
+        return [(pattern, qos) for pattern, (qos, _) in self._by_pattern.items()]
+
+    def handlers(self, topic: str) -> Handlers:
+        """Return who takes messages on `topic`, in the order of the subscriptions."""
+        handlers = self._remembered.get(topic)
+        if handlers is None:
+            if len(self._remembered) >= REMEMBERED_MOST:
+                self._remembered.clear()
+            handlers = self._remembered[topic] = tuple(
+                handler
+                for pattern, (_, taking) in self._by_pattern.items()
+                if matches(pattern, topic)
+                for handler in taking
+            )
+        return handlers
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """Say whether `pattern` with wildcards covers `topic` (MQTT 5.0, 4.7)."""
+    if topic.startswith("$") and pattern[0] in "#+":
+        return False
+    wanted, levels = pattern.split("/"), topic.split("/")
+    if wanted[-1] == "#":
+        wanted = wanted[:-1]
+        levels = levels[: len(wanted)]
+    return len(wanted) == len(levels) and all(
+        want in ("+", level) for want, level in zip(wanted, levels, strict=True)
+    )

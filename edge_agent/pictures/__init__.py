@@ -1,0 +1,1 @@
+"""Pictures, boxes and regions: pure functions on arrays."""

@@ -1,5 +1,0 @@
-"""Imported by the fork server at its start, for its effect alone."""
-
-from edge_agent.worker import preload
-
-preload()

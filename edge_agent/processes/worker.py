@@ -1,0 +1,155 @@
+"""A worker process: runs its pipelines in threads, reports each second, obeys the agent's pipe."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from edge_agent.inference.calibration_file import file_of
+from edge_agent.line.pipeline import Identity
+from edge_agent.line.pipeline_thread import PipelineContext, PipelineThread
+from edge_agent.processes import wire
+from edge_agent.processes.worker_memory import keep_memory
+from edge_agent.processes.worker_options import EXIT_NO_MEMORY, REPORT_S
+from edge_agent.threads import show_name
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from edge_agent.config import PipelineOptions
+    from edge_agent.processes.worker_options import WorkerOptions
+    from edge_agent.types import Verdict
+
+log = logging.getLogger(__name__)
+
+# Imported once by the fork server: a worker then starts in a tenth of a second and shares the
+# pages of these libraries with all other workers.
+# Ours comes first: it sets what OpenCV reads from the environment once, when it is imported.
+PRELOAD = (
+    "edge_agent.config",
+    "numpy",
+    "cv2",
+    "simplejpeg",
+    "ai_edge_litert.interpreter",
+    "paho.mqtt.client",
+)
+
+
+def preload() -> None:
+    """Import what every worker needs; whatever is not installed is imported where it is needed."""
+    for name in PRELOAD:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue
+    # What is imported stays: the collector need not look through it again in every worker, nor
+    # write to the pages that they share.
+    gc.collect()
+    gc.freeze()
+
+
+def main(pipe: Connection, options: WorkerOptions) -> None:
+    """Run until the agent says stop, or is gone."""
+    _prepare_process(options)
+    writer = _Writer(pipe)
+    threads = {
+        name: PipelineThread(pipeline, _context(name, pipeline, options, writer))
+        for name, pipeline in options.pipelines.items()
+    }
+    for thread in threads.values():
+        thread.start()
+    _obey(pipe, writer, threads)
+    for thread in threads.values():
+        thread.stop()
+    # The agent kills a worker that takes too long; until then, reports show that it is alive.
+    while not all(thread.join(REPORT_S) for thread in threads.values()):
+        writer.send(wire.Report([thread.report() for thread in threads.values()]))
+    writer.send(wire.Report([thread.report() for thread in threads.values()]))
+    writer.send(wire.Stopped())
+
+
+def _obey(pipe: Connection, writer: _Writer, threads: dict[str, PipelineThread]) -> None:
+    """Report and pass triggers on until told to stop."""
+    report_at = time.monotonic()
+    while True:
+        if time.monotonic() >= report_at:
+            writer.send(wire.Report([thread.report() for thread in threads.values()]))
+            report_at = time.monotonic() + REPORT_S
+        try:
+            if not pipe.poll(max(0.0, report_at - time.monotonic())):
+                continue
+            message = wire.to_worker(pipe.recv_bytes())
+        except (EOFError, OSError):
+            return
+        if isinstance(message, wire.Stop):
+            return
+        threads[message.pipeline].trigger(message)
+
+
+class _Writer:
+    """The sending end of the pipe, shared by all threads of the worker."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+
+    def send(self, message: wire.FromWorker) -> None:
+        with self._lock:
+            try:
+                wire.send(self._pipe, message)
+            except OSError:
+                # The agent is gone. Nobody is left to inspect for, and a new agent starts workers
+                # of its own: leave at once, from whichever thread noticed.
+                os._exit(0)
+
+
+def _context(
+    name: str, pipeline: PipelineOptions, options: WorkerOptions, writer: _Writer
+) -> PipelineContext:
+    def emit(verdict: Verdict) -> None:
+        writer.send(wire.Verdicts([verdict]))
+
+    def taken(trigger_id: str) -> None:
+        writer.send(wire.TriggerTaken(trigger_id))
+
+    return PipelineContext(
+        identity=Identity(name, pipeline.family, options.config_rev),
+        device=options.device,
+        folder=options.folder,
+        evidence_folder=options.evidence_folder / name,
+        broker=options.broker,
+        emit=emit,
+        taken=taken,
+        calibration=file_of(options.evidence_folder.parent, name),
+    )
+
+
+def _thread_ended(args: threading.ExceptHookArgs) -> None:
+    threading.__excepthook__(args)
+    if issubclass(args.exc_type, MemoryError):
+        # Whatever took it may still hold it: a new process starts clean.
+        os._exit(EXIT_NO_MEMORY)
+
+
+def _prepare_process(options: WorkerOptions) -> None:
+    # Private memory that may be written to (setrlimit(2)): not the libraries, which all share.
+    resource.setrlimit(resource.RLIMIT_DATA, (options.memory_bytes, options.memory_bytes))
+    threading.excepthook = _thread_ended
+    # Ctrl-C and a stop of the whole service reach every process of the group; when to stop is the
+    # agent's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    logging.basicConfig(level=options.log_level, format="%(levelname)s %(message)s")
+    # A thread that comes back from the model must not wait 5 ms for one that parses messages.
+    sys.setswitchinterval(0.0005)
+    # What `top` and `ps` show, instead of one more "python".
+    show_name(f"ea:{options.name}")
+    keep_memory()

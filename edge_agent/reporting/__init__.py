@@ -1,0 +1,1 @@
+"""What the agent says of itself and its pipelines: topics, messages, retained state."""

@@ -1,0 +1,214 @@
+"""What the agent shows of itself: retained messages that say how each pipeline is doing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edge_agent import __version__
+from edge_agent.clock import utc_text
+from edge_agent.reporting import condition, messages
+from edge_agent.reporting.figures import PipelineFigures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.config import Config
+    from edge_agent.processes.wire import PipelineReport
+    from edge_agent.reporting.condition import Condition
+    from edge_agent.reporting.topics import Family, Topics
+    from edge_agent.types import Verdict
+
+HEALTH_EVERY_S = 1.0  # a machine's condition is for people and dashboards
+
+
+@dataclass
+class _Pipeline:
+    name: str
+    family: Family
+    figures: PipelineFigures
+    state: str = "starting"
+    detail: str = ""
+    report: PipelineReport | None = None
+    restarts: int = 0
+    condition: Condition | None = None
+    shown: Condition | None = None
+
+
+@dataclass
+class _Due:
+    """When something is to be published again, on the monotonic clock."""
+
+    every_s: float
+    at_s: float = 0.0
+
+    def take(self, mono_s: float) -> bool:
+        if mono_s < self.at_s:
+            return False
+        self.at_s = mono_s + self.every_s
+        return True
+
+
+@dataclass
+class Board:
+    """Collects what is known and hands it to `show(topic, payload)`; safe from any thread."""
+
+    config: Config
+    topics: Topics
+    show: Callable[[str, bytes], None]
+    config_rev: int
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        now = time.monotonic()
+        self._pipelines = {
+            name: _Pipeline(name, pipeline.family, PipelineFigures(now))
+            for name, pipeline in self.config.pipelines.items()
+        }
+        self._stats_due = _Due(self.config.stats_every_s)
+        self._health_due = _Due(HEALTH_EVERY_S)
+
+    def introduce(self) -> None:
+        """Publish what does not change while the agent runs."""
+        info = messages.InfoMessage(
+            ts=utc_text(time.time_ns()),
+            device=self.config.device.name,
+            agent_version=__version__,
+            python=platform.python_version(),
+            os=platform.platform(),
+            machine=platform.machine(),
+            cpus=os.cpu_count() or 1,
+            hostname=socket.gethostname(),
+            config_rev=self.config_rev,
+            pipelines=",".join(self._pipelines),
+        )
+        self.show(self.topics.info, messages.encode(info))
+
+    def report(self, report: PipelineReport) -> None:
+        """Take a pipeline's report; a change of its state is shown at once."""
+        with self._lock:
+            pipeline = self._pipelines[report.pipeline]
+            pipeline.figures.add(report)
+            pipeline.report = report
+            self._enter(pipeline, report.state, report.detail)
+
+    def worker_lost(self, name: str, reason: str) -> None:
+        """Note that a pipeline's worker died; it will be restarted."""
+        with self._lock:
+            pipeline = self._pipelines[name]
+            pipeline.figures.worker_lost()
+            pipeline.restarts += 1
+            self._enter(pipeline, "restarting", reason)
+
+    def count(self, name: str, what: str) -> None:
+        """Count something that the agent itself did for a pipeline."""
+        with self._lock:
+            self._pipelines[name].figures.count(what)
+
+    def decided(self, verdict: Verdict) -> None:
+        """Take a verdict; a change of a machine's alert is shown at once."""
+        pipeline = self._pipelines[verdict.pipeline]
+        if pipeline.family != "pdm":
+            return
+        with self._lock:
+            before = pipeline.condition
+            pipeline.condition = condition.after(verdict, before)
+            alert = pipeline.condition.alert
+            if alert is not None and (before is None or alert is not before.alert):
+                self.show(self.topics.alert(pipeline.name), self._alert(pipeline, alert))
+
+    def trouble(self, name: str) -> str:
+        """Return why a pipeline may not answer: its state if it is not running, else ""."""
+        pipeline = self._pipelines[name]
+        if pipeline.state == "running":
+            return ""
+        return f"{pipeline.state}: {pipeline.detail}" if pipeline.detail else pipeline.state
+
+    def publish(self, mono_s: float, *, at_once: bool = False) -> None:
+        """Show what is due at `mono_s` on the monotonic clock, or everything."""
+        with self._lock:
+            if self._stats_due.take(mono_s) or at_once:
+                for pipeline in self._pipelines.values():
+                    self._show_stats(pipeline, mono_s)
+            if self._health_due.take(mono_s) or at_once:
+                for pipeline in self._pipelines.values():
+                    self._show_health(pipeline)
+
+    def _enter(self, pipeline: _Pipeline, state: str, detail: str) -> None:
+        changed = (pipeline.state, pipeline.detail) != (state, detail)
+        pipeline.state, pipeline.detail = state, detail
+        if changed:
+            self._stats_due.at_s = 0.0
+
+    def _show_stats(self, pipeline: _Pipeline, mono_s: float) -> None:
+        figures, report = pipeline.figures.figures(mono_s), pipeline.report
+        totals = figures.totals
+        outcomes = {outcome: totals.get(f"verdicts_{outcome}", 0) for outcome in condition.HEALTH}
+        stats = messages.StatsMessage(
+            ts=utc_text(time.time_ns()),
+            device=self.config.device.name,
+            pipeline=pipeline.name,
+            family=pipeline.family,
+            state=pipeline.state,
+            detail=pipeline.detail,
+            items=sum(outcomes.values()),
+            passes=outcomes["pass"],
+            fails=outcomes["fail"],
+            uncertain=outcomes["uncertain"],
+            errors=outcomes["error"],
+            dropped=sum(n for name, n in totals.items() if name.startswith("dropped_")),
+            rate_hz=figures.rate_hz,
+            p50_ms=figures.p50_ms,
+            p99_ms=figures.p99_ms,
+            worker_restarts=pipeline.restarts,
+            model=report.model if report else "",
+            model_version=report.model_version if report else "",
+            model_sha256=report.model_sha256 if report else "",
+            accelerator=report.accelerator if report else "",
+            config_rev=self.config_rev,
+        )
+        self.show(self.topics.stats(pipeline.family, pipeline.name), messages.encode(stats))
+
+    def _show_health(self, pipeline: _Pipeline) -> None:
+        now = pipeline.condition
+        if now is None or now is pipeline.shown:
+            return
+        pipeline.shown = now
+        health = messages.HealthMessage(
+            ts=utc_text(now.verdict.decided_ns),
+            device=self.config.device.name,
+            pipeline=pipeline.name,
+            health=now.health,
+            since_ts=utc_text(now.since_ns),
+            score=None if now.health == "unknown" else now.verdict.score,
+            threshold=None if now.health == "unknown" else now.verdict.threshold,
+            unit=now.verdict.unit,
+            label=now.verdict.label,
+            model=now.verdict.model,
+            model_version=now.verdict.model_version,
+        )
+        self.show(self.topics.health(pipeline.name), messages.encode(health))
+
+    def _alert(self, pipeline: _Pipeline, alert: condition.Alert) -> bytes:
+        verdict = alert.verdict
+        cleared = alert.cleared_ns is not None
+        score = f"{verdict.score:g} {verdict.unit}".strip()
+        message = messages.AlertMessage(
+            ts=utc_text(verdict.decided_ns),
+            device=self.config.device.name,
+            pipeline=pipeline.name,
+            id=alert.id,
+            alert="cleared" if cleared else "raised",
+            message=f"{verdict.label or 'score'} {score}, limit {verdict.threshold:g}",
+            raised_ts=utc_text(alert.raised_ns),
+            cleared_ts=utc_text(alert.cleared_ns) if alert.cleared_ns is not None else None,
+            score=verdict.score,
+            threshold=verdict.threshold,
+            unit=verdict.unit,
+        )
+        return messages.encode(message)

@@ -1,0 +1,69 @@
+"""What a pipeline has done so far: totals that outlive its workers, and rates since last asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_agent.metrics import quantile_ms
+
+if TYPE_CHECKING:
+    from edge_agent.processes.wire import PipelineReport
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Totals since the agent started; `rate_hz` and the latencies since the figures before.
+
+    Latencies in milliseconds from capture to verdict, 0.0 where there was no verdict.
+    """
+
+    totals: dict[str, int]
+    rate_hz: float
+    p50_ms: float
+    p99_ms: float
+
+
+class PipelineFigures:
+    """Adds up the reports of one pipeline; a new worker counts from 0 again."""
+
+    def __init__(self, mono_s: float) -> None:
+        self._before: dict[str, int] = {}
+        self._totals: dict[str, int] = {}
+        self._counts: list[int] = []
+        self._asked_s = mono_s
+        self._asked_items = 0
+        self._asked_counts: list[int] = []
+
+    def add(self, report: PipelineReport) -> None:
+        """Take the latest report of the present worker."""
+        totals = dict(self._before)
+        for name, count in report.totals.items():
+            totals[name] = totals.get(name, 0) + count
+        self._totals = totals
+        self._counts = report.latency_counts.get("total", [])
+
+    def worker_lost(self) -> None:
+        """Note that the next report counts from 0."""
+        self._before = dict(self._totals)
+        self._counts, self._asked_counts = [], []
+
+    def count(self, name: str) -> None:
+        """Count something that the agent did for this pipeline itself."""
+        self._before[name] = self._before.get(name, 0) + 1
+        self._totals[name] = self._totals.get(name, 0) + 1
+
+    def figures(self, mono_s: float) -> Figures:
+        """Return the figures; rates are since the call before this one."""
+        items = sum(n for name, n in self._totals.items() if name.startswith("verdicts_"))
+        seconds = max(1e-3, mono_s - self._asked_s)
+        old = self._asked_counts or [0] * len(self._counts)
+        counts = [now - before for now, before in zip(self._counts, old, strict=True)]
+        figures = Figures(
+            totals=dict(self._totals),
+            rate_hz=(items - self._asked_items) / seconds,
+            p50_ms=quantile_ms(counts, 0.5) if counts else 0.0,
+            p99_ms=quantile_ms(counts, 0.99) if counts else 0.0,
+        )
+        self._asked_s, self._asked_items, self._asked_counts = mono_s, items, self._counts
+        return figures

@@ -1,0 +1,1 @@
+"""Sensor samples: from payloads and recordings to windows and their features."""
