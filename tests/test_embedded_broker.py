@@ -91,7 +91,9 @@ def test_a_port_that_is_taken_is_named(broker: EmbeddedBroker) -> None:
 
 
 def test_it_ends_with_the_process_that_started_it_even_after_kill_9(wait_for: WaitFor) -> None:
-    code = "from edge_agent import embedded_broker as e; print(e.start().process.pid, flush=True)"
+    code = (
+        "from edge_agent.mqtt import embedded_broker as e; print(e.start().process.pid, flush=True)"
+    )
     parent = subprocess.Popen(
         [sys.executable, "-c", f"{code}; import time; time.sleep(60)"], stdout=subprocess.PIPE
     )

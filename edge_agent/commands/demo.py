@@ -14,7 +14,7 @@ from edge_agent.errors import EdgeAgentError
 
 def run(stopping: threading.Event, *, data: Path | None, seconds: float | None, port: int) -> None:
     """Run until `stopping` is set, or for `seconds`. Raises EdgeAgentError, NotConnected."""
-    models = Path(__file__).parent.parent / "models"
+    models = Path(__file__).parents[2] / "models"
     if not models.is_dir():
         raise EdgeAgentError(f"the demo's models are not in {models}: run it from a checkout")
     if seconds is not None:
