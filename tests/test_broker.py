@@ -199,6 +199,7 @@ def test_what_a_lost_connection_held_is_not_sent_again_behind_our_back(
     wait_for(lambda: recorder.messages)
     recorder.close()
     assert recorder.payloads("a") == [b"new"]
+    wait_for(lambda: trace.acks)
     assert trace.acks == [(2, None)]
 
 

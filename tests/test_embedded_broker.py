@@ -108,7 +108,8 @@ def test_without_the_demo_extra_the_error_says_what_to_install() -> None:
     # Isolated and without site-packages: this Python has no amqtt, like a gateway's.
     code = (
         "import importlib.util, sys; sys.path.insert(0, '.')\n"
-        "from edge_agent import embedded_broker, errors\n"
+        "from edge_agent import errors\n"
+        "from edge_agent.mqtt import embedded_broker\n"
         "try: embedded_broker.start()\n"
         "except errors.EdgeAgentError as error: print(error)"
     )

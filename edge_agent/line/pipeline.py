@@ -45,33 +45,39 @@ class Stopwatch:
         self.now = (stage, mono_ns)
 
 
-class Pipeline:
-    """One model, one rule. One thread calls `inspect`.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an item is inspected by, from its first step to its verdict."""
 
-    `model` may be replaced between two items.
+    identity: Identity
+    model: Model
+    rule: Rule
+
+
+class Pipeline:
+    """One model, one rule. One thread calls `inspect`; any may put other `terms` in place.
+
+    New terms hold from the next item on.
     """
 
-    def __init__(
-        self,
-        identity: Identity,
-        model: Model,
-        rule: Rule,
-        evidence: EvidenceRing,
-        counters: Counters,
-    ) -> None:
-        self.model = model
+    def __init__(self, terms: Terms, evidence: EvidenceRing, counters: Counters) -> None:
+        self.terms = terms
         self.stopwatch = Stopwatch()
-        self._identity = identity
-        self._rule = rule
         self._evidence = evidence
         self._counters = counters
+
+    @property
+    def model(self) -> Model:
+        """Return the model of the terms."""
+        return self.terms.model
 
     def inspect(self, item: Item, verdict_id: str, part_id: str | None) -> Verdict:
         """Take one item the whole way.
 
         Every item gets a verdict: what cannot be inspected gets `error` with the reason.
         """
-        watch, model = self.stopwatch, self.model
+        watch, terms = self.stopwatch, self.terms
+        model = terms.model
         watch.histograms["wait"].observe_ns(time.monotonic_ns() - item.captured_mono_ns)
         try:
             watch.start("prepare")
@@ -80,35 +86,36 @@ class Pipeline:
             outputs = model.backend.run(tensors)
             watch.start("interpret")
             prediction = model.task.interpret(outputs, item)
-            decision = self._rule.decide(prediction, item)
+            decision = terms.rule.decide(prediction, item)
         except BadInput as error:
             self._counters.add(f"bad_input_{error.reason}")
-            verdict = self._error(item, verdict_id, part_id, str(error))
+            verdict = self._error(terms, item, verdict_id, part_id, str(error))
         except ModelError as error:
             self._counters.add("model_errors")
-            verdict = self._error(item, verdict_id, part_id, str(error))
+            verdict = self._error(terms, item, verdict_id, part_id, str(error))
         else:
-            verdict = self._verdict(item, verdict_id, part_id, prediction, decision)
+            verdict = self._verdict(terms, item, verdict_id, part_id, prediction, decision)
         finally:
             watch.start("")
         watch.histograms["total"].observe_ns(verdict.latency_ns)
         self._counters.add(f"verdicts_{verdict.outcome}")
         return verdict
 
-    def _verdict(
+    def _verdict(  # noqa: PLR0913, PLR0917  what a verdict is made of
         self,
+        terms: Terms,
         item: Item,
         verdict_id: str,
         part_id: str | None,
         prediction: Prediction,
         decision: Decision,
     ) -> Verdict:
-        model = self.model
+        model = terms.model
         manifest = model.bundle.manifest
         verdict = Verdict(
             id=verdict_id,
-            pipeline=self._identity.pipeline,
-            family=self._identity.family,
+            pipeline=terms.identity.pipeline,
+            family=terms.identity.family,
             part_id=part_id,
             outcome=decision.outcome,
             score=prediction.score,
@@ -119,7 +126,7 @@ class Pipeline:
             model=manifest.model_id,
             model_version=manifest.version,
             model_sha256=model.bundle.model_sha256,
-            config_rev=self._identity.config_rev,
+            config_rev=terms.identity.config_rev,
             captured_ns=item.captured_ns,
             decided_ns=time.time_ns(),
             latency_ns=time.monotonic_ns() - item.captured_mono_ns,
@@ -128,22 +135,24 @@ class Pipeline:
         name = self._evidence.keep(verdict, item)
         return replace(verdict, evidence=name) if name else verdict
 
-    def _error(self, item: Item, verdict_id: str, part_id: str | None, reason: str) -> Verdict:
+    def _error(
+        self, terms: Terms, item: Item, verdict_id: str, part_id: str | None, reason: str
+    ) -> Verdict:
         verdict = error_verdict(
-            self._identity,
+            terms.identity,
             reason,
             verdict_id=verdict_id,
             part_id=part_id,
             captured_ns=item.captured_ns,
             latency_ns=time.monotonic_ns() - item.captured_mono_ns,
         )
-        manifest = self.model.bundle.manifest
+        manifest = terms.model.bundle.manifest
         return replace(
             verdict,
             model=manifest.model_id,
             model_version=manifest.version,
-            model_sha256=self.model.bundle.model_sha256,
-            accelerator=self.model.backend.accelerator,
+            model_sha256=terms.model.bundle.model_sha256,
+            accelerator=terms.model.backend.accelerator,
         )
 
 

@@ -102,6 +102,12 @@ class Connection:
         if self._thread is not None:
             self._thread.join(timeout_s)
 
+    def resubscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """Receive these from now on; what stays subscribed misses nothing."""
+        self._plan = replace(self._plan, subscriptions=tuple(subscriptions))
+        if life := self._life:
+            life.resubscribe(self._plan.subscriptions)
+
     @property
     def connected(self) -> bool:
         """Whether the broker has accepted us and our subscriptions."""
@@ -123,6 +129,7 @@ class Connection:
         token: Any = None,  # noqa: ANN401  whatever the caller tells its messages apart by
         content_type: str = "",
         user_properties: Iterable[tuple[str, str]] = (),
+        correlation: bytes | None = None,
     ) -> bool:
         """Hand a message to the network; False: no connection, or the broker has enough for now.
 
@@ -137,7 +144,11 @@ class Connection:
             self.counters.add("publish_too_large")
             self._on_acked(token, f"larger than {life.most_bytes} bytes")
             return True
-        properties = publish_properties(content_type, user_properties) if life.speaks_5 else None
+        properties = (
+            publish_properties(content_type, user_properties, correlation)
+            if life.speaks_5
+            else None
+        )
         return life.publish(topic, payload, qos, retain, properties, token)
 
     # ------------------------------------------------------------------ the connection's thread

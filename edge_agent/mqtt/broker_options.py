@@ -64,6 +64,8 @@ class Subscription:
     topic: str
     qos: Literal[0, 1]
     handler: Callable[[Message], None]
+    urgent: bool = True
+    """False: a few milliseconds more do not matter (a new config, not a part at the camera)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CONTENT_TYPE = b"\x03"
+CORRELATION_DATA = b"\x09"
 USER_PROPERTY = b"\x26"
 TEXT_MOST_BYTES = 0xFFFF
 SEVEN_BITS = 0x7F
@@ -30,10 +31,14 @@ class PackedProperties:
 
 
 def publish_properties(
-    content_type: str, user_properties: Iterable[tuple[str, str]]
+    content_type: str,
+    user_properties: Iterable[tuple[str, str]],
+    correlation: bytes | None = None,
 ) -> PackedProperties | None:
-    """Return both as properties; None where there is neither."""
+    """Return all of them as properties; None where there is none."""
     parts = [CONTENT_TYPE + _text(content_type)] if content_type else []
+    if correlation is not None:
+        parts.append(CORRELATION_DATA + len(correlation).to_bytes(2, "big") + correlation)
     parts += [USER_PROPERTY + _text(name) + _text(value) for name, value in user_properties]
     if not parts:
         return None

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 READ_BYTES = 1 << 17
 # MQTT 5.0, 2.1.1: kind and flags, a length of one to four bytes; 3.3: PUBLISH.
 KIND_BITS, PUBLISH, QOS_BITS, RETAIN_BIT = 0xF0, 0x30, 0x06, 0x01
+# 3.4: a PUBACK of two bytes, the number of the message, says success.
+PUBACK, PUBACK_BYTES = 0x40, 2
 LENGTH_BYTES_MOST = 4
 SUCCESS = 0  # paho's MQTT_ERR_SUCCESS
 
@@ -39,14 +41,16 @@ class Receiving:
         client: Any,  # noqa: ANN401  paho has its home elsewhere
         routes: Routes,
         counters: Counters,
+        acked: Callable[[int], None],
         *,
         speaks_5: bool,
         most_bytes: int,
     ) -> None:
-        """`most_bytes`: a longer message ends the connection before it is read."""
+        """`acked(mid)`: the broker has it. A message over `most_bytes` ends the connection."""
         self._client = client
         self._routes = routes
         self._counters = counters
+        self._acked = acked
         self._speaks_5 = speaks_5
         self._most_bytes = most_bytes
         self._space = bytearray(READ_BYTES)
@@ -104,7 +108,7 @@ class Receiving:
                 self._make_room(end - self._begin)
                 return result
             kind = self._space[self._begin]
-            if kind & KIND_BITS != PUBLISH or not self._take_plain(kind, begin, end):
+            if not self._take(kind, begin, end):
                 self._for_paho = bytes(self._space[self._begin : end])
                 result = self._read_by_paho()
             self._begin = end
@@ -133,6 +137,23 @@ class Receiving:
             if shift > 7 * (LENGTH_BYTES_MOST - 1):
                 raise NotConnected("what came is not MQTT")
         return None
+
+    def _take(self, kind: int, begin: int, end: int) -> bool:
+        """Take a packet if it is of the common sorts; return whether it was."""
+        if kind & KIND_BITS == PUBLISH:
+            return self._take_plain(kind, begin, end)
+        return kind == PUBACK and end - begin == PUBACK_BYTES and self._take_puback(begin)
+
+    def _take_puback(self, begin: int) -> bool:
+        """Do what paho does for it, without its three locks and its callback."""
+        client, mid = self._client, self._space[begin] << 8 | self._space[begin + 1]
+        with client._out_message_mutex:  # noqa: SLF001
+            if client._out_messages.pop(mid, None) is None:  # noqa: SLF001
+                return False
+            client._inflight_messages -= 1  # noqa: SLF001
+        client._last_bytes_received = time.monotonic()  # noqa: SLF001  for paho's keepalive
+        self._acked(mid)
+        return True
 
     def _take_plain(self, kind: int, begin: int, end: int) -> bool:
         """Pass a PUBLISH on if it is of the plain sort; return whether it was."""

@@ -19,15 +19,28 @@ REMEMBERED_MOST = 4096
 
 
 class Routes:
-    """The subscriptions of one connection; one thread uses it."""
+    """The subscriptions of one connection; one thread uses it, another may replace them."""
 
     def __init__(self, subscriptions: Iterable[Subscription]) -> None:
+        self._by_pattern: dict[str, tuple[int, Handlers]] = {}
+        self._remembered: dict[str, Handlers] = {}
+        self.replace(subscriptions)
+
+    def replace(
+        self, subscriptions: Iterable[Subscription]
+    ) -> tuple[list[str], list[tuple[str, int]]]:
+        """Take these instead; return the patterns to unsubscribe from, and those to subscribe to.
+
+        A pattern that stays is in neither: asking for it again would bring its retained messages.
+        """
         by_pattern: dict[str, tuple[int, Handlers]] = {}
         for each in subscriptions:
             qos, handlers = by_pattern.get(each.topic, (0, ()))
             by_pattern[each.topic] = (max(qos, each.qos), (*handlers, each.handler))
-        self._by_pattern = by_pattern
-        self._remembered: dict[str, Handlers] = {}
+        before = self.patterns()
+        self._by_pattern, self._remembered = by_pattern, {}
+        gone = [pattern for pattern, _ in before if pattern not in by_pattern]
+        return gone, [asked for asked in self.patterns() if asked not in before]
 
     def patterns(self) -> list[tuple[str, int]]:
         """Return each pattern once, with the highest quality of service asked for."""

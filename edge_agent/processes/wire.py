@@ -21,7 +21,7 @@ class PipelineReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `state`: see pipeline.py. `stage` is what the inference thread does at this moment ("" between
     items) since `stage_since_mono_ns`. `latency_counts` are the buckets of metrics.Histogram, one
-    list per stage.
+    list per stage. `config_rev`: of the config that it follows; `recipe`: the product variant.
     """
 
     pipeline: str
@@ -35,6 +35,8 @@ class PipelineReport(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     model_sha256: str
     accelerator: str
+    config_rev: int = 0
+    recipe: str = ""
 
 
 class Verdicts(msgspec.Struct, frozen=True, tag=True):
@@ -59,6 +61,27 @@ class Stopped(msgspec.Struct, frozen=True, tag=True):
     """The worker has handed over everything and leaves."""
 
 
+class Configured(msgspec.Struct, frozen=True, tag=True):
+    """What was no longer wanted is gone, and has said all it had to say."""
+
+    config_rev: int
+
+
+class SnapshotTaken(msgspec.Struct, frozen=True, tag=True):
+    """One item with its verdict; `picture`: JPEG with the regions drawn, empty for a window."""
+
+    id: str
+    verdict: Verdict
+    picture: bytes
+
+
+class Logged(msgspec.Struct, frozen=True, tag=True):
+    """A line of the worker's log; `level` as in logging."""
+
+    level: int
+    text: str
+
+
 class Trigger(msgspec.Struct, frozen=True, tag=True):
     """Inspect the first item captured at or after `since_mono_ns` (time.monotonic_ns)."""
 
@@ -73,8 +96,28 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     """Accept nothing more, finish what was accepted, leave."""
 
 
-FromWorker = Verdicts | Report | TriggerTaken | Stopped
-ToWorker = Trigger | Stop
+class Configure(msgspec.Struct, frozen=True, tag=True):
+    """Run these pipelines (PipelineOptions as JSON) from now on. What is unchanged runs on."""
+
+    config_rev: int
+    pipelines: dict[str, bytes]
+
+
+class Restart(msgspec.Struct, frozen=True, tag=True):
+    """End a pipeline and start it anew, its model, source and rule."""
+
+    pipeline: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag=True):
+    """Hand over the next item with its verdict."""
+
+    id: str
+    pipeline: str
+
+
+FromWorker = Verdicts | Report | TriggerTaken | Stopped | Configured | SnapshotTaken | Logged
+ToWorker = Trigger | Stop | Configure | Restart | Snapshot
 
 _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
@@ -97,6 +140,8 @@ def pipelines_of(message: FromWorker) -> set[str]:
             return {verdict.pipeline for verdict in verdicts}
         case Report(reports):
             return {report.pipeline for report in reports}
+        case SnapshotTaken(_, verdict):
+            return {verdict.pipeline}
     return set()
 
 

@@ -1,0 +1,117 @@
+"""A control chart that is fed part by part: a baseline first, frozen limits and alarms then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from edge_agent.production import spc
+
+if TYPE_CHECKING:
+    from edge_agent.production.options import RejectChartOptions, Rule, ScoreChartOptions
+    from edge_agent.types import Verdict
+
+Kind = Literal["score", "reject"]
+
+# An alarm is over when so many points in a row break no rule.
+CALM_POINTS = 8
+
+WORDS: dict[Rule, str] = {
+    "beyond_limit": "a point beyond its control limit",
+    "two_of_three": "two of three points beyond 2 sigma",
+    "four_of_five": "four of five points beyond 1 sigma",
+    "eight_in_a_row": "eight points in a row on one side of the centre line",
+}
+
+
+class Chart(msgspec.Struct):
+    """What is known of one chart; kept on disk. `total`, `parts`: of the point that is filling."""
+
+    total: float = 0.0
+    parts: int = 0
+    baseline: list[float] = msgspec.field(default_factory=list)
+    limits: spc.Limits | None = None
+    points: list[float] = msgspec.field(default_factory=list)
+    """The newest ones."""
+    calm: int = 0
+    raised: str = ""
+    """The id of the alarm that is raised, or ""."""
+    raised_ns: int = 0
+    of_parts: int = 0
+    model: str = ""
+    """What its limits hold for: other points, or another model, make them void."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A change: an alarm was raised, or is over."""
+
+    raised: bool
+    message: str
+    value: float | None
+    limit: float | None = None
+
+
+ANEW = Alarm(raised=False, message="another model or chart: its limits are set anew", value=None)
+
+
+def fits(chart: Chart, options: ScoreChartOptions | RejectChartOptions, verdict: Verdict) -> bool:
+    """Say whether what the chart knows holds for this verdict."""
+    return (chart.of_parts, chart.model) == (options.parts, verdict.model_sha256)
+
+
+def begin(options: ScoreChartOptions | RejectChartOptions, verdict: Verdict) -> Chart:
+    """Return an empty chart for verdicts like this one."""
+    return Chart(of_parts=options.parts, model=verdict.model_sha256)
+
+
+def add(
+    chart: Chart, options: ScoreChartOptions | RejectChartOptions, kind: Kind, verdict: Verdict
+) -> Alarm | None:
+    """Take the first verdict on a part; return an alarm that it raises or ends.
+
+    A `score` chart takes the mean score, a `reject` chart the share of verdicts that are no pass.
+    """
+    chart.total += verdict.score if kind == "score" else float(verdict.outcome != "pass")
+    chart.parts += 1
+    if chart.parts < options.parts:
+        return None
+    value = chart.total / chart.parts
+    chart.total, chart.parts = 0.0, 0
+    return _point(chart, options, kind, value)
+
+
+def _point(
+    chart: Chart, options: ScoreChartOptions | RejectChartOptions, kind: Kind, value: float
+) -> Alarm | None:
+    if chart.limits is None:
+        chart.baseline.append(value)
+        if len(chart.baseline) >= options.baseline:
+            limits_of = chart.baseline
+            chart.limits = (
+                spc.individuals(limits_of)
+                if kind == "score"
+                else spc.fraction(limits_of, options.parts)
+            )
+            chart.baseline = []
+        return None
+    chart.points = [*chart.points, value][-spc.MOST_POINTS :]
+    rules = spc.broken(chart.points, chart.limits, options.rules)
+    chart.calm = 0 if rules else chart.calm + 1
+    limit = chart.limits.upper if value >= chart.limits.centre else chart.limits.lower
+    limit = max(0.0, limit) if kind == "reject" else limit
+    words = f"{'mean score' if kind == 'score' else 'share of rejects'} of {options.parts} parts"
+    if rules and not chart.raised:
+        reason = " and ".join(WORDS[rule] for rule in rules)
+        return Alarm(
+            raised=True,
+            message=f"{words} {value:g}: {reason} (centre line {chart.limits.centre:g})",
+            value=value,
+            limit=limit,
+        )
+    if chart.raised and chart.calm >= CALM_POINTS:
+        message = f"{words} {value:g}: {CALM_POINTS} points without a sign of drift"
+        return Alarm(raised=False, message=message, value=value, limit=limit)
+    return None

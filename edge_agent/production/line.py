@@ -1,0 +1,231 @@
+"""One pipeline's line: what its verdicts and its troubles make of the shift that runs.
+
+The clock may be set while a shift runs. What was noted in this run then moves along, so that no
+stretch of time becomes longer or shorter; where the new time lies in another shift, the present one
+is closed as it stands, and the other begins with nothing known of its past.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_agent.clock import NS_PER_S
+from edge_agent.production import charts, oee
+from edge_agent.production.charts import Alarm, Chart, Kind
+from edge_agent.production.downtime import Downtime
+from edge_agent.production.tally import Tally
+
+if TYPE_CHECKING:
+    from edge_agent.production.options import LineOptions
+    from edge_agent.production.shifts import Calendar, Shift
+    from edge_agent.types import Verdict
+
+# The clocks of two machines differ by less; what is more was set by somebody.
+STEP_NS = 2 * NS_PER_S
+
+
+class ShiftState(msgspec.Struct):
+    """The shift that runs, as kept on disk. `from_ns`: since when the line was watched in it."""
+
+    start_ns: int
+    from_ns: int
+    tally: Tally
+    downtime: Downtime
+
+
+class LineState(msgspec.Struct):
+    """All that outlives a restart."""
+
+    shift: ShiftState | None = None
+    seen_ns: int = 0
+    """When it was written, or later."""
+    charts: dict[Kind, Chart] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftFigures:
+    """One shift so far, or as it ended; times in UTC nanoseconds."""
+
+    shift: Shift
+    from_ns: int
+    at_ns: int
+    closed: bool
+    tally: Tally
+    pareto: tuple[oee.Bar, ...]
+    planned_s: float
+    down_s: float
+    stops: int
+    cycle_s: float | None
+    oee: oee.Oee
+    is_down: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LineAlert:
+    """A chart's alarm with an id: the same when raised and when cleared."""
+
+    id: str
+    kind: Kind
+    alarm: Alarm
+    at_ns: int
+    raised_ns: int
+
+
+Event = ShiftFigures | LineAlert
+
+
+class Line:
+    """One thread at a time. Times are handed in: UTC, and a monotonic clock that nobody sets."""
+
+    def __init__(self, options: LineOptions, calendar: Calendar, state: LineState) -> None:
+        self.state = state
+        self._options = options
+        self._calendar = calendar
+        self._down_after_ns = int(options.down_after_s * NS_PER_S)
+        self._offset_ns: int | None = None  # UTC less the monotonic clock
+        self._began_ns = 0
+        self._shift: Shift | None = None
+        self._in_error = False
+
+    def tick(self, utc_ns: int, mono_ns: int) -> list[ShiftFigures]:
+        """Let time pass; return shifts that ended."""
+        closed = self._follow_clock(utc_ns, utc_ns - mono_ns)
+        shift = self._shift
+        if shift is not None and shift.start_ns <= utc_ns < shift.end_ns:
+            self.state.seen_ns = utc_ns
+            return closed
+        if shift is not None:
+            closed.append(self._close(shift, shift.end_ns))
+        self._open(utc_ns, watched=self.state.seen_ns > 0)
+        self.state.seen_ns = utc_ns
+        return closed
+
+    def part(self, verdict: Verdict, utc_ns: int, mono_ns: int) -> list[Event]:
+        """Count a verdict; return shifts that ended, and alarms."""
+        events: list[Event] = [*self.tick(utc_ns, mono_ns)]
+        now, shift = self.state.shift, self._shift
+        first = now.tally.add(verdict) if now is not None else verdict.outcome != "error"
+        # An `error` verdict proves no part, and a repeat no new one.
+        if first and now is not None and shift is not None:
+            now.downtime.part(utc_ns, shift, self._down_after_ns)
+        if first:
+            events += self._charted(verdict, utc_ns)
+        return events
+
+    def trouble(self, utc_ns: int, mono_ns: int, *, in_error: bool) -> list[ShiftFigures]:
+        """Note whether the pipeline can inspect."""
+        closed = self.tick(utc_ns, mono_ns)
+        self._in_error = in_error and self._options.error_is_down
+        if self.state.shift is not None and self._shift is not None:
+            self.state.shift.downtime.error(utc_ns, self._shift, begins=self._in_error)
+        return closed
+
+    def figures(self, utc_ns: int) -> ShiftFigures | None:
+        """Return the shift so far; None between shifts. `tick` comes first."""
+        return self._figures(self._shift, utc_ns, closed=False) if self._shift else None
+
+    # ------------------------------------------------------------------ shifts
+
+    def _follow_clock(self, utc_ns: int, offset_ns: int) -> list[ShiftFigures]:
+        if self._offset_ns is None:
+            self._begin_run(utc_ns)
+        moved_ns = offset_ns - self._offset_ns if self._offset_ns is not None else 0
+        self._offset_ns = offset_ns
+        now, shift = self.state.shift, self._shift
+        if abs(moved_ns) <= STEP_NS:
+            return []
+        began_ns, self._began_ns = self._began_ns, self._began_ns + moved_ns
+        if now is None or shift is None:
+            return []
+        if shift.start_ns <= utc_ns < shift.end_ns:
+            now.downtime.move(began_ns, moved_ns)
+            return []
+        before_ns = min(max(utc_ns - moved_ns, shift.start_ns), shift.end_ns)
+        closed = self._close(shift, before_ns)
+        self._open(utc_ns, watched=False)
+        return [closed]
+
+    def _begin_run(self, utc_ns: int) -> None:
+        """Take up the shift that was under way when the last run ended."""
+        self._began_ns = utc_ns
+        if self.state.shift is not None:
+            self._shift = self._calendar.at(self.state.shift.start_ns)
+            if self._shift is None or self._shift.start_ns != self.state.shift.start_ns:
+                # The plant's shifts are others by now.
+                self.state.shift = self._shift = None
+        if self.state.seen_ns > utc_ns + STEP_NS:
+            # The clock is behind what was already written: it has yet to be set.
+            self.state.shift = self._shift = None
+            self.state.seen_ns = 0
+
+    def _open(self, utc_ns: int, *, watched: bool) -> None:
+        """Begin the shift that runs. Watched before: its past counts, as a time without parts."""
+        self._shift = self._calendar.at(utc_ns)
+        self.state.shift = None
+        if self._shift is not None:
+            from_ns = self._shift.start_ns if watched else utc_ns
+            error_ns = from_ns if self._in_error else None
+            downtime = Downtime(since_ns=from_ns, error_since_ns=error_ns)
+            self.state.shift = ShiftState(self._shift.start_ns, from_ns, Tally(), downtime)
+
+    def _close(self, shift: Shift, at_ns: int) -> ShiftFigures:
+        figures = self._figures(shift, at_ns, closed=True)
+        self._shift = self.state.shift = None
+        return figures
+
+    def _figures(self, shift: Shift, at_ns: int, *, closed: bool) -> ShiftFigures:
+        now = self.state.shift
+        if now is None:
+            raise ValueError("no shift runs")
+        downtime = now.downtime
+        planned_s = shift.planned_ns(now.from_ns, at_ns) / NS_PER_S
+        down_s = min(planned_s, downtime.total_ns(at_ns, shift, self._down_after_ns) / NS_PER_S)
+        cycle_ns = oee.ratio(downtime.cycle_ns, downtime.cycles)
+        return ShiftFigures(
+            shift=shift,
+            from_ns=now.from_ns,
+            at_ns=at_ns,
+            closed=closed,
+            tally=now.tally,
+            pareto=oee.pareto(now.tally.defects),
+            planned_s=planned_s,
+            down_s=down_s,
+            stops=downtime.stops + downtime.is_down(at_ns, shift, self._down_after_ns),
+            cycle_s=cycle_ns / NS_PER_S if cycle_ns is not None else None,
+            oee=oee.oee(
+                planned_s=planned_s,
+                down_s=down_s,
+                parts=now.tally.parts,
+                good=now.tally.good,
+                ideal_cycle_s=self._options.ideal_cycle_s,
+            ),
+            is_down=downtime.is_down(at_ns, shift, self._down_after_ns),
+        )
+
+    # ------------------------------------------------------------------ charts
+
+    def _charted(self, verdict: Verdict, utc_ns: int) -> list[LineAlert]:
+        alerts: list[LineAlert] = []
+        kinds: tuple[Kind, ...] = ("score", "reject")
+        for kind in kinds:
+            options = self._options.score_chart if kind == "score" else self._options.reject_chart
+            if options is None:
+                continue
+            chart = self.state.charts.setdefault(kind, Chart())
+            if not charts.fits(chart, options, verdict):
+                if chart.raised:
+                    alerts.append(LineAlert(chart.raised, kind, charts.ANEW, utc_ns, chart.raised_ns))
+                chart = self.state.charts[kind] = charts.begin(options, verdict)
+            alarm = charts.add(chart, options, kind, verdict)
+            if alarm is None:
+                continue
+            if alarm.raised:
+                chart.raised, chart.raised_ns = str(uuid.uuid4()), utc_ns
+            alerts.append(LineAlert(chart.raised, kind, alarm, utc_ns, chart.raised_ns))
+            if not alarm.raised:
+                chart.raised = ""
+        return alerts

@@ -1,0 +1,1 @@
+"""How the agent answers for itself: checks, health and metrics over HTTP, logs with fields."""
