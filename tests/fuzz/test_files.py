@@ -21,14 +21,18 @@ from edge_agent.config import parse_json, parse_toml
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.modelstore.manifest import parse_manifest
 from tests.fuzz.damage import EXAMPLES, FUZZ, TREES, damaged_bytes, damaged_tree
-from tests.test_config import good
+from tests.test_config import good as good_config
+from tests.tiny_onnx import add_model, failing_model, identity_model, quantised_model
 
 REPOSITORY = Path(__file__).parents[2]
 MODELS = REPOSITORY / "models"
-CONFIG = json.dumps(good())
+CONFIG = json.dumps(good_config())
 TOMLS = [path.read_bytes() for path in sorted((REPOSITORY / "docs" / "examples").glob("*.toml"))]
 MANIFESTS = [path.read_text() for path in sorted(MODELS.glob("*/manifest.json"))]
-MODEL = (MODELS / "conveyor-parts" / "model.tflite").read_bytes()
+GOOD = {
+    "tflite": [(MODELS / "conveyor-parts" / "model.tflite").read_bytes()],
+    "onnx": [add_model(), quantised_model(0.1, 3), failing_model(), identity_model(1, 8, 8, 3)],
+}
 BATCH = 20
 MOST_VALUES = 1_000_000  # a task would not feed more either
 
@@ -76,13 +80,16 @@ def test_any_manifest_is_taken_or_refused_with_the_field(text: bytes) -> None:
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("runtime", sorted(GOOD))
 @settings(FUZZ, max_examples=max(2, EXAMPLES // BATCH))
-@given(st.integers(0, 2**32))
-def test_any_model_is_loaded_or_refused_or_ends_its_own_process_alone(seed: int) -> None:
+@given(seed=st.integers(0, 2**32))
+def test_any_model_is_loaded_or_refused_or_ends_its_own_process_alone(
+    runtime: str, seed: int
+) -> None:
     # Native code reads these bytes: a crash is allowed, in the child that runs it, and nothing of
     # Python's but ModelError.
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=load_damaged, args=(seed,), daemon=True)
+    process = context.Process(target=load_damaged, args=(runtime, seed), daemon=True)
     process.start()
     process.join(120)
     assert process.exitcode is not None, f"seed {seed}: hangs"
@@ -91,18 +98,19 @@ def test_any_model_is_loaded_or_refused_or_ends_its_own_process_alone(seed: int)
     process.close()
 
 
-def load_damaged(seed: int) -> None:
-    """Load and run damaged models."""
+def load_damaged(runtime: str, seed: int) -> None:
+    """Load and run damaged models of one runtime."""
     # What a worker may take by default.
     resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
     rng = random.Random(seed)
-    create = registry.plugin("backends", "tflite").create
+    create = registry.plugin("backends", runtime).create
     for _ in range(BATCH):
-        damaged = bytearray(MODEL)
+        good = rng.choice(GOOD[runtime])
+        damaged = bytearray(good)
         for _ in range(rng.randrange(1, 9)):
             damaged[rng.randrange(len(damaged))] ^= rng.randrange(1, 256)
         try:
-            load_and_run(create, bytes(damaged[: rng.randrange(1, 4 * len(MODEL))]))
+            load_and_run(create, bytes(damaged[: rng.randrange(1, 4 * len(good))]))
         except ModelError as error:
             if not str(error):
                 raise
