@@ -32,10 +32,16 @@ KERAS_READY := $(VENV_KERAS)/keras.stamp
 # The recordings that shipped models are made from (docs/models.md).
 DATA ?= ../shared/data
 
+# Where the service lies, and the Python that it runs on: one that stays when this user is gone.
+PREFIX ?= /opt/edge-agent
+DESTDIR ?=
+SYSTEM_PYTHON ?= /usr/bin/python3
+
 # Arguments for `make run` and `make test`, for example ARGS="--data ../shared/data".
 ARGS ?=
 
 .PHONY: help run test check bench faults fuzz soak golden models test-tools training-environment
+.PHONY: install deb test-system
 .PHONY: lock schemas clean mosquitto
 
 help: ## list these targets
@@ -83,12 +89,12 @@ training-environment: $(TRAIN_READY) $(KERAS_READY) ## make .venv-train and .ven
 
 # backports-strenum 1.3 refuses Python 3.11 and later, which pip minds and uv does not.
 lock: ## pin the newest versions anew, with hashes (needs uv)
-	$(LOCK) --group build --extra demo --extra onnx \
+	$(LOCK) --group build --extra demo --extra onnx --extra sync \
 	    --constraints <(printf 'numpy>=2\nbackports-strenum<1.3\n') \
 	    --output-file requirements.lock
 	$(LOCK) --group build --extra dev --constraints requirements.lock \
 	    --output-file requirements-dev.lock
-	$(LOCK) --group build --extra demo --extra onnx --extra test --extra tflite-runtime \
+	$(LOCK) --group build --extra demo --extra onnx --extra sync --extra test --extra tflite-runtime \
 	    --overrides <(echo 'ai-edge-litert; python_version < "3"') \
 	    --output-file requirements-tflite-runtime.lock
 
@@ -99,6 +105,19 @@ LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generat
 schemas: $(DEV_READY) ## write docs/schemas/, config.md and manifest.md anew from the code
 	$(VENV)/bin/python -m edge_agent schema docs/schemas
 	$(VENV)/bin/python -m tools.reference docs
+
+install: ## the service below DESTDIR: PREFIX (/opt/edge-agent), unit, user, first config
+	tools/packaging/environment.sh build/environment $(PREFIX) $(SYSTEM_PYTHON)
+	tools/packaging/install.sh build/environment "$(DESTDIR)" $(PREFIX)
+	@[ -n "$(DESTDIR)" ] || echo "Now: systemd-sysusers; systemctl daemon-reload; systemctl enable --now edge-agent"
+
+deb: ## a Debian package for this machine's kind, in dist/
+	tools/packaging/environment.sh build/environment $(PREFIX) $(SYSTEM_PYTHON)
+	tools/packaging/deb.sh build/environment $(PREFIX) dist
+
+test-system: $(DEV_READY) mosquitto deb ## the package in a booted Debian: watchdog, reload, reboot, removal
+	tools/packaging/debian_tree.sh build/debian-tree.tar
+	$(VENV)/bin/python -m pytest -m system -p no:cacheprovider tests/system $(ARGS)
 
 clean: ## remove the environments and everything that was built
 	rm -rf .venv .venv-tflite-runtime .venv-train .venv-keras build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
@@ -140,7 +159,7 @@ $(TFLITE_RUNTIME_READY): requirements-tflite-runtime.lock pyproject.toml
 	@tools/new_environment.sh $(VENV_TFLITE_RUNTIME) "$(PYTHON311)" $<
 	@touch $@
 
-$(TRAIN_READY): requirements-dev.lock tools/requirements-train.txt tools/requirements-train-no-deps.txt
+$(TRAIN_READY): requirements-dev.lock tools/requirements-train.txt
 	@tools/training_environment.sh $(VENV_TRAIN) "$(PYTHON311)" train
 	@touch $@
 

@@ -5,25 +5,35 @@ It never decodes a picture, parses a sample or loads a model: workers do. See do
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import logging
 import os
+import queue
 import time
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
+from edge_agent.control.candidates import with_recipes
+from edge_agent.control.control import AgentPorts, Control
+from edge_agent.control.ledger import Ledger
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.publisher import Publisher
-from edge_agent.errors import BadInput, EdgeAgentError
+from edge_agent.errors import BadInput
 from edge_agent.line.pipeline import Identity, error_verdict
 from edge_agent.line.trigger_desk import TriggerDesk
+from edge_agent.modelstore.models import ModelPorts, Models
 from edge_agent.mqtt.broker_options import Subscription
 from edge_agent.processes import wire
 from edge_agent.processes.supervisor import Listener, Supervisor
 from edge_agent.processes.worker_options import WorkerOptions
+from edge_agent.production.lines import Lines
 from edge_agent.reporting.board import Board
 from edge_agent.sdnotify import Systemd
+from edge_agent.serving import logs
+from edge_agent.serving.collector import Places
+from edge_agent.serving.readiness import Readiness
+from edge_agent.serving.serving import Serving
+from edge_agent.state_lock import only_agent_of
 
 if TYPE_CHECKING:
     import threading
@@ -41,7 +51,6 @@ DRAIN_S = 2.0  # the broker's share of a stop; what is not acknowledged by then 
 # Pipelines of this family share a worker unless the config says otherwise. Not a Name, so that no
 # worker of the config can be called the same.
 SHARED = {"pdm": "(pdm)"}
-CONFIG_REV = 1
 
 
 class Agent:
@@ -49,54 +58,135 @@ class Agent:
 
     def __init__(self, config: Config, *, folder: Path, state_folder: Path) -> None:
         """`folder`: where relative paths of the config start; `state_folder`: outbox, evidence."""
-        self._config = config
-        self._lock = _only_one(state_folder)
-        self._identities = {
-            name: Identity(name, pipeline.family, CONFIG_REV)
-            for name, pipeline in config.pipelines.items()
-        }
+        self._lock = only_agent_of(state_folder)
+        ledger = Ledger(state_folder / "config", config)
+        rev = ledger.good.rev
+        self._rev = rev
+        self._config = config = with_recipes(ledger.good.config, ledger.document.recipes)
+        self._identities = _identities(config, rev)
+        # None: what is in force, but with other models.
+        self._changes: queue.SimpleQueue[tuple[Config, int] | None] = queue.SimpleQueue()
         self._outbox = Outbox(
             state_folder / "outbox.db",
             max_bytes=int(config.outbox.max_mb * 1e6),
             max_age_s=config.outbox.max_age_h * 3600,
         )
         self._publisher = Publisher(
-            config.broker, config.device, self._outbox, subscriptions=self._subscriptions()
+            config.broker, config.device, self._outbox, subscriptions=self._triggers()
         )
-        self._board = Board(config, self._publisher.topics, self._publisher.state, CONFIG_REV)
+        self._models = self._new_models(config, folder, state_folder)
+        self._board = Board(config, self._publisher.topics, self._publisher.state, rev)
         self._supervisor = Supervisor(
-            _workers(config, folder, state_folder / "evidence"),
+            self._models.workers(config, rev),
             Listener(self._heard, self._worker_lost),
         )
-        self._desk = TriggerDesk(self._supervisor.trigger, self._accept, self._board.trouble)
+        self._desk = TriggerDesk(self._supervisor.order, self._accept, self._board.trouble)
+        ports = AgentPorts(
+            apply=lambda new, new_rev: self._changes.put((new, new_rev)),
+            standings=self._board.standings,
+            show=self._publisher.state,
+            order=self._supervisor.order,
+            folder=folder,
+            topics=self._publisher.topics,
+        )
+        self._control = Control(config, ledger, ports)
+        self._lines = self._new_lines(config, state_folder / "lines")
+        self._readiness = Readiness(self._outbox, self._publisher, state_folder, config.health)
+        self._serving = self._new_serving(config)
+        logs.name_pipelines(config.pipelines)
 
-    def run(self, stopping: threading.Event) -> None:
-        """Inspect until `stopping` is set, then finish what was accepted."""
+    def _new_models(self, config: Config, folder: Path, state_folder: Path) -> Models:
+        ports = ModelPorts(
+            folder,
+            state_folder,
+            self._publisher.topics,
+            self._publisher.state,
+            partial(_workers, folder=folder, evidence_folder=state_folder / "evidence"),
+            order=lambda order: self._supervisor.order(order),  # noqa: PLW0108  it comes later
+            moved=lambda: self._changes.put(None),
+        )
+        return Models(config, ports)
+
+    def _new_lines(self, config: Config, folder: Path) -> Lines:
+        publisher = self._publisher
+        lines = Lines(publisher.topics, publisher.state, self._board.alert, folder)
+        lines.configure(config)
+        return lines
+
+    def _new_serving(self, config: Config) -> Serving:
+        places = Places(
+            device=config.device.name,
+            outbox=self._outbox,
+            publisher=self._publisher,
+            readiness=self._readiness,
+            views=self._board.views,
+            shifts=self._lines.figures,
+            processes=self._supervisor.processes,
+        )
+        return Serving(config, places)
+
+    def run(self, stopping: threading.Event, reloading: threading.Event | None = None) -> None:
+        """Inspect until either is set, then finish what was accepted.
+
+        `reloading`: the service does not end, it begins anew with another config.
+        """
         systemd = Systemd(os.environ, os.getpid())
         self._outbox.start(on_live=self._publisher.live)
         self._board.introduce()
         self._publisher.start()
+        self._control.start()
+        self._models.start()
+        self._publisher.resubscribe(self._subscriptions())
+        self._lines.start()
+        self._serving.start()
         gc.freeze()  # what is there by now stays: no need to look through it again and again
         systemd.ready()
-        while not stopping.is_set():
+        ends = [stopping] if reloading is None else [stopping, reloading]
+        while not any(end.is_set() for end in ends):
             self._supervisor.step(STEP_S)
-            self._board.publish(time.monotonic())
+            while not self._changes.empty():
+                self._apply(*(self._changes.get() or (self._config, self._rev)))
+            self._look_around(time.monotonic())
             # A thread that a bug ended comes back only with a new process.
-            if self._outbox.alive and self._publisher.alive:
+            threads = (self._outbox, self._publisher, self._control, self._models)
+            if all(each.alive for each in threads):
                 systemd.alive()
-        systemd.stopping()
+        if stopping.is_set():
+            systemd.stopping()
         self._stop()
+
+    def _look_around(self, mono_s: float) -> None:
+        self._board.publish(mono_s)
+        self._lines.step(mono_s, self._board.trouble)
+        self._serving.step(mono_s)
 
     def _stop(self) -> None:
         began_s = time.monotonic()
+        self._serving.stop()
+        self._control.stop()
+        self._models.stop()
         self._desk.close()
         self._supervisor.stop(self._config.stop_timeout_s)
         self._board.publish(time.monotonic(), at_once=True)
+        self._lines.close()
         self._outbox.flush(FLUSH_S)
         left = self._publisher.drain(DRAIN_S)
         self._publisher.stop()
         self._outbox.close()
         log.info("stopped in %.1f s; %d verdicts kept for later", time.monotonic() - began_s, left)
+
+    def _apply(self, config: Config, rev: int) -> None:
+        """Go over to another config; what it does not touch does not notice."""
+        self._config, self._rev = config, rev
+        # Those of pipelines that are gone stay: their last verdicts are still to come.
+        self._identities = self._identities | _identities(config, rev)
+        self._board.reconfigure(config, rev)
+        self._lines.configure(config)
+        self._serving.configure(config)
+        logs.name_pipelines(config.pipelines)
+        self._models.configure(config, rev)
+        self._supervisor.configure(self._models.workers(config, rev), config.stop_timeout_s)
+        self._publisher.resubscribe(self._subscriptions())
 
     def _heard(self, message: wire.FromWorker) -> None:
         match message:
@@ -106,12 +196,14 @@ class Agent:
             case wire.Report(reports):
                 for report in reports:
                     self._board.report(report)
+                self._models.heard(message)
             case wire.TriggerTaken(trigger_id):
                 self._desk.taken(trigger_id)
+            case wire.SnapshotTaken() | wire.Logged():
+                self._control.heard(message)
 
     def _decided(self, verdict: Verdict) -> None:
-        triggered = self._config.pipelines[verdict.pipeline].trigger is not None
-        if triggered and not self._desk.settle(verdict):
+        if self._is_triggered(verdict.pipeline) and not self._desk.settle(verdict):
             self._board.count(verdict.pipeline, "dropped_after_deadline")
             return
         self._accept(verdict)
@@ -119,16 +211,27 @@ class Agent:
     def _accept(self, verdict: Verdict) -> None:
         self._outbox.append([verdict])
         self._board.decided(verdict)
+        self._lines.decided(verdict)
+        self._readiness.decided(verdict)
+        self._control.decided(verdict)
+
+    def _is_triggered(self, name: str) -> bool:
+        options = self._config.pipelines.get(name)
+        return options is not None and options.trigger is not None
 
     def _worker_lost(self, pipelines: tuple[str, ...], reason: str) -> None:
+        self._models.lost(pipelines, reason)
         for name in pipelines:
             self._board.worker_lost(name, reason)
             # Triggers are answered by the desk at their deadlines; other pipelines say it here.
-            if self._config.pipelines[name].trigger is None:
+            if not self._is_triggered(name):
                 self._board.count(name, "verdicts_error")
                 self._accept(error_verdict(self._identities[name], reason))
 
     def _subscriptions(self) -> list[Subscription]:
+        return self._triggers() + self._models.subscriptions()
+
+    def _triggers(self) -> list[Subscription]:
         return [
             Subscription(pipeline.trigger.topic, 1, partial(self._triggered, name, pipeline))
             for name, pipeline in self._config.pipelines.items()
@@ -149,24 +252,13 @@ class Agent:
             self._accept(error_verdict(self._identities[name], str(error)))
 
 
-def _only_one(state_folder: Path) -> IO[bytes]:
-    """Return an open file that is locked for as long as this process lives.
-
-    Raises EdgeAgentError where another agent holds it: two would send each other's verdicts.
-    """
-    state_folder.mkdir(parents=True, exist_ok=True)
-    lock = (state_folder / "lock").open("ab")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise EdgeAgentError(
-            f"another edge-agent runs with the state folder {state_folder}"
-        ) from None
-    return lock
+def _identities(config: Config, rev: int) -> dict[str, Identity]:
+    return {name: Identity(name, each.family, rev) for name, each in config.pipelines.items()}
 
 
-def _workers(config: Config, folder: Path, evidence_folder: Path) -> list[WorkerOptions]:
+def _workers(
+    config: Config, rev: int, *, folder: Path, evidence_folder: Path
+) -> list[WorkerOptions]:
     groups: dict[str, dict[str, PipelineOptions]] = {}
     for name, pipeline in config.pipelines.items():
         worker = pipeline.worker or SHARED.get(pipeline.family, name)
@@ -175,12 +267,13 @@ def _workers(config: Config, folder: Path, evidence_folder: Path) -> list[Worker
         WorkerOptions(
             name=worker,
             device=config.device.name,
-            config_rev=CONFIG_REV,
+            config_rev=rev,
             folder=folder,
             evidence_folder=evidence_folder,
             broker=config.broker,
             pipelines=pipelines,
             log_level=log.getEffectiveLevel(),
+            log_form=logs.form_in_use(),
             memory_bytes=int(config.worker_memory_mb * 1e6),
         )
         for worker, pipelines in groups.items()

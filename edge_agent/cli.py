@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from edge_agent.command_line import parser
 from edge_agent.errors import ConfigError, EdgeAgentError
+from edge_agent.serving import logs
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
     from edge_agent.config import Config
+    from edge_agent.reloading import Reloading
 
 # sysexits.h: a service manager can tell "the config is wrong" from "it crashed".
 EXIT_CONFIG = 78
@@ -28,7 +30,7 @@ EXIT_UNAVAILABLE = 69
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=options.log_level.upper(), format="%(levelname)s %(message)s")
+    logs.set_up(options.log_level.upper(), options.log_format, os.environ)
     try:
         status = COMMANDS[options.command](options)
     except ConfigError as error:
@@ -50,19 +52,55 @@ def _run(options: argparse.Namespace) -> int:
 
     config = _read(options.config)
     folder = options.config.resolve().parent
-    Agent(config, folder=folder, state_folder=_state(options)).run(stop_on_signals())
+    stopping, reloading = stop_on_signals(), _reloading(options, config)
+    agent = Agent(config, folder=folder, state_folder=_state(options))
+    agent.run(stopping, reloading.due)
+    reloading.begin_anew(stopping)
     return 0
+
+
+def _reloading(options: argparse.Namespace, running: Config) -> Reloading:
+    from edge_agent.commands.checks import check_pipelines  # noqa: PLC0415
+    from edge_agent.reloading import Reloading, is_wanted  # noqa: PLC0415
+    from edge_agent.sdnotify import Systemd  # noqa: PLC0415
+
+    def read() -> Config:
+        config = _read(options.config)
+        check_pipelines(config, options.config.resolve().parent)
+        return config
+
+    reloading = Reloading(read, running, Systemd(os.environ, os.getpid()))
+    if is_wanted():
+        reloading.listen()
+    return reloading
 
 
 def _check(options: argparse.Namespace) -> int:
     from edge_agent.commands.checks import calibrations, check_pipelines  # noqa: PLC0415
+    from edge_agent.control.ledger import in_force  # noqa: PLC0415
 
     config, folder = _read(options.config), options.config.resolve().parent
     check_pipelines(config, folder)
     for line in calibrations(config, folder, _state(options)):
         print(f"{options.config}: {line}")
+    print(f"{options.config}: {in_force(_state(options), config)}")
     print(f"{options.config}: good; pipelines: {', '.join(config.pipelines) or 'none'}")
     return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from edge_agent.commands.doctor import examine, gateway  # noqa: PLC0415
+
+    logging.getLogger().setLevel(logging.CRITICAL)  # what is found is said in sentences
+    if options.config is None and options.installed.exists():
+        options.config = options.installed
+    config = _read(options.config) if options.config else None
+    levels = []
+    for finding in examine(gateway(options, config)):
+        levels.append(finding.level)
+        print(finding.line(), flush=True)
+    print(f"{levels.count('fail')} failed, {levels.count('warn')} warnings")
+    return EXIT_UNAVAILABLE if "fail" in levels else 0
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -141,6 +179,50 @@ def _calibrate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _config(options: argparse.Namespace) -> int:
+    from edge_agent.commands import remote  # noqa: PLC0415
+    from edge_agent.mqtt.broker_options import BrokerOptions, TlsOptions  # noqa: PLC0415
+
+    logging.getLogger().setLevel(logging.WARNING)
+    broker = BrokerOptions(
+        host=options.host,
+        port=options.port,
+        username=options.username,
+        password_file=options.password_file,
+        tls=TlsOptions(ca_file=options.ca_file) if options.ca_file else None,
+    )
+    key = (options.key[0], Path(options.key[1])) if options.key else None
+    with remote.Remote(remote.Target(options.device.rstrip("/"), broker, key)) as agent:
+        if options.verb == "get":
+            print(remote.pretty(agent.reported()))
+            return 0
+        if options.verb == "watch":
+            for reported in agent.watch(stop_on_signals()):
+                print(remote.pretty(reported), flush=True)
+            return 0
+        if options.verb == "confirm":
+            answer = remote.confirm(agent, options.rev)
+        else:
+            wanted = {"dry_run": options.dry_run, "confirm_within_s": options.confirm_within}
+            sent, lines = remote.change(
+                agent, options.verb, options.config, wanted, _agree(options)
+            )
+            if sent is None:
+                print("nothing was sent" if lines else "that is in force already")
+                return 0 if not lines else EXIT_UNAVAILABLE
+            answer = sent
+    print("\n".join(remote.answer_lines(answer)))
+    return 0 if answer["code"] == 200 else EXIT_CONFIG  # noqa: PLR2004  as in HTTP
+
+
+def _agree(options: argparse.Namespace) -> Callable[[str], bool]:
+    def agree(difference: str) -> bool:
+        print(difference, flush=True)
+        return options.yes or options.dry_run or input("Change it so? [y/N] ").strip() in {"y", "Y"}
+
+    return agree
+
+
 def _verify(options: argparse.Namespace) -> int:
     from edge_agent.commands.verification import verify  # noqa: PLC0415
 
@@ -204,11 +286,13 @@ def stop_on_signals() -> threading.Event:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "check": _check,
+    "doctor": _doctor,
     "demo": _demo,
     "watch": _watch,
     "replay": _replay,
     "bundle": _bundle,
     "calibrate": _calibrate,
+    "config": _config,
     "verify": _verify,
     "bench": _bench,
     "schema": _schema,

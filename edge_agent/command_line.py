@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent import __version__
+from edge_agent.serving import logs
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,6 +19,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"]
+    )
+    parser.add_argument(
+        "--log-format", default="text", choices=logs.FORMS, help="of the log on stderr"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -33,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--state", type=Path, help="as of run (default: beside the config)")
     check.set_defaults(command="check")
 
+    _add_doctor(commands.add_parser("doctor", help="is this gateway fit for its config?"))
     _add_looks(commands)
     _add_replay(commands.add_parser("replay", help="publish a recording (CSV, NPZ) over MQTT"))
 
@@ -40,11 +45,27 @@ def parser() -> argparse.ArgumentParser:
 
     _add_calibrate(commands.add_parser("calibrate", help="learn what good parts look like here"))
 
+    _add_config(commands.add_parser("config", help="look at or change an agent, over MQTT"))
+
     _add_tests_of_bundles(commands)
     schema = commands.add_parser("schema", help="write the JSON Schemas of all messages")
     schema.add_argument("folder", type=Path)
     schema.set_defaults(command="schema")
     return parser
+
+
+def _add_doctor(doctor: argparse.ArgumentParser) -> None:
+    installed = Path("/etc/edge-agent/config.toml")
+    doctor.add_argument(
+        "--config", type=Path, help=f"config file (TOML); default: {installed} where it exists"
+    )
+    doctor.add_argument("--state", type=Path, help="as of run")
+    doctor.add_argument(
+        "--every-topic",
+        action="store_true",
+        help="publish an empty message on every topic of the agent: not while a line produces",
+    )
+    doctor.set_defaults(command="doctor", installed=installed)
 
 
 def _add_looks(commands: Any) -> None:  # noqa: ANN401  argparse names no public type
@@ -106,6 +127,38 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
     )
     calibrate.add_argument("--forget", action="store_true", help="inspect as the model came")
     calibrate.set_defaults(command="calibrate")
+
+
+def _add_config(config: argparse.ArgumentParser) -> None:
+    config.set_defaults(command="config", config=None)
+    verbs = config.add_subparsers(required=True, metavar="VERB", dest="verb")
+    get = verbs.add_parser("get", help="print the config in force")
+    watch = verbs.add_parser("watch", help="print the config in force, whenever it changes")
+    confirm = verbs.add_parser("confirm", help="keep a change that waits for a confirmation")
+    confirm.add_argument("rev", type=int, help="its revision")
+    changes = [verbs.add_parser("set", help="put a whole config in force")]
+    changes.append(verbs.add_parser("patch", help="change what a file names (RFC 7396)"))
+    for change in changes:
+        change.add_argument(
+            "config", type=Path, metavar="FILE", help="JSON or TOML; -: JSON, stdin"
+        )
+        change.add_argument("--yes", action="store_true", help="do not ask")
+        change.add_argument("--dry-run", action="store_true", help="only say whether it is valid")
+        change.add_argument(
+            "--confirm-within", type=_positive, metavar="SECONDS", help="else it is taken back"
+        )
+    for verb in (get, watch, confirm, *changes):
+        verb.add_argument(
+            "--device", required=True, metavar="ROOT", help="what its topics begin with"
+        )
+        verb.add_argument("--host", default="127.0.0.1")
+        verb.add_argument("--port", type=int, default=1883)
+        verb.add_argument("--username")
+        verb.add_argument("--password-file", type=Path)
+        verb.add_argument(
+            "--ca-file", type=Path, help="encrypted; PEM of who signed the broker's key"
+        )
+        verb.add_argument("--key", nargs=2, metavar=("NAME", "FILE"), help="sign requests with it")
 
 
 def _add_replay(replay: argparse.ArgumentParser) -> None:

@@ -10,15 +10,28 @@ from pydantic import Field, ValidationError, model_validator
 
 from edge_agent.errors import ConfigError, FieldError
 from edge_agent.field_errors import field_errors
+from edge_agent.monitoring.options import (
+    CameraLimits,
+    DriftOptions,
+    RejectOptions,
+    SensorLimits,
+)
+from edge_agent.modelstore.sync_options import SyncOptions
 from edge_agent.mqtt.broker_options import BrokerOptions
 from edge_agent.options import Name, StrictOptions, Topic
+from edge_agent.production.options import LineOptions, ProductionOptions
 from edge_agent.registry import options_type
+from edge_agent.serving.options import HealthOptions, HttpOptions
 
 if TYPE_CHECKING:
     from edge_agent.environment import Secrets
 
 # A config of a hundred pipelines has some 50 kB; more than this is a mistake or an attack.
 MAX_CONFIG_BYTES = 1 << 20
+
+
+# A file system takes no more, and no zero byte.
+BundlePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
 
 
 class Device(StrictOptions):
@@ -39,6 +52,18 @@ class OutboxOptions(StrictOptions):
     max_mb: Annotated[float, Field(ge=0.1, le=100_000)] = 256.0
     """Room for them; when it is full, the oldest passes go first, then the oldest of the rest."""
     max_age_h: Annotated[float, Field(gt=0)] = 168.0
+
+
+class RemoteOptions(StrictOptions):
+    """Config and commands over MQTT. None of this can be changed over MQTT itself."""
+
+    enabled: bool = True
+    """False: the agent publishes its config, and takes neither another one nor commands."""
+    public_keys: dict[Name, str] = Field(default_factory=dict, max_length=32)
+    """Ed25519 keys (base64 of 32 bytes) by who holds them. Where there are any, only requests that
+    are signed with one of them are obeyed."""
+    signed_within_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    """How old a signed request may be, and by how much its clock may be ahead."""
 
 
 class EvidenceOptions(StrictOptions):
@@ -63,16 +88,30 @@ class TriggerOptions(StrictOptions):
     and triggers may overtake each other on their ways: give them some 50 ms."""
 
 
+class RecipeOptions(StrictOptions):
+    """How one product variant is inspected instead; its model is loaded from the start."""
+
+    model: BundlePath
+    """The folder of the model bundle, relative to the config file."""
+    rule: options_type("rules") | None = None  # type: ignore[valid-type]
+    """How scores become outcomes; the bundle's own rule where this is left out."""
+
+
 class PipelineOptions(StrictOptions):
     """One straight line from a source through a model to verdicts."""
 
     family: Literal["qc", "pdm"]
     """qc: quality of parts; pdm: condition of machines. Part of the topic."""
-    model: Annotated[str, Field(min_length=1)]
+    model: BundlePath
     """The folder of the model bundle, relative to the config file."""
     source: options_type("sources")  # type: ignore[valid-type]
     rule: options_type("rules") | None = None  # type: ignore[valid-type]
     """How scores become outcomes; the bundle's own rule where this is left out."""
+    recipes: dict[Name, RecipeOptions] = Field(default_factory=dict, max_length=64)
+    """Product variants by their code; each takes the memory of its model."""
+    recipe: str = ""
+    """The variant to begin with; "": the pipeline's own model and rule. Another one is chosen with
+    the command `recipe`."""
     trigger: TriggerOptions | None = None
     roi: tuple[int, int, int, int] | None = None
     """The part of the picture to inspect: left, top, width, height in pixels."""
@@ -80,15 +119,33 @@ class PipelineOptions(StrictOptions):
     """CPU threads of the model; the sum over pipelines should not exceed the cores."""
     run_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
     """A model that takes longer for one item is taken for hung, and its worker is restarted."""
+    slot: Name | None = None
+    """What [sync] knows this pipeline's model by; default: the pipeline's name. Pipelines of one
+    slot have the same model and change it together."""
     worker: Name | None = None
     """Pipelines with the same name here share a process. By default each `qc` pipeline has its
     own, and all `pdm` pipelines share one."""
     evidence: EvidenceOptions = EvidenceOptions()
+    camera: CameraLimits = CameraLimits()
+    """For sources of pictures."""
+    sensor: SensorLimits = SensorLimits()
+    """For sources of samples."""
+    drift: DriftOptions = DriftOptions()
+    reject_rate: RejectOptions = RejectOptions()
+    line: LineOptions | None = None
+    """What is expected of the line, for figures of production (`qc` only)."""
 
     @model_validator(mode="after")
     def _roi_has_an_area(self) -> PipelineOptions:
         if self.roi is not None and (min(self.roi) < 0 or min(self.roi[2:]) < 1):
             raise ValueError("roi must be left, top, width, height with width and height above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _recipe_is_there(self) -> PipelineOptions:
+        if self.recipe and self.recipe not in self.recipes:
+            known = ", ".join(self.recipes) or "none"
+            raise ValueError(f"recipe {self.recipe!r} is not in recipes; there are: {known}")
         return self
 
 
@@ -98,6 +155,11 @@ class Config(StrictOptions):
     device: Device
     broker: BrokerOptions = BrokerOptions()
     outbox: OutboxOptions = OutboxOptions()
+    production: ProductionOptions = ProductionOptions()
+    http: HttpOptions = HttpOptions()
+    health: HealthOptions = HealthOptions()
+    remote: RemoteOptions = RemoteOptions()
+    sync: SyncOptions | None = None
     pipelines: Annotated[dict[Name, PipelineOptions], Field(max_length=256, default_factory=dict)]
     worker_memory_mb: Annotated[float, Field(ge=256, le=1_000_000)] = 1024.0
     """What a worker process may take. One that wants more (a damaged model, say) is ended and
@@ -106,6 +168,16 @@ class Config(StrictOptions):
     """How long a stop may take to finish what was accepted."""
     stats_every_s: Annotated[float, Field(ge=0.5, le=3600)] = 5.0
     """How often the figures of each pipeline are published."""
+
+    @model_validator(mode="after")
+    def _a_slot_has_one_model(self) -> Config:
+        models: dict[str, str] = {}
+        for name, options in self.pipelines.items():
+            model = models.setdefault(options.slot or name, options.model)
+            if model != options.model:
+                text = f"pipelines of slot {options.slot or name} have models {model} and"
+                raise ValueError(f"{text} {options.model}: they must have the same")
+        return self
 
 
 def parse_toml(text: bytes, secrets: Secrets | None = None) -> Config:
@@ -119,22 +191,29 @@ def parse_toml(text: bytes, secrets: Secrets | None = None) -> Config:
         as_json = json.dumps(tree, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ConfigError([FieldError("", "toml", str(error))]) from None
-    return _validated(json.loads(as_json), secrets)
+    return parse_tree(json.loads(as_json), secrets)
 
 
 def parse_json(text: bytes, secrets: Secrets | None = None) -> Config:
     """Return the config in JSON bytes. Raises ConfigError, for repeated keys and NaN as well."""
+    return parse_tree(strict_json(text), secrets)
+
+
+def strict_json(text: bytes) -> object:
+    """Return what JSON bytes say. Raises ConfigError, for repeated keys and NaN as well."""
     try:
-        tree = json.loads(
+        tree: object = json.loads(
             _checked_size(text), object_pairs_hook=_unique_keys, parse_constant=_no_constant
         )
     except (ValueError, RecursionError) as error:
         raise ConfigError([FieldError("", "json", f"not JSON: {error}")]) from None
-    return _validated(tree, secrets)
+    return tree
 
 
-def _validated(tree: Any, secrets: Secrets | None) -> Config:  # noqa: ANN401  any JSON
-    if isinstance(tree, dict) and "password" in tree.get("broker", ()):
+def parse_tree(tree: Any, secrets: Secrets | None = None) -> Config:  # noqa: ANN401  any JSON
+    """Return the config that a tree of JSON says. Raises ConfigError."""
+    broker = tree.get("broker") if isinstance(tree, dict) else None
+    if isinstance(broker, dict) and "password" in broker:
         message = "must not stand in a config: use password_file, or EDGE_AGENT_BROKER_PASSWORD"
         raise ConfigError([FieldError("/broker/password", "secret", message)])
     merged = _with_secrets(tree, secrets) if isinstance(tree, dict) else tree

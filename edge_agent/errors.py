@@ -6,6 +6,7 @@
       BadInput       one item cannot be used                 -> dropped, counted, `error` verdict
       ConfigError    a config is wrong                       -> refused, what runs keeps running
       ModelError     a model or its manifest is wrong        -> refused, what runs keeps running
+      SyncError      no model came from the repository       -> reported, what runs keeps running
 
 Anything else that is raised is a bug.
 """
@@ -41,6 +42,19 @@ class BadInput(EdgeAgentError):
 
 class ModelError(EdgeAgentError):
     """A model, its manifest or one of its files cannot be used; the text names which."""
+
+
+class SyncError(EdgeAgentError):
+    """Metadata, a manifest or a blob did not arrive, or must not be used.
+
+    `code` is a short stable word for the status of a slot (`offline`, `expired`, `untrusted`, ...;
+    all of them in edge_agent/modelstore/codes.py), `detail` a sentence for a person.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)

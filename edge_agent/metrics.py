@@ -17,6 +17,8 @@ class Counters:
         self._lock = threading.Lock()
         self._totals: dict[str, int] = {}
         self._fault = ("", 0.0)
+        self.captures = Histogram()
+        """How long the reads took that brought an item, with the wait for it."""
 
     def fault(self, text: str) -> None:
         """Note in words what was wrong with the latest input that was dropped."""

@@ -35,6 +35,13 @@ class Systemd:
         """Show one line in `systemctl status`."""
         self._send(f"STATUS={text.replace(chr(10), ' ')}")
 
+    def reloading(self, monotonic_us: int) -> None:
+        """Say that the config is read anew, since `monotonic_us` (CLOCK_MONOTONIC); `ready` ends it.
+
+        `systemctl reload` then waits for `ready`.
+        """
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={monotonic_us}")
+
     def stopping(self) -> None:
         """Say that a clean stop has begun."""
         self._send("STOPPING=1")

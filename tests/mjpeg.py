@@ -1,27 +1,33 @@
-"""A network camera on loopback: MJPEG over HTTP that can stall, drip, die and come back."""
+"""A network camera on loopback: MJPEG over HTTP that can stall, drip, freeze, die and come back."""
 
 from __future__ import annotations
 
 import base64
+import random
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 
-Mood = Literal["good", "stalled", "dripping"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+Mood = Literal["good", "stalled", "dripping", "frozen", "black", "white", "garbage"]
 
 PICTURE_S = 0.02
 GREY_STEP = 12  # codecs stray by a few grey values
 
 
-def picture(number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def picture(number: int) -> Pixels:
     """Return picture `number`: 160x120, its grey value says which it is (modulo 20)."""
     return np.full((120, 160, 3), GREY_STEP * (number % 20), np.uint8)
 
 
-def number_of(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> int:
+def number_of(pixels: Pixels) -> int:
     """Return the number of a picture that went through a lossy codec."""
     return round(float(pixels.mean()) / GREY_STEP)
 
@@ -29,7 +35,8 @@ def number_of(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> int:
 class MjpegCamera:
     """Serves pictures until stopped; `mood` may change at any time."""
 
-    def __init__(self) -> None:
+    def __init__(self, scene: Callable[[int], Pixels] = picture) -> None:
+        self._scene = scene
         self.mood: Mood = "good"
         self.credentials = ""
         self._stopping = threading.Event()
@@ -83,12 +90,21 @@ class MjpegCamera:
         while not self._stopping.wait(PICTURE_S):
             if self.mood == "stalled":
                 continue
-            _, jpeg = cv2.imencode(".jpg", picture(number))
+            jpeg = self._jpeg(number)
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-            part = head.encode() + jpeg.tobytes() + b"\r\n"
+            part = head.encode() + jpeg + b"\r\n"
             step = 1 if self.mood == "dripping" else len(part)
             for start in range(0, len(part), step):
                 handler.wfile.write(part[start : start + step])
                 if step == 1 and self._stopping.wait(0.05):
                     return
-            number += 1
+            number += self.mood != "frozen"
+
+    def _jpeg(self, number: int) -> bytes:
+        if self.mood == "garbage":
+            return random.Random(number).randbytes(3000)
+        pixels = self._scene(number)
+        if self.mood in {"black", "white"}:
+            pixels = np.full_like(pixels, 0 if self.mood == "black" else 255)
+            pixels[number % 100 :: 100, ::7] ^= 3  # a sensor is never quite still
+        return cv2.imencode(".jpg", pixels)[1].tobytes()

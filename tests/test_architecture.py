@@ -27,8 +27,11 @@ LAYERS = (
     ("ground", {"", "types", "errors", "lazy", "options", "registry", "metrics", "backoff"}),
     (
         "parts",
-        {"pictures.", "sensing.", "inference.", "reporting.", "line.", "processes.wire"}
+        {"pictures.", "sensing.", "inference.", "monitoring.", "reporting.", "line."}
+        | {"production.", "serving."}
+        | {"processes.wire"}
         | {"clock", "environment", "field_errors", "leaky", "pointer", "sdnotify", "threads"}
+        | {"reloading"}
         | {"mqtt.broker_options", "mqtt.credentials", "mqtt.properties", "mqtt.receiving"}
         | {"mqtt.sending", "mqtt.routes", "processes.worker_memory", "processes.worker_options"},
     ),
@@ -38,12 +41,13 @@ LAYERS = (
     (
         "lines",
         {"inference.model", "line.pipeline", "line.pipeline_thread", "line.trigger_desk"}
+        | {"line.watched"}
         | {"delivery.publisher"},
     ),
     ("processes", {"processes."}),
     (
         "agent",
-        {"agent", "commands.calibrating", "commands.checks", "commands.bundler"}
+        {"agent", "control.", "commands.calibrating", "commands.checks", "commands.bundler"}
         | {"commands.selftest", "commands.verification"},
     ),
     ("front", {"cli", "__main__", "command_line", "commands."}),
@@ -53,13 +57,14 @@ LAYERS = (
 HOMES = {
     "cv2": {"sources.camera", "pictures.image", "cell.conveyor"},
     "simplejpeg": {"pictures.image"},
-    "paho": {"mqtt.client"},
+    "paho": {"mqtt.client", "mqtt.paho_client"},
     "ai_edge_litert": {"backends.tflite"},
     "tflite_runtime": {"backends.tflite"},
     "onnxruntime": {"backends.onnx"},
     "sqlite3": {"delivery.verdict_store"},
     "amqtt": {"mqtt.embedded_broker"},
     "rich": {"commands.terminal"},
+    "cryptography": {"control.signature"},
 }
 
 # What the agent process must not load: it imports every plug-in and stays small all the same.

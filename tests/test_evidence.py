@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.types import Outcome
+    from tests.conftest import WaitFor
 
 DEFECT = Defect("scratch", 0.9, 20, 30, 40, 10)
 
@@ -97,6 +98,37 @@ def test_the_oldest_go_when_the_budget_is_full_also_after_a_restart(tmp_path: Pa
     assert sum((tmp_path / "camera" / name).stat().st_size for name in files) <= budget_mb * 1e6
     assert names[-1].removeprefix("camera/") in files
     assert names[0].removeprefix("camera/") not in files
+
+
+def window() -> Window:
+    samples = np.zeros((64, 2), np.float32)
+    return Window(samples, ("x", "y"), 100.0, 0, 0, 0)
+
+
+def test_small_files_count_as_the_blocks_that_they_take(tmp_path: Path, wait_for: WaitFor) -> None:
+    kept = ring(tmp_path, 0.02)
+    for second in range(12):
+        name = kept.keep(verdict(second=second), window())
+        wait_for((tmp_path / name).exists)
+    kept.close(10)
+    files = list((tmp_path / "camera").iterdir())
+    assert all(path.stat().st_size < 4096 for path in files)
+    assert len(files) == 20_000 // 4096
+
+
+def test_files_that_somebody_else_removed_no_longer_count(
+    tmp_path: Path, wait_for: WaitFor
+) -> None:
+    kept = ring(tmp_path, 0.02)
+    folder = tmp_path / "camera"
+    for second in range(24):
+        name = kept.keep(verdict(second=second), window())
+        wait_for((tmp_path / name).exists)
+        if second == 12:
+            for path in folder.iterdir():
+                path.unlink()
+    kept.close(10)
+    assert len(list(folder.iterdir())) == 20_000 // 4096
 
 
 def test_a_folder_that_cannot_be_written_costs_evidence_only(tmp_path: Path) -> None:

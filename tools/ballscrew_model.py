@@ -13,6 +13,8 @@ from torch import nn
 from tools import ballscrew, logistic, photo_recipe
 from tools.compress.measure import latencies, zipped
 from tools.compress.structures import applied, clusters, magnitude
+from tools.fit import predict
+from tools.photo_nets import PICTURES_AT_ONCE, folded
 from tools.photo_recipe import Made
 from tools.photo_training import refit_head
 from tools.pictures import normalised, to_network
@@ -74,6 +76,11 @@ class Measured:
             self.figures += ballscrew.figures(self.found, scores, what)[:4]
             print(*(": ".join(one) for one in self.figures[-4:]), sep="\n", flush=True)
 
+    def at_limit(self, model: Compiled, fail_at: float) -> None:
+        """Add what the limit, found on other positions, does to the test photos."""
+        scores = run_model(model.int8, inputs_of(self.ready, self.ready.split.test)).reshape(-1)
+        self.figures += ballscrew.figures(self.found, scores, "int8", fail_at)[4:]
+
     def rows(self) -> list[dict[str, str]]:
         """Return a row for each variant: size, zipped size and latency, measured in turns."""
         sample = inputs_of(self.ready, self.ready.split.test[:1])[0]
@@ -95,7 +102,7 @@ class ScoreAndMap(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def __init__(self, trained: Trained, cells: logistic.Linear) -> None:
         super().__init__()
-        self.front, self.head = copy.deepcopy(trained.network)
+        self.front, self.head = folded(trained.network[0]), copy.deepcopy(trained.network[1])
         weights, bias = cells.folded()
         self.cells = nn.Conv2d(weights.shape[1], len(weights), 1)
         with torch.no_grad():
@@ -166,12 +173,8 @@ def inputs_of(ready: Prepared, indices: NDArray[np.int64]) -> list[Array]:
 
 def _values(front: Any, ready: Prepared, indices: NDArray[np.int64]) -> Array:  # noqa: ANN401
     """Return what the front gives for each cell: [photos, channels, rows, columns]."""
-    prepare, found = to_network(ready.preprocess), []
-    with torch.inference_mode():
-        for start in range(0, len(indices), 16):
-            pictures = torch.from_numpy(ready.pixels[indices[start : start + 16]])
-            found.append(front(prepare(pictures)).numpy())
-    return np.concatenate(found)
+    prepare = to_network(ready.preprocess)
+    return predict(folded(front), ready.pixels[indices], prepare, PICTURES_AT_ONCE)
 
 
 def _cell_regression(values: Array, masks: Byte, seed: int) -> logistic.Linear:

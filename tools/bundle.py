@@ -20,7 +20,7 @@ from edge_agent.backends.base import BackendContext
 from edge_agent.modelstore.manifest import canonical_json, parse_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from edge_agent.backends.base import Backend
@@ -108,14 +108,12 @@ def build(draft: Draft) -> tuple[dict[str, tuple[str, bytes]], bytes]:
 
 def enter_resources(folder: Path, resources: Mapping[str, float]) -> None:
     """Put what was measured into the manifest of a bundle; no other byte of it changes."""
-    path = folder / MANIFEST
-    tree = json.loads(path.read_bytes())
-    tree["variants"][0]["resources"] = dict(resources)
-    manifest = canonical_json(tree)
-    parse_manifest(manifest)
-    part = folder / f".{MANIFEST}.part"
-    part.write_bytes(manifest)
-    part.replace(path)
+    _enter(folder, lambda tree: tree["variants"][0].update(resources=dict(resources)))
+
+
+def enter_reference(folder: Path, reference: Mapping[str, Any]) -> None:
+    """Put what is usual into the manifest of a bundle, for drift; no other byte of it changes."""
+    _enter(folder, lambda tree: tree.update(reference=dict(reference)))
 
 
 def npz(tensors: Tensors) -> bytes:
@@ -133,6 +131,17 @@ def files_sha256(folder: Path, files: Iterable[Path]) -> str:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         total.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())
     return total.hexdigest()
+
+
+def _enter(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = folder / MANIFEST
+    tree = json.loads(path.read_bytes())
+    change(tree)
+    manifest = canonical_json(tree)
+    parse_manifest(manifest)
+    part = folder / f".{MANIFEST}.part"
+    part.write_bytes(manifest)
+    part.replace(path)
 
 
 def _manifest(draft: Draft, variant: dict[str, Any], cases: list[dict[str, Any]]) -> bytes:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Runs are repeatable for one number of threads: sums are then taken in one order.
-THREADS = 2
+# Runs are repeatable for one number of threads: sums are then taken in one order. Two wait for each
+# other dozens of times a step, which takes ten times as long where the machine does something else.
+THREADS = 1
 BAR = 20
 
 

@@ -89,18 +89,30 @@ def choose(
     features: Array, classes: NDArray[np.int64], count: int, groups: Sequence[str], seed: int = 0
 ) -> Chosen:
     """Return the strength of the least loss on groups held out, each class weighing the same."""
-    parts = list(folds(groups, min(FOLDS, len(set(groups))), seed=seed))
     best: Chosen | None = None
     for strength in STRENGTHS:
-        logits = np.zeros((len(classes), 1 if count == 2 else count), np.float32)
-        for train, held in parts:
-            model = fit_logistic(features[train], classes[train], count, strength)
-            logits[held] = model.logits(features[held])
+        logits = held_out(features, classes, count, groups, strength, seed)
         loss = balanced_loss(logits, classes, count)
         if best is None or loss < best.loss:
             best = Chosen(strength, loss, logits)
     assert best is not None  # noqa: S101  STRENGTHS is not empty
     return best
+
+
+def held_out(
+    features: Array,
+    classes: NDArray[np.int64],
+    count: int,
+    groups: Sequence[str],
+    strength: float,
+    seed: int = 0,
+) -> Array:
+    """Return logits [items, rows] of each item by a model that saw nothing of its group."""
+    logits = np.zeros((len(classes), 1 if count == 2 else count), np.float32)
+    for train, held in folds(groups, min(FOLDS, len(set(groups))), seed=seed):
+        model = fit_logistic(features[train], classes[train], count, strength)
+        logits[held] = model.logits(features[held])
+    return logits
 
 
 def likelihoods(logits: Array) -> Array:

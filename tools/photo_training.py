@@ -1,4 +1,4 @@
-"""A classifier of photos from a pretrained front: frozen, tuned, or tuned and pruned."""
+"""A classifier of photos from a pretrained front: frozen, or tuned."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import numpy as np
 import torch
 
 from tools import logistic
-from tools.fit import THREADS, Schedule, fit, predict
-from tools.photo_nets import WIDTHS, classifier, set_head, trunk
+from tools.fit import Schedule, fit, predict
+from tools.photo_nets import PICTURES_AT_ONCE, WIDTHS, classifier, folded, set_head, trunk
 from tools.pictures import to_network
-from tools.prune import prune
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
@@ -30,26 +28,22 @@ if TYPE_CHECKING:
 # Where features are taken, unless the user says how deep. What tells one surface from another is
 # found in the middle, what tells things apart at the end.
 DEPTHS = (5, 8, 11, 15)
-BATCH = 16
 TUNING = Schedule(epochs=0, rate=3e-4, batch=32, decay=1e-3, patience=4)
-# Of each photo two views: so many epochs are twice as many passes.
-PRUNED_TUNING = Schedule(epochs=6, rate=2e-3, batch=32, decay=1e-3, patience=3)
-# How much the answer of the whole network counts, beside the label, in tuning a pruned one.
-TAUGHT = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
     """A classifier, and what it says of photos that had no say in its weights.
 
-    `network`: [n, 3, h, w] to logits. `held_logits` and `held_classes`: of those photos.
+    `network`: [n, 3, h, w] to logits. `held`: indices of those photos, sorted; `held_logits`: of
+    each, by a network that saw nothing of its group.
     """
 
     network: Any
     depth: int
     how: str
     held_logits: Array
-    held_classes: NDArray[np.int64]
+    held: NDArray[np.int64]
     figures: Sequence[Figure]
 
     @property
@@ -76,21 +70,6 @@ class Lesson:
     def rows(self) -> int:
         """Return how many logits there are: one for two classes."""
         return 1 if self.count == 2 else self.count
-
-
-def classifier_of(
-    ready: Prepared, classes: NDArray[np.int64], count: int, options: argparse.Namespace
-) -> Trained:
-    """Train as the options say: `depth`, `tune`, `prune`, `seed`."""
-    torch.set_num_threads(THREADS)
-    torch.manual_seed(options.seed)
-    lesson = Lesson(ready, classes, count, options.seed)
-    trained = frozen(lesson, (options.depth,) if options.depth else DEPTHS)
-    if options.tune:
-        trained = tuned(lesson, trained, options.tune)
-    if options.prune:
-        trained = pruned(lesson, trained, options.prune)
-    return trained
 
 
 def frozen(lesson: Lesson, depths: Sequence[int]) -> Trained:
@@ -121,7 +100,7 @@ def frozen(lesson: Lesson, depths: Sequence[int]) -> Trained:
         ("loss on groups held out", f"{chosen.loss:.4f}"),
     ]
     how = ", frozen"
-    return Trained(network.eval(), depth, how, chosen.logits, lesson.classes[rest], figures)
+    return Trained(network.eval(), depth, how, chosen.logits, rest, figures)
 
 
 def pooled(
@@ -132,10 +111,11 @@ def pooled(
 ) -> dict[int, Array]:
     """Return for each depth mean and maximum of its channels: [pictures, 2 * channels]."""
     found: dict[int, list[Any]] = {depth: [] for depth in depths}
+    front = folded(front)
     stem = 3  # convolution, normalisation, activation
     with torch.inference_mode():
-        for start in range(0, len(pictures), BATCH):
-            values = prepare(torch.from_numpy(pictures[start : start + BATCH]))
+        for start in range(0, len(pictures), PICTURES_AT_ONCE):
+            values = prepare(torch.from_numpy(pictures[start : start + PICTURES_AT_ONCE]))
             for number, layer in enumerate(front):
                 values = layer(values)
                 depth = number + 1 - stem
@@ -167,36 +147,27 @@ def tuned(lesson: Lesson, before: Trained, epochs: int) -> Trained:
         print("tuning did not help: the front stays frozen", flush=True)
         return replace(before, figures=figures)
     logits = _answers(lesson, network, held)
-    return Trained(network, before.depth, ", tuned", logits, lesson.classes[held], figures)
+    return Trained(network, before.depth, ", tuned", logits, held, figures)
 
 
-def pruned(lesson: Lesson, before: Trained, share: float) -> Trained:
-    """Take `share` of the channels, then tune what is left: by labels and by the whole network."""
-    train, held = lesson.ready.split.train, lesson.ready.split.validation
-    views = lesson.ready.pixels[train]
-    views = np.concatenate([views, views[:, ::-1, ::-1]])
-    taught = _answers_of(lesson, before.network, views)
-    network = copy.deepcopy(before.network)
-    sample = torch.zeros(1, 3, *lesson.ready.size)
-    said = prune(network, sample, share, network[-1].last)
-    print(f"pruned: {said}", flush=True)
-    targets = np.concatenate([np.tile(lesson.classes[train], 2)[:, None], taught], axis=1)
-    schedule = replace(PRUNED_TUNING, seed=lesson.seed, validate=_validation(lesson))
-    fit(network, views, targets.astype(np.float32), _taught_loss(lesson), schedule, _lit(lesson))
-    logits = _answers(lesson, network, held)
-    figures = [*before.figures, ("pruned", said)]
-    how = f"{before.how}, {share:.0%} of its channels pruned and tuned again"
-    return Trained(network, before.depth, how, logits, lesson.classes[held], figures)
+def refit_head(
+    lesson: Lesson,
+    network: Any,  # noqa: ANN401  a torch module
+    depth: int,
+    train: NDArray[np.int64],
+) -> logistic.Chosen:
+    """Fit the head of a classifier anew to the photos `train`, for the front that it has.
 
-
-def refit_head(lesson: Lesson, network: Any, depth: int, train: NDArray[np.int64]) -> None:  # noqa: ANN401
-    """Fit the head of a classifier anew to the photos `train`, for the front that it has."""
+    Returns what was chosen, with the logits of each of these photos by a head that saw nothing of
+    its group.
+    """
     prepare = to_network(lesson.ready.preprocess)
     features = pooled(network[0], lesson.ready.pixels[train], prepare, (depth,))[depth]
     groups = [lesson.ready.groups[index] for index in train]
     chosen = logistic.choose(features, lesson.classes[train], lesson.count, groups, lesson.seed)
     linear = logistic.fit_logistic(features, lesson.classes[train], lesson.count, chosen.strength)
     set_head(network, linear)
+    return chosen
 
 
 def _answers(lesson: Lesson, network: Any, indices: NDArray[np.int64]) -> Array:  # noqa: ANN401
@@ -205,7 +176,7 @@ def _answers(lesson: Lesson, network: Any, indices: NDArray[np.int64]) -> Array:
 
 def _answers_of(lesson: Lesson, network: Any, pictures: Byte) -> Array:  # noqa: ANN401
     pictures = np.ascontiguousarray(pictures)
-    return predict(network, pictures, to_network(lesson.ready.preprocess), BATCH)
+    return predict(network, pictures, to_network(lesson.ready.preprocess), PICTURES_AT_ONCE)
 
 
 def _validation(lesson: Lesson) -> Any:  # noqa: ANN401
@@ -227,18 +198,6 @@ def _loss(lesson: Lesson) -> Any:  # noqa: ANN401
         if lesson.rows == 1:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
         return torch.nn.functional.cross_entropy(logits, wanted.long(), weight=weights)
-
-    return loss
-
-
-def _taught_loss(lesson: Lesson) -> Any:  # noqa: ANN401
-    by_label = _loss(lesson)
-
-    def loss(logits: Any, wanted: Any) -> Any:  # noqa: ANN401
-        teacher = wanted[:, 1:]
-        spread = teacher.std().clamp(min=0.1)
-        taught = torch.nn.functional.smooth_l1_loss(logits / spread, teacher / spread)
-        return TAUGHT * taught + (1 - TAUGHT) * by_label(logits, wanted[:, 0])
 
     return loss
 

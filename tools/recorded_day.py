@@ -22,7 +22,7 @@ import msgspec
 
 from edge_agent.clock import NS_PER_S
 from edge_agent.production.line import Line, LineAlert, LineState, ShiftFigures
-from edge_agent.production.options import LineOptions, ProductionOptions, ShiftOptions
+from edge_agent.production.options import BreakOptions, LineOptions, ProductionOptions, ShiftOptions
 from edge_agent.production.shifts import Calendar
 from edge_agent.types import Outcome, Verdict
 
@@ -99,12 +99,12 @@ def text(shift: ShiftFigures) -> str:
     tally, oee = shift.tally, shift.oee
     lines = [
         f"{shift.shift.date} {shift.shift.name}{'' if shift.closed else ' (so far)'}",
-        f"  parts {tally.parts}, good {tally.good}, at the first pass {tally.first_good}, "
-        f"repeats {tally.repeats}, errors {tally.errors}",
-        f"  planned {shift.planned_s:.0f} s, down {shift.down_s:.0f} s in {shift.stops} stops, "
-        f"cycle {_number(shift.cycle_s, '.3f')} s",
-        f"  availability {_number(oee.availability)}, performance {_number(oee.performance)}, "
-        f"quality {_number(oee.quality)}, OEE {_number(oee.oee)}",
+        f"  parts {tally.parts}, good {tally.good}, at the first pass {tally.first_good}",
+        f"  repeats {tally.repeats}, errors {tally.errors}",
+        f"  planned {shift.planned_s:.0f} s, down {shift.down_s:.0f} s in {shift.stops} stops",
+        f"  cycle {_number(shift.cycle_s, '.3f')} s",
+        f"  availability {_number(oee.availability)}, performance {_number(oee.performance)}",
+        f"  quality {_number(oee.quality)}, OEE {_number(oee.oee)}",
     ]
     lines += [
         f"  {bar.label}: {bar.count} ({bar.share:.1%}, up to here {bar.cumulative:.1%})"
@@ -118,8 +118,11 @@ def _number(value: float | None, form: str = ".6f") -> str:
 
 
 def _shift(words: str) -> ShiftOptions:
-    name, start, end = words.split(",")
-    return ShiftOptions(name=name, start=start, end=end)
+    name, start, end, *pauses = words.split(",")
+    breaks = tuple(
+        BreakOptions(start=first, end=last) for first, _, last in (p.partition("-") for p in pauses)
+    )
+    return ShiftOptions(name=name, start=start, end=end, breaks=breaks)
 
 
 def main() -> None:
@@ -127,7 +130,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("file", type=Path)
     parser.add_argument("--timezone", default="UTC")
-    parser.add_argument("--shift", action="append", default=[], metavar="NAME,HH:MM,HH:MM")
+    parser.add_argument(
+        "--shift",
+        action="append",
+        default=[],
+        metavar="NAME,HH:MM,HH:MM[,HH:MM-HH:MM]",
+        help="name, start, end and breaks; may be given for each shift",
+    )
     parser.add_argument("--ideal-cycle", type=float, metavar="SECONDS")
     parser.add_argument("--down-after", type=float, default=60.0, metavar="SECONDS")
     arguments = parser.parse_args()

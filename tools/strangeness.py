@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from edge_agent.inference.calibration import POWER
-from tools.photo_nets import trunk
+from tools.photo_nets import PICTURES_AT_ONCE, folded, trunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ class Features(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
-        layers = _folded(trunk(FAR, size))
+        layers = folded(trunk(FAR, size))
         stem = len(layers) - FAR
         self.near, self.far = layers[: stem + NEAR], layers[stem + NEAR :]
 
@@ -109,11 +109,12 @@ def features_of(
     """Return the features of pictures uint8 [n, h, w, 3]; `told` hears how many are done."""
     near, far = [], []
     with torch.no_grad():
-        for start in range(0, len(pixels), BATCH):
-            one, other = network(prepare(torch.from_numpy(pixels[start : start + BATCH])))
+        for start in range(0, len(pixels), PICTURES_AT_ONCE):
+            some = torch.from_numpy(pixels[start : start + PICTURES_AT_ONCE])
+            one, other = network(prepare(some))
             near.append(one)
             far.append(other)
-            told(min(len(pixels), start + BATCH))
+            told(min(len(pixels), start + PICTURES_AT_ONCE))
     return torch.cat(near), torch.cat(far)
 
 
@@ -172,22 +173,6 @@ def marred(pixels: Byte, seed: int) -> Byte:
             else:
                 place[:] = rng.integers(0, 256, 3, np.uint8)
     return spoiled
-
-
-def _folded(layers: Any) -> Any:  # noqa: ANN401
-    """Put each normalisation into the convolution before it: a third less for the converter."""
-    fold = nn.utils.fusion.fuse_conv_bn_eval
-    layers[0], layers[1] = fold(layers[0], layers[1]), nn.Identity()
-    for block in layers[3:]:
-        for conv, norm in (
-            ("_expand_conv", "_bn0"),
-            ("_depthwise_conv", "_bn1"),
-            ("_project_conv", "_bn2"),
-        ):
-            if hasattr(block, conv):
-                setattr(block, conv, fold(getattr(block, conv), getattr(block, norm)))
-                setattr(block, norm, nn.Identity())
-    return layers
 
 
 def _convolution(weight: Any, bias: Any) -> Any:  # noqa: ANN401

@@ -20,7 +20,7 @@ import numpy as np
 from edge_agent.inference.calibration import measure
 from edge_agent.inference.model import load_model
 from tools import ballscrew, golden_inputs, photo_recipe
-from tools.bundle import Draft, files_sha256, write_bundle
+from tools.bundle import Draft, enter_reference, files_sha256, write_bundle
 from tools.card import Account, card_of_draft
 from tools.fresh_folder import fresh_folder
 from tools.good_parts import (
@@ -38,6 +38,7 @@ from tools.good_parts import (
 from tools.photos import Photo
 from tools.pictures import normalised
 from tools.report import auroc
+from tools.usual_figures import usual_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,6 +119,8 @@ def main() -> None:
     account = Account(about, command_of(options), figures)
     with fresh_folder(options.out / MODEL_ID) as out:
         write_bundle(out, replace(draft, card=card_of_draft(draft, account)))
+        model = load_model(out, threads=1, roi=None)
+        enter_reference(out, usual_pictures(model, map(ballscrew.frame, good)))
     for what, value in figures:
         print(f"{what}: {value}")
 

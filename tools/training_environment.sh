@@ -25,13 +25,8 @@ echo "Setting up $folder: some 2 GB and minutes, the first time and when what it
 # From nothing: over an older environment pip would complain of what it is about to put right.
 "$python" -m venv --clear "$folder"
 install() { "$folder/bin/python" -m pip install --quiet "$@"; }
-# The agent's own packages as locked. What comes next may take some of them back to older versions.
+# The agent's own packages as locked, then the rest, each by name: see the requirements.
 install --require-hashes --requirement requirements-dev.lock
-if [ "$kind" = train ]; then
-    install --requirement tools/requirements-train.txt
-    install --no-deps --requirement tools/requirements-train-no-deps.txt
-else
-    install --no-deps --requirement tools/requirements-keras.txt
-fi
+install --no-deps --requirement "tools/requirements-$kind.txt"
 # They print pages of what they are not; that matters only where one of them cannot be imported.
 said=$("$folder/bin/python" -c "import $imports" 2>&1) || { echo "$said" >&2; exit 1; }

@@ -63,6 +63,11 @@ class _Onnx:
         self._session = None
 
 
+def runtime_version() -> str:
+    """Return the version of ONNX Runtime. Raises ModelError where it is not installed."""
+    return str(_runtime().__version__)
+
+
 def _runtime() -> Any:  # noqa: ANN401  it ships no types
     try:
         return importlib.import_module("onnxruntime")

@@ -27,6 +27,7 @@ def check_pipelines(config: Config, folder: Path) -> None:
     for name in config.pipelines:
         try:
             _check(config, name, folder)
+            wrong += _wrong_recipes(config, name, folder)
         except ModelError as error:
             wrong.append(FieldError(f"/pipelines/{name}/model", "model", str(error)))
         except ConfigError as error:
@@ -50,6 +51,17 @@ def calibrations(config: Config, folder: Path, state_folder: Path) -> list[str]:
         elif found.note:
             lines.append(f"{name}: {found.note}")
     return lines
+
+
+def _wrong_recipes(config: Config, name: str, folder: Path) -> list[FieldError]:
+    wrong: list[FieldError] = []
+    for code, recipe in config.pipelines[name].recipes.items():
+        try:
+            load_bundle(folder / recipe.model)
+        except ModelError as error:
+            path = f"/pipelines/{name}/recipes/{code}/model"
+            wrong.append(FieldError(path, "model", str(error)))
+    return wrong
 
 
 def _check(config: Config, name: str, folder: Path) -> None:

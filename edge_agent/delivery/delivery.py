@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.delivery.lanes import Lanes
 from edge_agent.delivery.sending import WINDOW, GapDone, Letter, RowDone, Sending
+from edge_agent.metrics import Histogram
 from edge_agent.reporting.last_verdicts import LastVerdicts
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Delivery:
     ) -> None:
         self.closing = False
         """Only states go out any more."""
+        self.published: dict[str, Histogram] = {}
+        """By pipeline: from decision to the broker's word, of what was sent live."""
         self._connection = connection
         self._outbox = outbox
         self._outgoing = outgoing
@@ -132,7 +135,8 @@ class Delivery:
         if one.row.verdict.family == "qc":
             self._last.note(one.row)
         publishes = self._outgoing.verdict(one.row, replay=one.replay)
-        return [Letter(publish, seq=one.row.seq, replay=one.replay) for publish in publishes]
+        live = None if one.replay else one.row.verdict
+        return [Letter(publish, one.row.seq, 0, one.replay, live) for publish in publishes]
 
     def _send(self, publish: Publish, token: int) -> bool:
         return self._connection.publish(
@@ -146,10 +150,10 @@ class Delivery:
 
     # ------------------------------------------------------------------ what has become of it
 
-    def answered(self, answers: Sequence[tuple[int, str | None]]) -> None:
-        """Take the broker's word on publishes: token, and why not or None."""
+    def answered(self, answers: Sequence[tuple[int, str | None, int]]) -> None:
+        """Take the broker's word on publishes: token, why not or None, and when (UTC ns)."""
         done: list[int] = []
-        for token, reason in answers:
+        for token, reason, at_ns in answers:
             answered = self._sending.answered(token, reason)
             if answered is None:
                 continue
@@ -160,11 +164,17 @@ class Delivery:
                     self._outbox.gap_acked(gap_id)
                 case RowDone(seq, None):
                     done.append(seq)
+                    self._time(answered.letter, at_ns)
                 case RowDone(seq, str(why)):
                     self._counters.add("parked")
                     self._outbox.parked(seq, why)
         if done:
             self._outbox.acked(done)
+
+    def _time(self, letter: Letter, at_ns: int) -> None:
+        if letter.live is not None:
+            histogram = self.published.setdefault(letter.live.pipeline, Histogram())
+            histogram.observe_ns(max(0, at_ns - letter.live.decided_ns))
 
     def _note_refusal(self, topic: str, reason: str) -> None:
         if (topic, reason) not in self._refusals:

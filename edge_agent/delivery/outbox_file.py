@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from edge_agent.clock import NS_PER_MS, utc_text
 from edge_agent.delivery.gaps import Gap
 from edge_agent.delivery.outbox_types import Changes, DiskTrouble, FileDamaged, Totals
-from edge_agent.delivery.reserve import Reserve
+from edge_agent.delivery.reserve import Reserve, size_of_disk
 from edge_agent.delivery.seq_floor import BLOCK, Floor, SeqFloor
 from edge_agent.delivery.verdict_store import VerdictStore
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 # A few pages of rows: see `delete`.
 DELETES_AT_ONCE = 50
+# What rows may take of a disk that is smaller than the outbox's limit; keys, the log and the
+# reserve take some more.
+SHARE_OF_DISK = 5 / 8
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,9 @@ class OutboxFile:
     def __init__(self, path: Path, *, max_bytes: int, utc_ns: Callable[[], int]) -> None:
         self._path = path
         self._utc_ns = utc_ns
+        # SQLite's file never shrinks. One that took the whole disk would leave no room to note what
+        # is acknowledged: before that the outbox gives up rows by its own rules, and says which.
+        max_bytes = min(max_bytes, int(size_of_disk(path) * SHARE_OF_DISK))
         self._reserve = Reserve(path.with_name(f"{path.name}.reserve"), max_bytes=max_bytes)
         self._floor = SeqFloor(path.with_name(f"{path.name}.floor"))
         # Shorter than the reserve: so it can be worked in with the room that the reserve gives.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edge_agent.delivery.gaps import Gap
     from edge_agent.delivery.outbox import Outbox
     from edge_agent.delivery.outbox_types import Row
+    from edge_agent.reporting.messages import CheckState
     from edge_agent.reporting.topics import Topics
 
 JSON = "application/json"
@@ -39,6 +40,8 @@ class Outgoing:
         self._topics = topics
         self._codec = codec
         self._started_ts = utc_text(time.time_ns())
+        self.checks: tuple[CheckState, ...] = ()
+        """What health says; nobody is ready before it has said anything."""
 
     def verdict(self, row: Row, *, replay: bool) -> list[Publish]:
         """Return what a verdict is published as: a failed part also as a defect."""
@@ -104,7 +107,8 @@ class Outgoing:
         return Publish(self._topics.gap, encode(message), retain=False)
 
     def online(self, outbox: Outbox) -> Publish:
-        """Return that the agent is there, and how the outbox stands."""
+        """Return that the agent is there, and how the outbox and its health stand."""
+        failing = [check for check in self.checks if check.state == "fail"]
         message = StatusMessage(
             ts=utc_text(time.time_ns()),
             device=self._topics.device,
@@ -114,6 +118,9 @@ class Outgoing:
             outbox_age_s=round(outbox.oldest_age_s, 1),
             outbox_parked=outbox.parked_depth,
             outbox_detail=outbox.detail,
+            ready=bool(self.checks) and not failing,
+            not_ready="; ".join(_sentence(check) for check in failing),
+            checks=[check for check in self.checks if check.state != "ok"],
         )
         return Publish(self._topics.status, encode(message), retain=True)
 
@@ -127,3 +134,8 @@ class Outgoing:
             started_ts=self._started_ts,
         )
         return Publish(self._topics.status, encode(message), retain=True)
+
+
+def _sentence(check: CheckState) -> str:
+    whose = f"{check.pipeline}: " if check.pipeline else ""
+    return f"{whose}{check.name}: {check.reason}"

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from edge_agent.config import Device
     from edge_agent.delivery.outbox import Outbox
     from edge_agent.delivery.outbox_types import Row
+    from edge_agent.metrics import Histogram
     from edge_agent.mqtt.broker_options import BrokerOptions, Subscription
+    from edge_agent.reporting.messages import CheckState
 
 WILL_DELAY_S = 5
 STATUS_EVERY_S = 5.0
@@ -68,7 +70,9 @@ class Publisher:
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._connection = self._connection_to(options, subscriptions, rng)
         self._thread = threads.thread(self._run, "publisher")
-        self._answers: deque[tuple[int, str | None]] = deque()
+        self._answers: deque[tuple[int, str | None, int]] = deque()
+        self.acked_s: float | None = None
+        """When the broker last answered, on the monotonic clock."""
         self._waits_for_room = self._draining = self._quiet = False
         self._resting = False  # the thread sleeps for long: nothing flows
         # Rows that went through the queue: counted by who brings them, and by the thread.
@@ -115,6 +119,20 @@ class Publisher:
         """Whether the broker is there."""
         return self._connection.connected
 
+    @property
+    def detail(self) -> str:
+        """What is wrong with the connection, or ""."""
+        return self._connection.detail
+
+    @property
+    def published(self) -> dict[str, Histogram]:
+        """Return how long live verdicts took from decision to acknowledgement, by pipeline."""
+        return dict(self._delivery.published)
+
+    def note_checks(self, checks: tuple[CheckState, ...]) -> None:
+        """Publish what health says, with the status."""
+        self._events.put(partial(self._checked, checks))
+
     def live(self, rows: Sequence[Row]) -> None:
         """Publish new verdicts. Not from two threads at a time: the outbox sees to that."""
         if self._queued == self._unqueued and self._lock.acquire(blocking=False):
@@ -129,6 +147,10 @@ class Publisher:
     def state(self, topic: str, payload: bytes) -> None:
         """Publish a retained message, the newest of its topic, now and after each reconnect."""
         self._events.put(partial(self._delivery.show, Publish(topic, payload, retain=True)))
+
+    def resubscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """Receive these from now on; what stays subscribed misses nothing."""
+        self._connection.resubscribe(subscriptions)
 
     def drain(self, timeout_s: float) -> int:
         """Wait until the broker has all of it; return how many verdicts it has not."""
@@ -206,6 +228,7 @@ class Publisher:
     def _take_answers(self) -> None:
         if self._answers:
             answers = [self._answers.popleft() for _ in range(len(self._answers))]
+            self.acked_s = time.monotonic()
             self._delivery.answered(answers)
 
     # ------------------------------------------------------------------ events
@@ -220,6 +243,12 @@ class Publisher:
             self._outbox.flush(UNPARK_S)
         self._delivery.begin(self._outgoing.online(self._outbox))
 
+    def _checked(self, checks: tuple[CheckState, ...]) -> None:
+        before = {(check.name, check.pipeline): check.state for check in self._outgoing.checks}
+        self._outgoing.checks = checks
+        if {(check.name, check.pipeline): check.state for check in checks} != before:
+            self._status_s = 0.0  # a change of state at once, of words with the next status
+
     def _lost(self) -> None:
         self._take_answers()
         self._open = False
@@ -233,7 +262,7 @@ class Publisher:
 
     def _answer(self, token: int, reason: str | None) -> None:
         # In the network's thread. To wake ours for each costs more than the answer is worth.
-        self._answers.append((token, reason))
+        self._answers.append((token, reason, time.time_ns()))
         if self._waits_for_room:
             self._events.put(_nothing)
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from edge_agent.delivery.outgoing import Publish
+    from edge_agent.types import Verdict
 
     # Takes a message and a token; False: not now.
     Send = Callable[[Publish, int], bool]
@@ -27,6 +28,8 @@ class Letter:
     seq: int = 0
     gap_id: int = 0
     replay: bool = False
+    live: Verdict | None = None
+    """Whose way to the broker is timed."""
 
 
 @dataclass(frozen=True, slots=True)

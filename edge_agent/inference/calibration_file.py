@@ -56,10 +56,11 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """What a task needs of the file: `fail_at` is the score at the limit."""
+    """What a task needs of the file: `fail_at` is the score at the limit; `made`: when, UTC."""
 
     normal: Normal
     fail_at: float
+    made: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,4 +141,4 @@ def _calibration(document: Document) -> Calibration:
         margin=document.margin,
         cell_limit=document.cell_limit,
     )
-    return Calibration(normal, document.fail_at)
+    return Calibration(normal, document.fail_at, document.made)

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 class Model:
     """What a pipeline swaps as one when its model changes.
 
-    `note`: why a calibration that is there is not used, or "".
+    `note`: why a calibration that is there is not used, or "". `calibrated`: when the one was made
+    that is used, or "".
     """
 
     bundle: Bundle
     backend: Backend
     task: Task
     note: str = ""
+    calibrated: str = ""
 
 
 def load_model(
@@ -60,4 +62,5 @@ def load_model(
     )
     context = TaskContext(backend.inputs, backend.outputs, bundle.labels, roi, found.calibration)
     task: Task = registry.create("tasks", bundle.manifest.task, context)
-    return Model(bundle, backend, task, found.note)
+    calibrated = found.calibration.made if found.calibration else ""
+    return Model(bundle, backend, task, found.note, calibrated)

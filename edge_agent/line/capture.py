@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from edge_agent import threads
@@ -10,12 +11,40 @@ from edge_agent.errors import EdgeAgentError, EndOfStream
 from edge_agent.leaky import LeakyQueue
 
 if TYPE_CHECKING:
-    from edge_agent.metrics import Counters
+    from edge_agent.metrics import Counters, Histogram
     from edge_agent.sources.base import Capture, Source
     from edge_agent.types import Item
 
 # How long one read may wait before the thread looks whether it should end.
 READ_S = 1.0
+
+
+class TimedSource:
+    """Counts how long the reads take that bring an item.
+
+    The wait for it counts, as far as one read waits.
+    """
+
+    def __init__(self, source: Source, histogram: Histogram) -> None:
+        self.capture = source.capture
+        self._source = source
+        self._histogram = histogram
+
+    def connect(self) -> None:
+        """Connect the source. Raises NotConnected."""
+        self._source.connect()
+
+    def read(self, timeout_s: float) -> Item | None:
+        """Return the next item. Raises as the source."""
+        began_ns = time.monotonic_ns()
+        item = self._source.read(timeout_s)
+        if item is not None:
+            self._histogram.observe_ns(time.monotonic_ns() - began_ns)
+        return item
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        self._source.close()
 
 
 class NewestCapture:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import io
 import logging
+import os
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -33,10 +35,16 @@ log = logging.getLogger(__name__)
 QUEUE_ITEMS = 8
 WAIT_S = 1.0
 JPEG_QUALITY = 92
+BLOCK_BYTES = 4096
+# The folder itself says what is oldest: a list of all of it in memory, 250 bytes a file, would grow
+# for as long as the folder does.
+OLDEST_AT_ONCE = 256
 
 
 class EvidenceRing:
     """Keeps evidence of one pipeline in `folder`; a thread of its own encodes and writes.
+
+    `options` may be replaced at any time.
 
     For a frame `<name>.jpg` shows the regions and `<name>.raw.jpg` is the picture (its region of
     interest) without them; for a window `<name>.npz` holds samples and channels. Names begin with
@@ -51,20 +59,20 @@ class EvidenceRing:
         roi: tuple[int, int, int, int] | None = None,
     ) -> None:
         self._folder = folder
-        self._options = options
+        self.options = options
         self._counters = counters
         self._roi = roi
         self._queue: LeakyQueue[tuple[str, Verdict, Item]] = LeakyQueue(
             QUEUE_ITEMS, lambda dropped: counters.add("evidence_dropped", dropped)
         )
-        self._ring: deque[tuple[str, int]] = deque()
+        self._oldest: deque[str] = deque()
         self._bytes = 0
         self._thread = threads.thread(self._write_on, "evidence")
         self._thread.start()
 
     def keep(self, verdict: Verdict, item: Item) -> str:
         """Have the item kept if its outcome is one that is kept; return the file's name or ""."""
-        if verdict.outcome not in self._options.keep:
+        if verdict.outcome not in self.options.keep:
             return ""
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(verdict.captured_ns // 1_000_000_000))
         milliseconds = verdict.captured_ns // 1_000_000 % 1000
@@ -114,27 +122,40 @@ class EvidenceRing:
         temporary = self._folder / f".{name}.part"
         temporary.write_bytes(content)
         temporary.replace(self._folder / name)
-        self._ring.append((name, len(content)))
-        self._bytes += len(content)
+        self._bytes += _on_disk(len(content))
 
     def _make_room(self, new_bytes: int) -> None:
-        budget = self._options.max_mb * 1e6
-        while self._ring and self._bytes + new_bytes > budget:
-            name, size = self._ring.popleft()
-            (self._folder / name).unlink(missing_ok=True)
-            self._bytes -= size
+        budget = self.options.max_mb * 1e6
+        while self._bytes + _on_disk(new_bytes) > budget:
+            if not self._oldest:
+                self._oldest.extend(heapq.nsmallest(OLDEST_AT_ONCE, self._names()))
+            if not self._oldest:
+                return
+            path = self._folder / self._oldest.popleft()
+            try:
+                self._bytes -= _on_disk(path.stat().st_size)
+                path.unlink()
+            except FileNotFoundError:
+                self._count_what_is_there()  # somebody else makes room here, too
+
+    def _names(self) -> list[str]:
+        with os.scandir(self._folder) as entries:
+            return [entry.name for entry in entries if not entry.name.startswith(".")]
 
     def _count_what_is_there(self) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for path in self._folder.glob(".*.part"):
                 path.unlink()
-            for path in sorted(self._folder.iterdir()):
-                size = path.stat().st_size
-                self._ring.append((path.name, size))
-                self._bytes += size
+            with os.scandir(self._folder) as entries:
+                self._bytes = sum(_on_disk(entry.stat().st_size) for entry in entries)
         except OSError as error:
             log.warning("%s: evidence folder: %s", self._folder.name, error)
+
+
+def _on_disk(size: int) -> int:
+    """Return the room that a file takes: whole blocks, which small ones do not fill."""
+    return -(-size // BLOCK_BYTES) * BLOCK_BYTES
 
 
 def _npz(samples: np.ndarray, channels: tuple[str, ...], rate_hz: float) -> bytes:

@@ -14,6 +14,8 @@ from edge_agent.types import Verdict
 if TYPE_CHECKING:
     from edge_agent.inference.model import Model
     from edge_agent.line.evidence import EvidenceRing
+    from edge_agent.line.succession import Succession
+    from edge_agent.monitoring.watch import Watch
     from edge_agent.rules.base import Rule
     from edge_agent.types import Decision, Item, Prediction
 
@@ -57,12 +59,16 @@ class Terms:
 class Pipeline:
     """One model, one rule. One thread calls `inspect`; any may put other `terms` in place.
 
-    New terms hold from the next item on.
+    New terms hold from the next item on. `watch`, where there is one, is asked about each item
+    before, and told of it afterwards; `succession` is told, too, how the model does.
     """
 
     def __init__(self, terms: Terms, evidence: EvidenceRing, counters: Counters) -> None:
         self.terms = terms
+        self.watch: Watch | None = None
+        self.succession: Succession | None = None
         self.stopwatch = Stopwatch()
+        self.stopwatch.histograms["capture"] = counters.captures
         self._evidence = evidence
         self._counters = counters
 
@@ -76,22 +82,37 @@ class Pipeline:
 
         Every item gets a verdict: what cannot be inspected gets `error` with the reason.
         """
+        succession, checked = self.succession, False
+        if succession is not None:
+            succession.between()
         watch, terms = self.stopwatch, self.terms
         model = terms.model
         watch.histograms["wait"].observe_ns(time.monotonic_ns() - item.captured_mono_ns)
         try:
             watch.start("prepare")
+            self._check(model)
+            checked = True
             tensors = model.task.prepare(item)
             watch.start("run")
+            began_ns = watch.now[1]
             outputs = model.backend.run(tensors)
             watch.start("interpret")
+            run_ns = watch.now[1] - began_ns
             prediction = model.task.interpret(outputs, item)
             decision = terms.rule.decide(prediction, item)
+            if self.watch is not None:
+                self.watch.decided(item, prediction, decision)
+            if succession is not None:
+                succession.decided(item, terms, decision, run_ns)
         except BadInput as error:
             self._counters.add(f"bad_input_{error.reason}")
+            if succession is not None and checked:
+                succession.erred(terms, error)
             verdict = self._error(terms, item, verdict_id, part_id, str(error))
         except ModelError as error:
             self._counters.add("model_errors")
+            if succession is not None:
+                succession.erred(terms, error)
             verdict = self._error(terms, item, verdict_id, part_id, str(error))
         else:
             verdict = self._verdict(terms, item, verdict_id, part_id, prediction, decision)
@@ -101,7 +122,12 @@ class Pipeline:
         self._counters.add(f"verdicts_{verdict.outcome}")
         return verdict
 
-    def _verdict(  # noqa: PLR0913, PLR0917  what a verdict is made of
+    def _check(self, model: Model) -> None:
+        """Raise BadInput where the source is not to be trusted at this moment."""
+        if self.watch is not None:
+            self.watch.check(model)
+
+    def _verdict(
         self,
         terms: Terms,
         item: Item,

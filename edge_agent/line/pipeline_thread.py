@@ -17,22 +17,23 @@ import random
 import threading
 import time
 import uuid
+from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from edge_agent import registry, threads
+from edge_agent import threads
 from edge_agent.backoff import full_jitter
 from edge_agent.errors import BadInput, ConfigError, EndOfStream, ModelError, NotConnected
-from edge_agent.inference.model import load_model
-from edge_agent.inference.preprocess import WindowPreprocess
-from edge_agent.line.capture import NewestCapture
 from edge_agent.line.evidence import EvidenceRing
-from edge_agent.line.pipeline import Identity, Pipeline, error_verdict
+from edge_agent.line.pipeline import Pipeline, error_verdict
+from edge_agent.line.next_model import Stand
+from edge_agent.line.succession import Succession
 from edge_agent.line.triggers import TriggerQueue
+from edge_agent.line.variants import Variants
+from edge_agent.line.watched import open_watched
 from edge_agent.metrics import Counters
 from edge_agent.processes.wire import PipelineReport
-from edge_agent.sources.base import SourceContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +41,12 @@ if TYPE_CHECKING:
 
     from edge_agent.config import PipelineOptions
     from edge_agent.inference.model import Model
+    from edge_agent.line.pipeline import Identity
     from edge_agent.mqtt.broker_options import BrokerOptions
-    from edge_agent.processes.wire import Trigger
+    from edge_agent.processes.wire import Succeed, Trigger
+    from edge_agent.rules.base import Rule
     from edge_agent.sources.base import Source
-    from edge_agent.types import Verdict
+    from edge_agent.types import Item, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,8 @@ class PipelineContext:
 
     `folder` is where model paths start. `emit` hands a verdict over and may block while the agent
     is busy: that is the back-pressure. `taken` is told a trigger for which an item was found.
-    `calibration` is the file that says what is normal here, if it is there.
+    `seen` is told an item that a snapshot was asked of, with its verdict. `calibration` is the file
+    that says what is normal here, if it is there.
     """
 
     identity: Identity
@@ -71,6 +75,7 @@ class PipelineContext:
     broker: BrokerOptions
     emit: Callable[[Verdict], None]
     taken: Callable[[str], None]
+    seen: Callable[[str, Verdict, Item], None]
     calibration: Path | None = None
 
 
@@ -90,6 +95,11 @@ class PipelineThread:
         self._triggers: TriggerQueue | None = None
         if options.trigger is not None:
             self._triggers = TriggerQueue(int(options.trigger.lookback_ms * 1e6))
+        self._snapshots: deque[str] = deque()
+        self._follows = threading.Lock()  # with it held: what to inspect by
+        self._identity = context.identity
+        self._evidence: EvidenceRing | None = None
+        self._variants: Variants | None = None
         self._pipeline: Pipeline | None = None
         self._source: Source | None = None
         self._thread = threads.thread(self._run, self.name)
@@ -114,6 +124,24 @@ class PipelineThread:
         if self._triggers is not None:
             self._triggers.put(trigger)
 
+    def follow(self, options: PipelineOptions, config_rev: int) -> None:
+        """Go on with these from the next item on; they differ in variants.LIVE_FIELDS at most."""
+        with self._follows:
+            self._options = options
+            self._identity = replace(self._identity, config_rev=config_rev)
+            if self._pipeline and self._variants and self._evidence:
+                self._evidence.options = options.evidence
+                self._pipeline.terms = self._variants.terms(self._identity, options)
+
+    def succeed(self, order: Succeed) -> None:
+        """Go one step with the next model; see succession.py."""
+        if self._pipeline and self._pipeline.succession:
+            self._pipeline.succession.obey(order)
+
+    def snapshot(self, snapshot_id: str) -> None:
+        """Have the next item told to `seen`."""
+        self._snapshots.append(snapshot_id)
+
     def report(self) -> PipelineReport:
         """Return how this pipeline is doing."""
         state, detail = self._state
@@ -133,10 +161,15 @@ class PipelineThread:
             stage_since_mono_ns=since,
             totals=self._counters.totals(),
             latency_counts={name: list(h.counts) for name, h in histograms.items()},
+            latency_sums_ms={name: h.sum_ms for name, h in histograms.items()},
             model=bundle.manifest.model_id if bundle else "",
             model_version=bundle.manifest.version if bundle else "",
             model_sha256=bundle.model_sha256 if bundle else "",
             accelerator=pipeline.model.backend.accelerator if pipeline else "",
+            config_rev=self._identity.config_rev,
+            recipe=self._options.recipe,
+            watch=pipeline.watch.report() if pipeline and pipeline.watch else None,
+            succession=pipeline.succession.report() if pipeline and pipeline.succession else None,
         )
 
     def _run(self) -> None:
@@ -159,37 +192,31 @@ class PipelineThread:
         with ExitStack() as stack:
             evidence = EvidenceRing(evidence_folder, options.evidence, self._counters, options.roi)
             stack.callback(evidence.close, EVIDENCE_CLOSE_S)
-            model = load_model(
-                folder / options.model,
-                threads=options.threads,
-                roi=options.roi,
-                calibration=self._context.calibration,
-            )
-            stack.callback(model.backend.close)
-            if model.note:
-                log.warning("%s: %s", self.name, model.note)
-            rule = registry.create("rules", options.rule or model.bundle.manifest.decision.rule)
-            pipeline = Pipeline(self._context.identity, model, rule, evidence, self._counters)
-            source = self._open_source(model)
+            variants = Variants(options, folder, self._context.calibration, stack)
+            with self._follows:
+                terms = variants.terms(self._identity, self._options)
+                pipeline = Pipeline(terms, evidence, self._counters)
+                self._pipeline, self._variants, self._evidence = pipeline, variants, evidence
+            pipeline.succession = Succession(self._stand(pipeline, variants))
+            stack.callback(pipeline.succession.close)
+            if terms.model.note:
+                log.warning("%s: %s", self.name, terms.model.note)
+            source, pipeline.watch = open_watched(options, self._context, variants, self._counters)
             stack.callback(source.close)
-            self._pipeline, self._source = pipeline, source
+            self._source = source
             self._connect(source)
             while self._step(source, pipeline):
                 pass
             self._enter("ended", "")
 
-    def _open_source(self, model: Model) -> Source:
-        preprocess = model.bundle.manifest.task.preprocess
-        context = SourceContext(
-            pipeline=self.name,
-            device=self._context.device,
-            broker=self._context.broker,
-            counters=self._counters,
-            window=preprocess if isinstance(preprocess, WindowPreprocess) else None,
-            folder=self._context.folder,
-        )
-        source: Source = registry.create("sources", self._options.source, context)
-        return NewestCapture(source, self._counters) if source.capture == "newest" else source
+    def _stand(self, pipeline: Pipeline, variants: Variants) -> Stand:
+        def exchange(model: Model, rule: Rule) -> tuple[Model, Rule]:
+            with self._follows:
+                before = variants.exchange(model, rule, self._options)
+                pipeline.terms = variants.terms(self._identity, self._options)
+            return before
+
+        return Stand(self._context, lambda: self._options, exchange, variants)
 
     def _connect(self, source: Source) -> None:
         """Connect, however long it takes; return when connected or stopping."""
@@ -228,14 +255,20 @@ class PipelineThread:
                 self._counters.add("not_asked_for")
             self._answer_triggers(self._triggers, pipeline)
         elif item is not None:
-            self._emit(pipeline.inspect(item, str(uuid.uuid4()), item.part_id))
+            self._inspect(pipeline, item, str(uuid.uuid4()), item.part_id)
         return True
 
     def _answer_triggers(self, triggers: TriggerQueue, pipeline: Pipeline) -> None:
         while (match := triggers.match()) is not None:
             trigger, item = match
             self._context.taken(trigger.id)
-            self._emit(pipeline.inspect(item, trigger.id, trigger.part_id))
+            self._inspect(pipeline, item, trigger.id, trigger.part_id)
+
+    def _inspect(self, pipeline: Pipeline, item: Item, verdict_id: str, part: str | None) -> None:
+        verdict = pipeline.inspect(item, verdict_id, part)
+        self._context.emit(verdict)
+        while self._snapshots:
+            self._context.seen(self._snapshots.popleft(), verdict, item)
 
     def _trouble(self) -> str:
         """Return what is wrong with a source that is connected; log it when it begins."""
@@ -257,10 +290,7 @@ class PipelineThread:
         # A triggered pipeline answers triggers and nothing else.
         if self._triggers is None:
             self._counters.add("verdicts_error")
-            self._emit(error_verdict(self._context.identity, reason))
-
-    def _emit(self, verdict: Verdict) -> None:
-        self._context.emit(verdict)
+            self._context.emit(error_verdict(self._identity, reason))
 
     def _enter(self, state: str, detail: str) -> None:
         if self._state[0] != state:

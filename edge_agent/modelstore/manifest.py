@@ -105,6 +105,27 @@ class SelfTest(StrictOptions):
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
 
 
+class UsualFigures(StrictOptions):
+    """What good items look like, and what the model says of them: drift is held against it."""
+
+    items: Annotated[int, Field(ge=2)]
+    """How many there were."""
+    figures: dict[str, Annotated[tuple[float, ...], Field(min_length=21, max_length=21)]]
+    """The quantiles 0, 5, ... 100 % of each figure: `score`, of pictures `brightness`, `contrast`,
+    `sharpness`, `balance_x` and `balance_y`, of samples `mean X` and `deviation X` of each channel
+    X. What is left out is not watched."""
+    reject_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of fails to expect on a line."""
+
+    @field_validator("figures")
+    @classmethod
+    def _rising(cls, figures: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
+        for name, values in figures.items():
+            if list(values) != sorted(values):
+                raise ValueError(f"{name}: quantiles must rise")
+        return figures
+
+
 class Shadow(StrictOptions):
     """How long a new model runs beside the old one, and how far it may disagree."""
 
@@ -136,6 +157,7 @@ class Manifest(StrictOptions):
     task: options_type("tasks")  # type: ignore[valid-type]
     decision: DecisionDefaults
     selftest: SelfTest = SelfTest()
+    reference: UsualFigures | None = None
     shadow: Shadow = Shadow()
     trial: Trial = Trial()
 

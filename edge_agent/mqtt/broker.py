@@ -114,6 +114,12 @@ class Connection:
         return self._open_life is not None
 
     @property
+    def protocol(self) -> str:
+        """Return the version of MQTT that is spoken, "5" or "3.1.1"; "" without a connection."""
+        life = self._open_life
+        return ("5" if life.speaks_5 else "3.1.1") if life else ""
+
+    @property
     def receive_maximum(self) -> int:
         """How many unacknowledged publishes the broker takes at a time; 65535 says no limit."""
         life = self._open_life

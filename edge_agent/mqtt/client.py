@@ -1,4 +1,4 @@
-"""One life of an MQTT connection, from CONNECT to the first thing that breaks; paho's only home.
+"""One life of an MQTT connection, from CONNECT to the first thing that breaks; paho is used here.
 
 What paho 2 does and does not is written where this module answers it. Nothing is ever sent twice:
 the client is thrown away with everything it still held.
@@ -13,19 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import NotConnected
 from edge_agent.lazy import lazy_module
-from edge_agent.mqtt.credentials import password, tls_context
 from edge_agent.mqtt.inflight import InFlight
+from edge_agent.mqtt.paho_client import connect, new_client
 from edge_agent.mqtt.receiving import Receiving
 from edge_agent.mqtt.routes import Routes
 from edge_agent.mqtt.sending import SendingNow
-from edge_agent.mqtt.tuning import tune_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import paho.mqtt.client as mqtt
     import paho.mqtt.enums as mqtt_enums
-    import paho.mqtt.packettypes as mqtt_packets
     import paho.mqtt.properties as mqtt_properties
     import paho.mqtt.reasoncodes as mqtt_reasons
 
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
 else:
     mqtt = lazy_module("paho.mqtt.client")
     mqtt_enums = lazy_module("paho.mqtt.enums")
-    mqtt_packets = lazy_module("paho.mqtt.packettypes")
-    mqtt_properties = lazy_module("paho.mqtt.properties")
 
 # paho looks after its keepalive between two waits for the socket.
 LOOP_S = 0.5
@@ -86,7 +82,7 @@ class Life:
         self._usable = threading.Lock()
         self._in_flight = InFlight()
         self._finish_by_s = 0.0
-        self._client = _paho_client(plan)
+        self._client = new_client(plan)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
@@ -107,7 +103,7 @@ class Life:
         """Connect and serve until the end; return why it ended. Raises OSError, NotConnected."""
         options = self._plan.options
         deadline_s = time.monotonic() + options.connect_timeout_s
-        _connect(self._client, self._plan)
+        connect(self._client, self._plan)
         result = mqtt_enums.MQTTErrorCode.MQTT_ERR_SUCCESS
         while result == mqtt_enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
             if stopping.is_set():
@@ -262,48 +258,3 @@ class Life:
             self._counters.add("publish_refused")
         if answer.token is not None:
             self._acked(answer.token, answer.reason)
-
-
-def _paho_client(plan: Plan) -> mqtt.Client:
-    speaks_5 = plan.options.protocol != "3.1.1"
-    client = mqtt.Client(
-        mqtt_enums.CallbackAPIVersion.VERSION2,
-        client_id=plan.client_id,
-        protocol=mqtt_enums.MQTTProtocolVersion.MQTTv5
-        if speaks_5
-        else mqtt_enums.MQTTProtocolVersion.MQTTv311,
-        clean_session=None if speaks_5 else plan.session_expiry_s == 0,
-        reconnect_on_failure=False,
-    )
-    # No limit of paho's own: it forgets the broker's, and searches all messages at each PUBACK.
-    client.max_inflight_messages_set(0)
-    client.connect_timeout = plan.options.connect_timeout_s
-    client.on_socket_open = tune_socket
-    if will := plan.will:
-        properties = None
-        if speaks_5:
-            properties = mqtt_properties.Properties(mqtt_packets.PacketTypes.WILLMESSAGE)
-            properties.WillDelayInterval = will.delay_s
-        client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
-    return client
-
-
-def _connect(client: mqtt.Client, plan: Plan) -> None:
-    """Open the socket and send CONNECT; raise OSError or NotConnected."""
-    options = plan.options
-    client.username_pw_set(options.username, password(options))
-    if options.tls:
-        client.tls_set_context(tls_context(options.tls))
-    if options.protocol == "3.1.1":
-        client.connect(options.host, options.port, options.keepalive_s)
-        return
-    properties = mqtt_properties.Properties(mqtt_packets.PacketTypes.CONNECT)
-    properties.MaximumPacketSize = options.max_packet_bytes
-    properties.SessionExpiryInterval = plan.session_expiry_s
-    client.connect(
-        options.host,
-        options.port,
-        options.keepalive_s,
-        clean_start=plan.session_expiry_s == 0,
-        properties=properties,
-    )

@@ -3,7 +3,7 @@
 Theory of operation:
 
     starting --first report--> alive --died, hung--> resting --backoff over--> starting
-    any state --stop--> stopping --Stopped or killed--> gone
+    any state --stop--> stopping --Stopped or killed--> gone, or its successor starts
 
 A worker that was killed for being silent or hung goes the way of one that died.
 """
@@ -12,53 +12,38 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import random
 import selectors
-import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge_agent.backoff import full_jitter
 from edge_agent.errors import EdgeAgentError
 from edge_agent.processes import wire
-from edge_agent.processes.worker_options import EXIT_NO_MEMORY, REPORT_S, run
+from edge_agent.processes.one_worker import (
+    Worker,
+    ending,
+    on_its_own,
+    resting,
+    rests,
+    same_process,
+)
+from edge_agent.processes.worker_options import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
-    from multiprocessing.context import ForkServerProcess
 
     from edge_agent.processes.worker_options import WorkerOptions
 
 log = logging.getLogger(__name__)
 
-# A worker reports each second from a thread that does nothing else: three missed reports mean
-# that it is stopped, or that native code holds the interpreter lock.
-SILENT_S = 3.5
-# Loading may take long on a small gateway, with the interpreter lock held by native code.
-START_S = 60.0
-# The first restart comes at once; a worker that keeps dying is tried less and less often.
-REST_BASE_S, REST_CAP_S = 0.5, 30.0
 HEALTHY_S = 60.0  # after this time alive, a death counts as the first again
 LEAVE_S = 0.2  # between closing its pipe and having left
 KILL_S = 5.0  # a killed process is gone well before that
-
-
-@dataclass
-class _Worker:
-    options: WorkerOptions
-    state: str
-    rests: Iterator[float]
-    process: ForkServerProcess | None = None
-    pipe: Connection | None = None
-    since: float = 0.0
-    heard: float = 0.0
-    reports: dict[str, wire.PipelineReport] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +56,14 @@ class Listener:
 
 
 class Supervisor:
-    """All workers. One thread calls `step` and `stop`; any thread may call `trigger`."""
+    """All workers. One thread calls `step` and `stop`; any thread may call `order`."""
 
     def __init__(self, workers: list[WorkerOptions], listener: Listener) -> None:
         self._listener = listener
         self._context = multiprocessing.get_context("forkserver")
-        self._lock = threading.Lock()  # guards the pipes against `trigger` from another thread
+        self._lock = threading.Lock()  # guards the pipes against `order` from another thread
         self._pipes = selectors.DefaultSelector()
-        self._workers = [self._resting(options) for options in workers]
+        self._workers = [resting(options) for options in workers]
 
     def step(self, timeout_s: float) -> None:
         """Start what is due, then wait up to `timeout_s` for messages and pass them on."""
@@ -88,27 +73,53 @@ class Supervisor:
                 self._start(entry)
         self._listen(timeout_s)
         for entry in list(self._workers):
-            reason = self._trouble(entry, time.monotonic())
+            reason = entry.trouble(time.monotonic())
             if reason:
                 self._lose(entry, reason)
 
-    def trigger(self, trigger: wire.Trigger) -> bool:
-        """Pass a trigger to its pipeline; return False when its worker is away."""
+    def order(self, order: wire.Order) -> bool:
+        """Pass an order to the pipeline that it names; return False when its worker is away."""
         with self._lock:
             for entry in self._workers:
-                if trigger.pipeline in entry.options.pipelines and entry.pipe is not None:
-                    return _sent(entry.pipe, trigger)
+                running = entry.pipe is not None and entry.state != "stopping"
+                if running and order.pipeline in entry.options.pipelines:
+                    return entry.pipe is not None and _sent(entry.pipe, order)
         return False
+
+    def configure(self, workers: list[WorkerOptions], stop_timeout_s: float) -> None:
+        """Have these from now on. What is unchanged runs on; what must go may take that long."""
+        # Those that were parted after a death stay apart.
+        apart = {entry.options.name for entry in self._workers if entry.alone}
+        wanted = {
+            (each.name, alone): each
+            for options in workers
+            for alone, each in _parted(options, apart)
+        }
+        for entry in list(self._workers):
+            options = wanted.pop((entry.options.name, entry.alone), None)
+            if entry.pipe is None and options is not None:
+                entry.options, entry.rests = options, rests(options.name)
+                entry.since = time.monotonic()
+            elif options is None or not same_process(entry.options, options):
+                self._retire(entry, options, stop_timeout_s)
+            elif entry.state == "stopping":
+                entry.successor = options
+            else:
+                with self._lock:
+                    orders = entry.follow(options)
+                    _ = entry.pipe is not None and _sent(entry.pipe, orders)
+        self._workers += [resting(each, alone=alone) for (_, alone), each in wanted.items()]
 
     def stop(self, timeout_s: float) -> None:
         """Let every worker finish what it accepted; kill those that take longer."""
         deadline = time.monotonic() + timeout_s
         for entry in self._workers:
+            entry.successor = None
             if entry.pipe is not None and _sent(entry.pipe, wire.Stop()):
                 entry.state = "stopping"
         while time.monotonic() < deadline and any(e.pipe is not None for e in self._workers):
             self._listen(min(0.2, max(0.0, deadline - time.monotonic())))
-        for entry in self._workers:
+        for entry in list(self._workers):
             if entry.pipe is not None:
                 log.warning("worker %s: killed, it did not stop in time", entry.options.name)
             self._end(entry)
@@ -116,12 +127,12 @@ class Supervisor:
     def processes(self) -> dict[str, int]:
         """Return the process id of each worker that runs, by name."""
         return {
-            entry.options.name: entry.process.pid or 0
-            for entry in self._workers
-            if entry.process is not None
+            entry.options.name: process.pid or 0
+            for entry in list(self._workers)
+            if (process := entry.process) is not None  # asked from another thread, too
         }
 
-    def _start(self, entry: _Worker) -> None:
+    def _start(self, entry: Worker) -> None:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
             target=run, args=(theirs, entry.options), name=entry.options.name, daemon=True
@@ -148,7 +159,7 @@ class Supervisor:
         for key, _ in self._pipes.select(timeout_s):
             self._receive(key.data, key.fileobj)  # type: ignore[arg-type]
 
-    def _receive(self, entry: _Worker, pipe: Connection) -> None:
+    def _receive(self, entry: Worker, pipe: Connection) -> None:
         try:
             message = wire.from_worker(pipe.recv_bytes())
         except (EOFError, OSError):
@@ -157,7 +168,7 @@ class Supervisor:
         except msgspec.DecodeError as error:
             self._lose(entry, f"sent what no worker sends: {error}")
             return
-        if unknown := wire.pipelines_of(message) - entry.options.pipelines.keys():
+        if unknown := wire.pipelines_of(message) - entry.may_speak_for():
             self._lose(entry, f"spoke for pipelines that it does not run: {', '.join(unknown)}")
             return
         entry.heard = time.monotonic()
@@ -165,29 +176,20 @@ class Supervisor:
             entry.reports = {report.pipeline: report for report in message.pipelines}
             if entry.state == "starting":
                 entry.state = "alive"
+        if isinstance(message, wire.Configured) and message.config_rev == entry.options.config_rev:
+            entry.leaving.clear()
         self._listener.message(message)
         if isinstance(message, wire.Stopped):
             self._end(entry)
+            self._succeed(entry)
 
-    def _trouble(self, entry: _Worker, now: float) -> str:
-        """Return why this worker must be killed, or ""."""
-        if entry.state not in {"starting", "alive"}:
-            return ""
-        if now - entry.heard > (START_S if entry.state == "starting" else SILENT_S):
-            return f"silent for {now - entry.heard:.1f} s"
-        for report in entry.reports.values():
-            limit_s = entry.options.pipelines[report.pipeline].run_timeout_s
-            busy_s = now - report.stage_since_mono_ns / 1e9
-            if report.stage == "run" and busy_s > limit_s + REPORT_S:
-                return f"the model of {report.pipeline} has been running for {busy_s:.1f} s"
-        return ""
-
-    def _lose(self, entry: _Worker, reason: str) -> None:
+    def _lose(self, entry: Worker, reason: str) -> None:
         """Answer a death: clear up, tell, and see to the restart."""
         lived_s = time.monotonic() - entry.since
         was_stopping = entry.state == "stopping"
         reason = self._end(entry) if not reason else f"{reason} ({self._end(entry)})"
         if was_stopping:
+            self._succeed(entry)
             return
         pipelines = tuple(entry.options.pipelines)
         log.error("worker %s: %s", entry.options.name, reason)
@@ -195,15 +197,30 @@ class Supervisor:
             # Which of them did it cannot be told from outside; apart, they cannot harm each other.
             self._workers.remove(entry)
             self._workers += [
-                self._resting(_alone(entry.options, pipeline)) for pipeline in pipelines
+                resting(on_its_own(entry.options, name), alone=True) for name in pipelines
             ]
         else:
             if lived_s > HEALTHY_S:
-                entry.rests = _rests(entry.options.name)
+                entry.rests = rests(entry.options.name)
             entry.state, entry.since = "resting", time.monotonic() + next(entry.rests)
         self._listener.lost(pipelines, f"worker {entry.options.name} {reason}")
 
-    def _end(self, entry: _Worker) -> str:
+    def _retire(self, entry: Worker, successor: WorkerOptions | None, timeout_s: float) -> None:
+        """Stop a worker; its successor, which may want the same camera, starts afterwards."""
+        entry.successor = successor
+        if entry.state == "stopping":
+            return
+        if entry.pipe is None:
+            self._succeed(entry)
+        elif _sent(entry.pipe, wire.Stop()):
+            entry.state, entry.stop_by = "stopping", time.monotonic() + timeout_s
+
+    def _succeed(self, entry: Worker) -> None:
+        self._workers.remove(entry)
+        if entry.successor is not None:
+            self._workers.append(resting(entry.successor, alone=entry.alone))
+
+    def _end(self, entry: Worker) -> str:
         """Make sure that the process is gone; return how it ended."""
         process, entry.process = entry.process, None
         if process is not None:
@@ -218,7 +235,7 @@ class Supervisor:
             self._hear_out(pipe)
             pipe.close()
         entry.state = "gone"
-        return _ending(process.exitcode) if process is not None else "never started"
+        return ending(process.exitcode) if process is not None else "never started"
 
     def _hear_out(self, pipe: Connection) -> None:
         """Take the verdicts that a dead worker had already written."""
@@ -230,18 +247,6 @@ class Supervisor:
         except (EOFError, OSError, msgspec.DecodeError):
             return
 
-    def _resting(self, options: WorkerOptions) -> _Worker:
-        return _Worker(options, "resting", _rests(options.name))
-
-
-def _rests(name: str) -> Iterator[float]:
-    yield 0.0
-    yield from full_jitter(REST_BASE_S, REST_CAP_S, random.Random(name))  # noqa: S311  not a secret
-
-
-def _alone(options: WorkerOptions, pipeline: str) -> WorkerOptions:
-    return replace(options, name=pipeline, pipelines={pipeline: options.pipelines[pipeline]})
-
 
 def _sent(pipe: Connection, message: wire.ToWorker) -> bool:
     try:
@@ -251,11 +256,9 @@ def _sent(pipe: Connection, message: wire.ToWorker) -> bool:
     return True
 
 
-def _ending(exitcode: int | None) -> str:
-    if exitcode is None:
-        return "could not be killed"
-    if exitcode == EXIT_NO_MEMORY:
-        return "wanted more memory than worker_memory_mb allows"
-    if exitcode < 0:
-        return f"killed by {signal.Signals(-exitcode).name}"
-    return f"exited with status {exitcode}"
+def _parted(options: WorkerOptions, apart: set[str]) -> list[tuple[bool, WorkerOptions]]:
+    """Return the orders as they are, and those of pipelines that must have a worker each."""
+    own = apart & options.pipelines.keys()
+    together = {name: each for name, each in options.pipelines.items() if name not in own}
+    alone = [(True, on_its_own(options, name)) for name in sorted(own)]
+    return alone + ([(False, replace(options, pipelines=together))] if together else [])

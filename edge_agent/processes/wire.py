@@ -6,10 +6,12 @@ these types and never unpickled.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from edge_agent.line.succession_report import SuccessionReport
+from edge_agent.monitoring.report import WatchReport
 from edge_agent.types import Verdict
 
 if TYPE_CHECKING:
@@ -21,7 +23,10 @@ class PipelineReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `state`: see pipeline.py. `stage` is what the inference thread does at this moment ("" between
     items) since `stage_since_mono_ns`. `latency_counts` are the buckets of metrics.Histogram, one
-    list per stage. `config_rev`: of the config that it follows; `recipe`: the product variant.
+    list per stage, `latency_sums_ms` their sums. `config_rev`: of the config that it
+    follows; `recipe`: the product variant.
+    `watch`: see monitoring/report.py; None until the source is there. `succession`: None until a
+    next model was ordered.
     """
 
     pipeline: str
@@ -31,12 +36,15 @@ class PipelineReport(msgspec.Struct, frozen=True, kw_only=True):
     stage_since_mono_ns: int
     totals: dict[str, int]
     latency_counts: dict[str, list[int]]
+    latency_sums_ms: dict[str, float] = {}
     model: str
     model_version: str
     model_sha256: str
     accelerator: str
     config_rev: int = 0
     recipe: str = ""
+    watch: WatchReport | None = None
+    succession: SuccessionReport | None = None
 
 
 class Verdicts(msgspec.Struct, frozen=True, tag=True):
@@ -109,6 +117,18 @@ class Restart(msgspec.Struct, frozen=True, tag=True):
     pipeline: str
 
 
+class Succeed(msgspec.Struct, frozen=True, tag=True):
+    """Go one step with the pipeline's next model, the bundle in `folder`; see line/succession.py.
+
+    `pause`: the old one makes room first.
+    """
+
+    pipeline: str
+    step: Literal["load", "swap", "keep", "revert"]
+    folder: str
+    pause: bool = False
+
+
 class Snapshot(msgspec.Struct, frozen=True, tag=True):
     """Hand over the next item with its verdict."""
 
@@ -117,7 +137,8 @@ class Snapshot(msgspec.Struct, frozen=True, tag=True):
 
 
 FromWorker = Verdicts | Report | TriggerTaken | Stopped | Configured | SnapshotTaken | Logged
-ToWorker = Trigger | Stop | Configure | Restart | Snapshot
+Order = Trigger | Restart | Snapshot | Succeed
+ToWorker = Order | Stop | Configure
 
 _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

@@ -16,19 +16,28 @@ from typing import TYPE_CHECKING
 from edge_agent.inference.calibration_file import file_of
 from edge_agent.line.pipeline import Identity
 from edge_agent.line.pipeline_thread import PipelineContext, PipelineThread
+from edge_agent.pictures import image
 from edge_agent.processes import wire
+from edge_agent.processes.crew import Crew
 from edge_agent.processes.worker_memory import keep_memory
 from edge_agent.processes.worker_options import EXIT_NO_MEMORY, REPORT_S
+from edge_agent.serving import logs
 from edge_agent.threads import show_name
+from edge_agent.types import Frame
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from edge_agent.config import PipelineOptions
     from edge_agent.processes.worker_options import WorkerOptions
-    from edge_agent.types import Verdict
+    from edge_agent.types import Item, Verdict
 
 log = logging.getLogger(__name__)
+
+# How soon it is seen that a pipeline has ended, so that its successor can start.
+LEAVING_POLL_S = 0.02
+# A snapshot goes over MQTT to a person: its longer side, and its JPEG quality.
+SNAPSHOT_PIXELS, SNAPSHOT_QUALITY = 1280, 80
 
 # Imported once by the fork server: a worker then starts in a tenth of a second and shares the
 # pages of these libraries with all other workers.
@@ -60,38 +69,39 @@ def main(pipe: Connection, options: WorkerOptions) -> None:
     """Run until the agent says stop, or is gone."""
     _prepare_process(options)
     writer = _Writer(pipe)
-    threads = {
-        name: PipelineThread(pipeline, _context(name, pipeline, options, writer))
-        for name, pipeline in options.pipelines.items()
-    }
-    for thread in threads.values():
-        thread.start()
-    _obey(pipe, writer, threads)
-    for thread in threads.values():
-        thread.stop()
+    logging.getLogger().addHandler(_LogPipe(writer))
+    crew = Crew(lambda name, pipeline, rev: _pipeline(name, pipeline, rev, options, writer))
+    crew.configure(options.config_rev, options.pipelines)
+    _obey(pipe, writer, crew)
+    crew.stop()
     # The agent kills a worker that takes too long; until then, reports show that it is alive.
-    while not all(thread.join(REPORT_S) for thread in threads.values()):
-        writer.send(wire.Report([thread.report() for thread in threads.values()]))
-    writer.send(wire.Report([thread.report() for thread in threads.values()]))
+    while not crew.join(REPORT_S):
+        writer.send(wire.Report(crew.reports()))
+    writer.send(wire.Report(crew.reports()))
     writer.send(wire.Stopped())
 
 
-def _obey(pipe: Connection, writer: _Writer, threads: dict[str, PipelineThread]) -> None:
-    """Report and pass triggers on until told to stop."""
+def _obey(pipe: Connection, writer: _Writer, crew: Crew) -> None:
+    """Report, and do what the agent orders, until told to stop."""
     report_at = time.monotonic()
     while True:
+        if config_rev := crew.step():
+            report_at = 0.0
+            writer.send(wire.Configured(config_rev))
         if time.monotonic() >= report_at:
-            writer.send(wire.Report([thread.report() for thread in threads.values()]))
+            writer.send(wire.Report(crew.reports()))
             report_at = time.monotonic() + REPORT_S
+        wait_s = LEAVING_POLL_S if crew.changing else max(0.0, report_at - time.monotonic())
         try:
-            if not pipe.poll(max(0.0, report_at - time.monotonic())):
+            if not pipe.poll(wait_s):
                 continue
             message = wire.to_worker(pipe.recv_bytes())
         except (EOFError, OSError):
             return
         if isinstance(message, wire.Stop):
             return
-        threads[message.pipeline].trigger(message)
+        crew.obey(message)
+        report_at = 0.0  # whoever gave the order waits for its effect
 
 
 class _Writer:
@@ -111,25 +121,49 @@ class _Writer:
                 os._exit(0)
 
 
-def _context(
-    name: str, pipeline: PipelineOptions, options: WorkerOptions, writer: _Writer
-) -> PipelineContext:
+class _LogPipe(logging.Handler):
+    """Hands the log to the agent too, which keeps the last lines for whoever asks over MQTT."""
+
+    def __init__(self, writer: _Writer) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._writer.send(wire.Logged(record.levelno, record.getMessage()))
+
+
+def _pipeline(
+    name: str, pipeline: PipelineOptions, config_rev: int, options: WorkerOptions, writer: _Writer
+) -> PipelineThread:
     def emit(verdict: Verdict) -> None:
         writer.send(wire.Verdicts([verdict]))
 
     def taken(trigger_id: str) -> None:
         writer.send(wire.TriggerTaken(trigger_id))
 
-    return PipelineContext(
-        identity=Identity(name, pipeline.family, options.config_rev),
+    def seen(snapshot_id: str, verdict: Verdict, item: Item) -> None:
+        writer.send(wire.SnapshotTaken(snapshot_id, verdict, _picture(item, verdict)))
+
+    context = PipelineContext(
+        identity=Identity(name, pipeline.family, config_rev),
         device=options.device,
         folder=options.folder,
         evidence_folder=options.evidence_folder / name,
         broker=options.broker,
         emit=emit,
         taken=taken,
+        seen=seen,
         calibration=file_of(options.evidence_folder.parent, name),
     )
+    return PipelineThread(pipeline, context)
+
+
+def _picture(item: Item, verdict: Verdict) -> bytes:
+    if not isinstance(item, Frame):
+        return b""
+    drawn = image.draw_defects(item.pixels, verdict.defects)
+    step = -(-max(drawn.shape[:2]) // SNAPSHOT_PIXELS)
+    return image.encode_jpeg(drawn[::step, ::step].copy(), SNAPSHOT_QUALITY)
 
 
 def _thread_ended(args: threading.ExceptHookArgs) -> None:
@@ -147,7 +181,8 @@ def _prepare_process(options: WorkerOptions) -> None:
     # agent's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    logging.basicConfig(level=options.log_level, format="%(levelname)s %(message)s")
+    logs.set_up(options.log_level, options.log_form, os.environ)
+    logs.name_pipelines(options.pipelines, options.name)
     # A thread that comes back from the model must not wait 5 ms for one that parses messages.
     sys.setswitchinterval(0.0005)
     # What `top` and `ps` show, instead of one more "python".

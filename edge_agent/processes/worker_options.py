@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config import PipelineOptions
     from edge_agent.mqtt.broker_options import BrokerOptions
+    from edge_agent.serving.logs import Form
 
 REPORT_S = 1.0  # how often a worker says how it is doing
 EXIT_NO_MEMORY = 71  # EX_OSERR of sysexits.h: the system refused what was needed
@@ -30,6 +31,16 @@ class WorkerOptions:
     pipelines: dict[str, PipelineOptions]
     log_level: int
     memory_bytes: int
+    log_form: Form = "text"
+
+    def with_pipelines(self, pipelines: dict[str, PipelineOptions]) -> WorkerOptions:
+        """Return the same orders for other pipelines."""
+        return replace(self, pipelines=pipelines)
+
+
+def write_options(options: PipelineOptions) -> bytes:
+    """Return a pipeline's options as they go over the pipe."""
+    return options.model_dump_json(exclude_unset=True).encode()
 
 
 def run(pipe: Connection, options: WorkerOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +27,16 @@ WORDS: dict[Rule, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A change: an alarm was raised, or is over."""
+
+    raised: bool
+    message: str
+    value: float | None
+    limit: float | None = None
+
+
 class Chart(msgspec.Struct):
     """What is known of one chart; kept on disk. `total`, `parts`: of the point that is filling."""
 
@@ -39,19 +50,11 @@ class Chart(msgspec.Struct):
     raised: str = ""
     """The id of the alarm that is raised, or ""."""
     raised_ns: int = 0
+    alarm: Alarm | None = None
+    """What raised it."""
     of_parts: int = 0
     model: str = ""
     """What its limits hold for: other points, or another model, make them void."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """A change: an alarm was raised, or is over."""
-
-    raised: bool
-    message: str
-    value: float | None
-    limit: float | None = None
 
 
 ANEW = Alarm(raised=False, message="another model or chart: its limits are set anew", value=None)
@@ -74,6 +77,8 @@ def add(
 
     A `score` chart takes the mean score, a `reject` chart the share of verdicts that are no pass.
     """
+    if not math.isfinite(verdict.score):
+        return None
     chart.total += verdict.score if kind == "score" else float(verdict.outcome != "pass")
     chart.parts += 1
     if chart.parts < options.parts:

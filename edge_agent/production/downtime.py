@@ -40,8 +40,7 @@ class Downtime(msgspec.Struct):
             self.cycle_ns += shift.planned_ns(self.since_ns, at_ns)
         self.any_part = True
         self.since_ns, self.error_ns = max(self.since_ns, at_ns), 0
-        if self.error_since_ns is not None:
-            self.error_since_ns = max(self.error_since_ns, at_ns)
+        self.error_since_ns = None  # whoever gives a verdict can inspect
 
     def error(self, at_ns: int, shift: Shift, *, begins: bool) -> None:
         """Note that the pipeline cannot inspect from now on, or can again."""

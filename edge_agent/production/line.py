@@ -63,6 +63,11 @@ class ShiftFigures:
     oee: oee.Oee
     is_down: bool
 
+    @property
+    def first_pass_yield(self) -> float | None:
+        """Return the share of parts that were good at once (ISO 22400-2: FPY = GP / IP)."""
+        return oee.ratio(self.tally.first_good, self.tally.parts)
+
 
 @dataclass(frozen=True, slots=True)
 class LineAlert:
@@ -119,10 +124,19 @@ class Line:
     def trouble(self, utc_ns: int, mono_ns: int, *, in_error: bool) -> list[ShiftFigures]:
         """Note whether the pipeline can inspect."""
         closed = self.tick(utc_ns, mono_ns)
-        self._in_error = in_error and self._options.error_is_down
-        if self.state.shift is not None and self._shift is not None:
-            self.state.shift.downtime.error(utc_ns, self._shift, begins=self._in_error)
+        before, self._in_error = self._in_error, in_error and self._options.error_is_down
+        now = self.state.shift
+        if now is not None and self._shift is not None and before != self._in_error:
+            now.downtime.error(utc_ns, self._shift, begins=self._in_error)
         return closed
+
+    def raised(self) -> list[LineAlert]:
+        """Return the alarms that are raised."""
+        return [
+            LineAlert(chart.raised, kind, chart.alarm, chart.raised_ns, chart.raised_ns)
+            for kind, chart in self.state.charts.items()
+            if chart.raised and chart.alarm is not None
+        ]
 
     def figures(self, utc_ns: int) -> ShiftFigures | None:
         """Return the shift so far; None between shifts. `tick` comes first."""
@@ -157,8 +171,8 @@ class Line:
             if self._shift is None or self._shift.start_ns != self.state.shift.start_ns:
                 # The plant's shifts are others by now.
                 self.state.shift = self._shift = None
-        if self.state.seen_ns > utc_ns + STEP_NS:
-            # The clock is behind what was already written: it has yet to be set.
+        if self._shift is not None and utc_ns < self._shift.start_ns:
+            # The clock is far behind what was already seen: it has yet to be set.
             self.state.shift = self._shift = None
             self.state.seen_ns = 0
 
@@ -218,13 +232,15 @@ class Line:
             chart = self.state.charts.setdefault(kind, Chart())
             if not charts.fits(chart, options, verdict):
                 if chart.raised:
-                    alerts.append(LineAlert(chart.raised, kind, charts.ANEW, utc_ns, chart.raised_ns))
+                    alerts.append(
+                        LineAlert(chart.raised, kind, charts.ANEW, utc_ns, chart.raised_ns)
+                    )
                 chart = self.state.charts[kind] = charts.begin(options, verdict)
             alarm = charts.add(chart, options, kind, verdict)
             if alarm is None:
                 continue
             if alarm.raised:
-                chart.raised, chart.raised_ns = str(uuid.uuid4()), utc_ns
+                chart.raised, chart.raised_ns, chart.alarm = str(uuid.uuid4()), utc_ns, alarm
             alerts.append(LineAlert(chart.raised, kind, alarm, utc_ns, chart.raised_ns))
             if not alarm.raised:
                 chart.raised = ""

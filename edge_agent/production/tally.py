@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # A part that comes again after so many others counts as a new one: memory has an end.
 RECENT_PARTS = 5000
+FORGET_PARTS = 1000
 # Classes come from a model's labels, but a model may be anything.
 MOST_CLASSES = 100
 OTHER = "(other)"
@@ -60,8 +61,9 @@ class Tally(msgspec.Struct):
         before = self.recent.pop(key, None) if key else None
         if key:
             self.recent[key] = verdict.outcome
-            if len(self.recent) > RECENT_PARTS:
-                del self.recent[next(iter(self.recent))]
+            if len(self.recent) >= RECENT_PARTS + FORGET_PARTS:
+                # Many at a time: the first key of a dict is slow to find behind deleted ones.
+                self.recent = dict(list(self.recent.items())[FORGET_PARTS:])
         if before is not None:
             self.repeats += 1
             self.outcomes[before] -= 1

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 from edge_agent import __version__
 from edge_agent.clock import utc_text
 from edge_agent.reporting import condition, messages
-from edge_agent.reporting.figures import PipelineFigures
+from edge_agent.reporting.alerts import Alerts
+from edge_agent.reporting.figures import PipelineFigures, PipelineView
+from edge_agent.reporting.standing import standing
+from edge_agent.reporting.watching import Watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from edge_agent.config import Config
     from edge_agent.processes.wire import PipelineReport
     from edge_agent.reporting.condition import Condition
+    from edge_agent.reporting.standing import Standing
     from edge_agent.reporting.topics import Family, Topics
     from edge_agent.types import Verdict
 
@@ -35,6 +39,7 @@ class _Pipeline:
     state: str = "starting"
     detail: str = ""
     report: PipelineReport | None = None
+    reported_s: float | None = None
     restarts: int = 0
     condition: Condition | None = None
     shown: Condition | None = None
@@ -70,6 +75,8 @@ class Board:
             name: _Pipeline(name, pipeline.family, PipelineFigures(now))
             for name, pipeline in self.config.pipelines.items()
         }
+        self._alerts = Alerts(self.show)
+        self._watching = Watching(self.topics, self.show, self._alerts)
         self._stats_due = _Due(self.config.stats_every_s)
         self._health_due = _Due(HEALTH_EVERY_S)
 
@@ -89,18 +96,72 @@ class Board:
         )
         self.show(self.topics.info, messages.encode(info))
 
+    def reconfigure(self, config: Config, config_rev: int) -> None:
+        """Go over to another config; of pipelines that are gone no retained message is left."""
+        with self._lock:
+            self.config, self.config_rev = config, config_rev
+            self._stats_due = _Due(config.stats_every_s)
+            before, self._pipelines = self._pipelines, {}
+            for name, options in config.pipelines.items():
+                present = before.get(name)
+                if present is not None and present.family == options.family:
+                    self._pipelines[name] = before.pop(name)
+                else:
+                    figures = PipelineFigures(time.monotonic())
+                    self._pipelines[name] = _Pipeline(name, options.family, figures)
+            self._watching.keep(set(self._pipelines))
+            for gone in before.values():
+                for topic in self.topics.retained(gone.family, gone.name):
+                    self.show(topic, b"")
+        self.introduce()
+
+    def standings(self) -> dict[str, Standing]:
+        """Return how each pipeline stands."""
+        with self._lock:
+            return {
+                name: standing(each.state, each.detail, each.restarts, each.report)
+                for name, each in self._pipelines.items()
+            }
+
+    def views(self) -> list[PipelineView]:
+        """Return how each pipeline is doing, for checks and metrics."""
+        with self._lock:
+            return [
+                PipelineView(
+                    each.name,
+                    each.family,
+                    each.state,
+                    each.detail,
+                    each.restarts,
+                    each.figures.totals,
+                    each.report,
+                    each.reported_s,
+                )
+                for each in self._pipelines.values()
+            ]
+
+    def alert(self, topic: str, message: messages.AlertMessage) -> None:
+        """Publish an alert that somebody else raised or cleared."""
+        self._alerts.tell(topic, message)
+
     def report(self, report: PipelineReport) -> None:
         """Take a pipeline's report; a change of its state is shown at once."""
         with self._lock:
-            pipeline = self._pipelines[report.pipeline]
+            pipeline = self._pipelines.get(report.pipeline)
+            if pipeline is None:
+                return  # taken out of the config; its worker is about to know
             pipeline.figures.add(report)
-            pipeline.report = report
+            pipeline.report, pipeline.reported_s = report, time.monotonic()
             self._enter(pipeline, report.state, report.detail)
+            if report.watch is not None:
+                self._watching.take(pipeline.name, pipeline.family, report.watch)
 
     def worker_lost(self, name: str, reason: str) -> None:
         """Note that a pipeline's worker died; it will be restarted."""
         with self._lock:
-            pipeline = self._pipelines[name]
+            pipeline = self._pipelines.get(name)
+            if pipeline is None:
+                return
             pipeline.figures.worker_lost()
             pipeline.restarts += 1
             self._enter(pipeline, "restarting", reason)
@@ -108,24 +169,26 @@ class Board:
     def count(self, name: str, what: str) -> None:
         """Count something that the agent itself did for a pipeline."""
         with self._lock:
-            self._pipelines[name].figures.count(what)
+            if name in self._pipelines:
+                self._pipelines[name].figures.count(what)
 
     def decided(self, verdict: Verdict) -> None:
         """Take a verdict; a change of a machine's alert is shown at once."""
-        pipeline = self._pipelines[verdict.pipeline]
-        if pipeline.family != "pdm":
+        pipeline = self._pipelines.get(verdict.pipeline)
+        if pipeline is None or pipeline.family != "pdm":
             return
         with self._lock:
             before = pipeline.condition
             pipeline.condition = condition.after(verdict, before)
             alert = pipeline.condition.alert
             if alert is not None and (before is None or alert is not before.alert):
-                self.show(self.topics.alert(pipeline.name), self._alert(pipeline, alert))
+                message = self._alert(pipeline, alert)
+                self._alerts.tell(self.topics.alert(pipeline.name), message)
 
     def trouble(self, name: str) -> str:
         """Return why a pipeline may not answer: its state if it is not running, else ""."""
-        pipeline = self._pipelines[name]
-        if pipeline.state == "running":
+        pipeline = self._pipelines.get(name)
+        if pipeline is None or pipeline.state == "running":
             return ""
         return f"{pipeline.state}: {pipeline.detail}" if pipeline.detail else pipeline.state
 
@@ -135,6 +198,7 @@ class Board:
             if self._stats_due.take(mono_s) or at_once:
                 for pipeline in self._pipelines.values():
                     self._show_stats(pipeline, mono_s)
+                self._watching.publish()
             if self._health_due.take(mono_s) or at_once:
                 for pipeline in self._pipelines.values():
                     self._show_health(pipeline)
@@ -194,11 +258,11 @@ class Board:
         )
         self.show(self.topics.health(pipeline.name), messages.encode(health))
 
-    def _alert(self, pipeline: _Pipeline, alert: condition.Alert) -> bytes:
+    def _alert(self, pipeline: _Pipeline, alert: condition.Alert) -> messages.AlertMessage:
         verdict = alert.verdict
         cleared = alert.cleared_ns is not None
         score = f"{verdict.score:g} {verdict.unit}".strip()
-        message = messages.AlertMessage(
+        return messages.AlertMessage(
             ts=utc_text(verdict.decided_ns),
             device=self.config.device.name,
             pipeline=pipeline.name,
@@ -211,4 +275,3 @@ class Board:
             threshold=verdict.threshold,
             unit=verdict.unit,
         )
-        return messages.encode(message)

@@ -9,6 +9,7 @@ from edge_agent.metrics import quantile_ms
 
 if TYPE_CHECKING:
     from edge_agent.processes.wire import PipelineReport
+    from edge_agent.reporting.topics import Family
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,26 @@ class Figures:
     p99_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class PipelineView:
+    """How a pipeline is doing, at one moment; `reported_s` on the monotonic clock, None: never."""
+
+    name: str
+    family: Family
+    state: str
+    detail: str
+    restarts: int
+    totals: dict[str, int]
+    report: PipelineReport | None
+    reported_s: float | None
+
+
 class PipelineFigures:
     """Adds up the reports of one pipeline; a new worker counts from 0 again."""
 
     def __init__(self, mono_s: float) -> None:
         self._before: dict[str, int] = {}
+        self._latest: dict[str, int] = {}
         self._totals: dict[str, int] = {}
         self._counts: list[int] = []
         self._asked_s = mono_s
@@ -36,16 +52,24 @@ class PipelineFigures:
         self._asked_counts: list[int] = []
 
     def add(self, report: PipelineReport) -> None:
-        """Take the latest report of the present worker."""
+        """Take the latest report of the present worker, or of a pipeline that began anew in it."""
+        if any(report.totals.get(name, 0) < count for name, count in self._latest.items()):
+            self.worker_lost()
+        self._latest = report.totals
         totals = dict(self._before)
         for name, count in report.totals.items():
             totals[name] = totals.get(name, 0) + count
         self._totals = totals
         self._counts = report.latency_counts.get("total", [])
 
+    @property
+    def totals(self) -> dict[str, int]:
+        """Return the totals since the agent started."""
+        return dict(self._totals)
+
     def worker_lost(self) -> None:
         """Note that the next report counts from 0."""
-        self._before = dict(self._totals)
+        self._before, self._latest = dict(self._totals), {}
         self._counts, self._asked_counts = [], []
 
     def count(self, name: str) -> None:

@@ -134,6 +134,16 @@ class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
     config_rev: int = 0
 
 
+class CheckState(msgspec.Struct, frozen=True, kw_only=True):
+    """One check of health (docs/metrics.md); `pipeline` is empty for the gateway's own."""
+
+    name: str
+    pipeline: str
+    state: Literal["ok", "warn", "fail"]
+    reason: str
+    since_ts: Annotated[Utc, Meta(description="When it came to this state.")]
+
+
 class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the agent is there. The broker publishes `offline` for it when the line breaks."""
 
@@ -149,6 +159,9 @@ class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     outbox_age_s: Annotated[float, Meta(ge=0.0, description="Age of the oldest of them.")] = 0.0
     outbox_parked: Annotated[Count, Meta(description="Those that the broker refused.")] = 0
     outbox_detail: Annotated[str, Meta(description="What is wrong with the disk, or empty.")] = ""
+    ready: Annotated[bool, Meta(description="Whether no check fails.")] = False
+    not_ready: Annotated[str, Meta(description="The checks that fail, in words; or empty.")] = ""
+    checks: Annotated[list[CheckState], Meta(description="Those that are not ok.")] = []
 
 
 class InfoMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,13 +199,17 @@ class HealthMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """The last alert of a machine; a new one takes its place."""
+    """An alert that was raised or cleared; retained is one that is raised, if any is."""
 
     v: Version = 1
     ts: Utc
     device: Device
     pipeline: str
     id: Annotated[str, Meta(description="The same when raised and when cleared.")]
+    kind: Annotated[
+        Literal["condition", "drift", "reject_rate", "chart"],
+        Meta(description="What it is about: a machine's condition, or figures of a pipeline."),
+    ] = "condition"
     alert: Literal["raised", "cleared"]
     message: str
     raised_ts: Utc

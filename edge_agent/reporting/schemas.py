@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edge_agent.reporting import messages
+from edge_agent.production.shift_message import ShiftMessage
+from edge_agent.reporting import control_messages, messages, watch_messages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,12 @@ MESSAGES: Mapping[str, type[msgspec.Struct]] = {
     "health": messages.HealthMessage,
     "alert": messages.AlertMessage,
     "gap": messages.GapMessage,
+    "config-reported": control_messages.ConfigReported,
+    "config-result": control_messages.ConfigResult,
+    "command-result": control_messages.CommandResult,
+    "source": watch_messages.SourceMessage,
+    "drift": watch_messages.DriftMessage,
+    "shift": ShiftMessage,
 }
 
 

@@ -53,6 +53,26 @@ class Topics:
         """Return the retained topic of a pipeline's figures."""
         return f"{self.root}/{family}/{pipeline}/stats"
 
+    def shift(self, pipeline: str) -> str:
+        """Return the retained topic of the figures of a quality pipeline's shift that runs."""
+        return f"{self.root}/qc/{pipeline}/shift"
+
+    def last_shift(self, pipeline: str) -> str:
+        """Return the retained topic of the figures of the shift that ended last."""
+        return f"{self.root}/qc/{pipeline}/last_shift"
+
+    def alerts(self, family: Family, pipeline: str) -> str:
+        """Return the retained topic of all alerts of a pipeline, raised or cleared."""
+        return f"{self.root}/{family}/{pipeline}/alert"
+
+    def source(self, family: Family, pipeline: str) -> str:
+        """Return the retained topic of the state of a pipeline's camera or sensors."""
+        return f"{self.root}/{family}/{pipeline}/source"
+
+    def drift(self, family: Family, pipeline: str) -> str:
+        """Return the retained topic of how far a pipeline is from what is usual."""
+        return f"{self.root}/{family}/{pipeline}/drift"
+
     def health(self, pipeline: str) -> str:
         """Return the retained topic of a machine's condition."""
         return f"{self.root}/pdm/{pipeline}/health"
@@ -60,6 +80,29 @@ class Topics:
     def alert(self, pipeline: str) -> str:
         """Return the retained topic of a machine's alert, raised or cleared."""
         return f"{self.root}/pdm/{pipeline}/alert"
+
+    def retained(self, family: Family, pipeline: str) -> list[str]:
+        """Return the topics on which a pipeline leaves something behind."""
+        leaves = ["stats", "last", "health", "alert", "source", "drift", "shift", "last_shift"]
+        return [f"{self.root}/{family}/{pipeline}/{leaf}" for leaf in leaves]
+
+    def config(self, leaf: Literal["set", "result", "reported", "schema"]) -> str:
+        """Return a topic of the config: two for asking, two retained."""
+        return f"{self.root}/config/{leaf}"
+
+    @property
+    def doctor(self) -> str:
+        """Return the topic that `edge-agent doctor` tries its right to publish on."""
+        return f"{self.root}/doctor"
+
+    def model(self, slot: str) -> str:
+        """Return the retained topic of a slot's way from model to model."""
+        return f"{self.root}/model/{slot}/status"
+
+    @property
+    def model_nudge(self) -> str:
+        """Return the topic on which anybody may ask the agent to look for models now."""
+        return f"{self.root}/model/nudge"
 
     def command(self, verb: str) -> str:
         """Return the topic that the agent takes the command `verb` from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -27,7 +27,9 @@ class SourceContext:
 
     `window`: the shape of window that the model wants; None for models of pictures. `counters`:
     `counters.add("dropped_too_large")` for every item or message that is dropped, by reason.
-    `folder`: where the paths in options start, that of the config file.
+    `folder`: where the paths in options start, that of the config file. `heard`: a source of
+    samples that carry the time, or count from when they come, enters here when
+    (`time.monotonic`) something last came, by topic.
     """
 
     pipeline: str
@@ -36,6 +38,7 @@ class SourceContext:
     counters: Counters
     window: WindowPreprocess | None = None
     folder: Path = Path()
+    heard: dict[str, float] = field(default_factory=dict)
 
 
 def gives_pictures(context: SourceContext) -> None:

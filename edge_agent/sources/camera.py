@@ -211,6 +211,12 @@ def create(options: Options, context: SourceContext) -> CameraSource:
     return CameraSource(options, context.folder)
 
 
+def video_backends() -> set[str]:
+    """Return the names of what this OpenCV takes pictures with: V4L2, FFMPEG, GSTREAMER, ..."""
+    known = cv2.videoio_registry
+    return {known.getBackendName(one) for one in (*known.getBackends(),)}
+
+
 def _name(options: Options) -> str:
     if options.device is not None:
         return f"/dev/video{options.device}"

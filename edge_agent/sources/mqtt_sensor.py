@@ -144,6 +144,8 @@ class MqttSensorSource:
     def __init__(self, options: Options, context: SourceContext, shape: WindowPreprocess) -> None:
         self._options = options
         self._counters = context.counters
+        # By an index there is no time at which the next sample would be due.
+        self._heard = context.heard if options.clock != "index" else {}
         topics = _topics(options, shape)
         self._stream = SensorStream(
             shape,
@@ -152,6 +154,7 @@ class MqttSensorSource:
             utc=options.clock == "event",
             origin=", ".join(topic.name for topic in topics),
         )
+        self._topics = tuple(topic.name for topic in topics)
         self._first_ns_per_row = 1e9 / shape.rate_hz if options.block_time == "first" else 0.0
         handlers = {
             topic.name: partial(self._receive, number, decoder(topic.layout))
@@ -164,6 +167,8 @@ class MqttSensorSource:
     def connect(self) -> None:
         """Subscribe. Raises NotConnected."""
         self._ingest.connect()
+        # From now on every topic is expected to speak.
+        self._heard.update(dict.fromkeys(self._topics, time.monotonic()))
 
     def read(self, timeout_s: float) -> Window | None:
         """Return the next window. Raises NotConnected, BadInput (`nan`, `rate`), EndOfStream."""
@@ -195,6 +200,7 @@ class MqttSensorSource:
             time_ns = time.monotonic_ns()
         elif self._first_ns_per_row:
             time_ns += round((len(values) - 1) * self._first_ns_per_row)
+        self._heard[message.topic] = time.monotonic()
         for done in self._stream.push(topic, values, time_ns, part_id):
             self._ingest.put(done)
 

@@ -115,6 +115,7 @@ class Consumer:
         self.statuses: list[tuple[float, str]] = []
         self.stats: dict[str, dict[str, Any]] = {}
         self.gaps: dict[str, dict[str, Any]] = {}
+        self.sources: dict[str, dict[str, Any]] = {}
         self._subscribed = False
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "consumer", protocol=mqtt.MQTTv5)
         self._client.reconnect_delay_set(1, 1)
@@ -150,7 +151,7 @@ class Consumer:
         self._client.subscribe(
             [(f"{ROOT}/{end}", options) for end in ("+/+/verdict", "status", "gap")]
         )
-        self._client.subscribe(f"{ROOT}/+/+/stats", options=options)
+        self._client.subscribe([(f"{ROOT}/+/+/{end}", options) for end in ("stats", "source")])
 
     def _on_subscribe(self, *_: object) -> None:
         self._subscribed = True
@@ -162,6 +163,8 @@ class Consumer:
             self.statuses.append((now_s, tree["status"]))
         elif message.topic.endswith("/stats"):
             self.stats[tree["pipeline"]] = tree
+        elif message.topic.endswith("/source"):
+            self.sources[tree["pipeline"]] = tree
         elif message.topic.endswith("/gap"):
             self.gaps[tree["id"]] = tree
         else:

@@ -118,7 +118,8 @@ def load_damaged(runtime: str, seed: int) -> None:
 
 def load_and_run(create: Any, model: bytes) -> None:
     backend = create(BackendContext(model, 1))
-    sizes = [math.prod(spec.shape) for spec in backend.inputs]
-    if all(0 < size <= MOST_VALUES for size in sizes):
-        backend.run({spec.name: np.zeros(spec.shape, spec.dtype) for spec in backend.inputs})
+    # A size that may vary is taken as one.
+    shapes = {spec.name: tuple(abs(size) for size in spec.shape) for spec in backend.inputs}
+    if all(0 < math.prod(shape) <= MOST_VALUES for shape in shapes.values()):
+        backend.run({spec.name: np.zeros(shapes[spec.name], spec.dtype) for spec in backend.inputs})
     backend.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,9 @@ import pytest
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from tests.tiny_tflite import model_bytes
+from tests.tools.pictures import class_folders
 from tools import keyword_spotting
+from tools.compress import from_files
 from tools.compress.failures import CompressFailed
 from tools.compress.measure import Latency
 from tools.compress.samples import read_samples
@@ -20,11 +24,10 @@ from tools.compress.scoring import Metric, chosen_metric
 from tools.compress.structures import applied, clipped, clusters, magnitude
 from tools.compress.table import CHOSEN, Row, smallest, table
 from tools.compress.variants import Variant
+from tools.data_checks import DataUnfit
 from tools.tflite_file import Weights
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
@@ -170,6 +173,61 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"hello")
     with pytest.raises(CompressFailed, match=r"not a readable \.npz file"):
         read_samples(tmp_path / "a.npz")
+
+
+def said(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    from_files.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+SHARES = (0.6, 0.2, 0.2)
+
+
+def test_photos_in_class_folders_are_samples_at_the_size_and_scale_of_the_model(
+    tmp_path: Path,
+) -> None:
+    folder = class_folders(tmp_path / "screws", 12)
+    words = ["--data", str(folder), "--size", "24x32", "--group", r"part_(\d+)"]
+    found = from_files.samples_of_files(said(*words), SHARES)
+    assert found.inputs.shape == (24, 24, 32, 3)
+    assert 0 <= found.inputs.min() < 0.2
+    assert 0.5 < found.inputs.max() <= 1
+    assert found.targets is not None
+    assert np.bincount(found.targets.astype(np.int64)).tolist() == [12, 12]
+    # Pits are dark, and class 1 is `pitted`.
+    darkest = found.inputs.min(axis=(1, 2, 3))
+    assert darkest[found.targets == 1].max() < darkest[found.targets == 0].min()
+    with pytest.raises(DataUnfit, match="photos need --size HxW"):
+        from_files.samples_of_files(said(*words[:2]), SHARES)
+
+
+def test_rows_of_a_csv_are_samples_and_machines_stay_together(tmp_path: Path) -> None:
+    path = tmp_path / "machines.csv"
+    rng = np.random.default_rng(0)
+    states = ["worn" if number % 40 > 20 else "ok" for number in range(200)]
+    rows = [
+        f"m{number // 20},{rng.normal():.3f},{rng.normal():.3f},{state}"
+        for number, state in enumerate(states)
+    ]
+    path.write_text("\n".join(["machine,a,b,state", *rows]) + "\n")
+    words = ["--data", str(path), "--unit", "machine", "--label", "state"]
+    found = from_files.samples_of_files(said(*words), SHARES)
+    assert found.inputs.shape == (200, 2)
+    assert [f"{value:.3f}" for value in found.inputs[7]] == rows[7].split(",")[1:3]
+    assert found.targets is not None
+    assert found.targets[21] == 1
+    assert found.targets[0] == 0
+    machines = [set((part // 20).tolist()) for _, part in found.split.parts()]
+    assert sorted(each for part in machines for each in part) == list(range(10))
+    assert from_files.samples_of_files(said(*words, "--rows", "5"), SHARES).inputs.shape[1:] == (
+        5,
+        2,
+    )
+    with pytest.raises(DataUnfit, match="needs --label COLUMN"):
+        from_files.samples_of_files(said(*words[:4]), SHARES)
 
 
 # --- the command itself, with the quantiser ------------------------------------------------------

@@ -19,7 +19,9 @@ from tools import ballscrew, evaluate
 from tools.box_merit import average_precisions, f1
 from tools.fresh_folder import fresh_folder
 from tools.photo_recipe import name_from
+from tools.photos import Photo
 from tools.report import auroc
+from tools.splits import Split
 from tools.thresholds import limits
 from tools.train.__main__ import main, recipes
 
@@ -68,6 +70,38 @@ def test_a_classifier_can_be_tuned_and_pruned(tmp_path: Path) -> None:
     assert main([*words, "--depth", "5", "--tune", "2", "--prune", "0.5"]) == 0
     model = load_model(out, threads=1, roi=None)
     assert np.mean(scores(model, pitted=True)) > np.mean(scores(model, pitted=False))
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(600)
+def test_a_pruned_front_learns_what_the_whole_one_sees() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is in the training environment only")
+    from tools import photo_pruning  # noqa: PLC0415
+    from tools.photo_nets import PREPROCESS, trunk  # noqa: PLC0415
+    from tools.photo_recipe import Prepared  # noqa: PLC0415
+    from tools.photo_training import Lesson, frozen  # noqa: PLC0415
+    from tools.pictures import normalised  # noqa: PLC0415
+
+    rng = np.random.default_rng(0)
+    pixels = np.stack([metal(rng, pit_of(rng) if n % 2 else None, (64, 96)) for n in range(80)])
+    photos = [Photo(Path(), str(n % 2), str(n // 8)) for n in range(80)]
+    parts = (np.arange(64), np.arange(0), np.arange(64, 80))
+    ready = Prepared(photos, Split(*parts), (64, 96), PREPROCESS, pixels)
+    lesson = Lesson(ready, np.arange(80) % 2, 2, 0)
+    whole = frozen(lesson, (5,))
+    small = photo_pruning.pruned(lesson, whole, 0.5)
+
+    def weights(network: Any) -> int:
+        return sum(each.numel() for each in network.parameters())
+
+    assert weights(small.network[0]) < 0.5 * weights(trunk(5, (64, 96)))
+    assert small.held.tolist() == list(range(64))
+    never_seen = torch.from_numpy(normalised(pixels[64:], PREPROCESS)).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        both = [each.network[0](never_seen).flatten().numpy() for each in (whole, small)]
+        answers = small.network(never_seen)[:, 0].numpy()
+    assert np.corrcoef(*both)[0, 1] > 0.55
+    assert auroc(np.arange(16) % 2 == 1, answers) > 0.9
 
 
 def outlined(root: Path, count: int) -> Path:
@@ -224,6 +258,29 @@ def test_limits_of_classes_that_are_far_apart_lie_between_them() -> None:
     values = np.array([0.05, 0.1, 0.8, 0.9])
     pass_at, fail_at = limits(values, np.array([False, False, True, True]))
     assert 0.1 < pass_at == fail_at < 0.8
+
+
+def test_a_limit_by_groups_holds_for_four_of_five_new_ones() -> None:
+    rng = np.random.default_rng(1)
+    broken: dict[bool, list[bool]] = {False: [], True: []}
+    groups = [str(group) for group in range(3) for _ in range(50)]
+    for _ in range(200):
+        levels = rng.normal(-2, 1, 10)
+        logits = levels[:, None] + rng.normal(0, 0.3, (10, 50))
+        good = 1 / (1 + np.exp(-logits))
+        values = np.concatenate([good[:3].ravel(), rng.uniform(0.01, 1, 150)])
+        truth = np.repeat([False, True], 150)
+        for by_group in broken:
+            fail_at = limits(values, truth, 0.02, [*groups, *groups] if by_group else None)[1]
+            broken[by_group] += ((good[3:] >= fail_at).mean(axis=1) > 0.02).tolist()
+    assert 0.1 < np.mean(broken[True]) < 0.25
+    # The limit of all of them together.
+    assert np.mean(broken[False]) > 0.25
+
+
+def test_a_single_group_moves_no_limit() -> None:
+    values, truth = np.array([0.1, 0.2, 0.3, 0.7, 0.8]), np.array([False] * 3 + [True] * 2)
+    assert limits(values, truth, 0.02, ["a"] * 5) == limits(values, truth, 0.02)
 
 
 def test_average_precision_of_boxes_worked_out_by_hand() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import ModelError
+from tools.compress import from_files
 from tools.compress.failures import CompressFailed, MissingFramework
 from tools.compress.run import compress, write
 from tools.compress.samples import read_samples
@@ -28,6 +29,8 @@ from tools.tflite_file import NotTflite
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tools.compress.samples import Samples
+
 DEFAULTS = Settings()
 FAILURES = (CompressFailed, DataUnfit, QuantisationFailed, ModelError, NotTflite, FileExistsError)
 
@@ -38,9 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check_quantiser()
         shares = tuple(options.shares)
-        samples = read_samples(
-            options.data, shares=(shares[0], shares[1], shares[2]), seed=options.seed
-        )
+        samples = _samples(options, (shares[0], shares[1], shares[2]))
         for name, part in samples.split.parts():
             print(f"{name}: {len(part)} samples")
         outcome = compress(
@@ -72,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         help="an .npz file: inputs [items, ...] as the float model takes them, targets, and groups "
-        "(what belongs together) or parts (train, validation, test) if there are any",
+        "(what belongs together) or parts (train, validation, test) if there are any; or a folder "
+        "of labelled photos, or CSV files",
     )
     parser.add_argument("--metric", default="", choices=("", *METRICS))
     parser.add_argument(
@@ -90,7 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--channels", type=float, nargs="*", default=DEFAULTS.channels)
     parser.add_argument("--no-training", action="store_true", help="take the model as it is")
     parser.add_argument("--seed", type=int, default=0)
+    from_files.add_arguments(parser)
     return parser
+
+
+def _samples(options: argparse.Namespace, shares: tuple[float, float, float]) -> Samples:
+    if from_files.is_files(options.data):
+        return from_files.samples_of_files(options, shares)
+    return read_samples(options.data, shares=shares, seed=options.seed)
 
 
 def _settings(options: argparse.Namespace) -> Settings:

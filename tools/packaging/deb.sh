@@ -3,7 +3,7 @@
 # Prints its name and size. The same sources give the same package: times are those of the last
 # commit, or SOURCE_DATE_EPOCH.
 set -euo pipefail
-folder=$1 prefix=$2 output=$3
+folder=$(realpath "$1") prefix=$2 output=$(realpath -m "$3")
 cd "$(dirname "$0")/../.."
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
@@ -40,5 +40,5 @@ CONTROL
 find "$stage" -exec touch --no-dereference --date "@$epoch" {} +
 mkdir -p "$output"
 package=$output/edge-agent_${version}_$architecture.deb
-dpkg-deb --root-owner-group -Zxz -z6 --build "$stage" "$package" >/dev/null
+dpkg-deb --root-owner-group -Zzstd -z10 --build "$stage" "$package" >/dev/null
 echo "$package: $(($(stat -c %s "$package") / 1000000)) MB, $(($(du -sm "$stage" | cut -f 1))) MB installed"

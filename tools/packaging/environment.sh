@@ -4,7 +4,7 @@
 # documentation. It runs where PYTHON is, once FOLDER stands at PREFIX. The same sources give the
 # same bytes: no path of the building machine, no time, no pip is left in it.
 set -euo pipefail
-folder=$1 prefix=$2 python=$3
+folder=$(realpath -m "$1") prefix=$2 python=$3
 cd "$(dirname "$0")/../.."
 export PYTHONHASHSEED=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
 

@@ -2,7 +2,7 @@
 # Put a built environment, the unit, its user and a first config in place:
 # install.sh FOLDER DESTDIR PREFIX. What is configured already stays as it is.
 set -euo pipefail
-folder=$1 destdir=$2 prefix=$3
+folder=$(realpath "$1") destdir=${2:+$(realpath -m "$2")} prefix=$3
 cd "$(dirname "$0")/../.."
 units=$destdir/usr/lib/systemd/system config=$destdir/etc/edge-agent
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tools.photo_training import Trained
+    from tools.photo_training import Lesson, Trained
     from tools.report import Figure
 
     Array = NDArray[np.float32]
@@ -79,16 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Train from `options.data`, write the bundle `options.out`."""
     from tools.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415  needs torch
-    from tools.photo_training import classifier_of  # noqa: PLC0415  needs torch
 
     if not 0 <= options.prune < 1 or not 0 <= options.depth <= 16:
         raise DataUnfit("--prune must be a share below 1, and --depth 16 at most")
     ready = photo_recipe.prepared(options, PREPROCESS, least=PHOTOS_MIN, area=AREA)
     names, has_good = class_names(ready, options.good)
     classes = np.array([names.index(label) for label in ready.labels], np.int64)
-    trained = classifier_of(ready, classes, len(names), options)
-    rest = np.sort(np.concatenate([ready.split.train, ready.split.validation]))
-    rule = _rule(trained, options.false_rejects) if has_good else dict(UNSURE)
+    lesson, trained = _trained(ready, classes, len(names), options)
+    rule = _rule(lesson, trained, options.false_rejects) if has_good else dict(UNSURE)
     made = Made(
         trained.network,
         maps=False,
@@ -97,7 +95,7 @@ def run(options: argparse.Namespace) -> None:
         labels=names,
         golden=_golden(classes[ready.split.test], ready.split.test),
     )
-    samples = photo_recipe.calibration(ready, rest, options.seed)
+    samples = photo_recipe.calibration(ready, lesson.rest, options.seed)
     held = _inputs(ready, ready.split.test)
     # The gate wants many answers: photos of training show as well whether int8 answers as float.
     whole, model = photo_recipe.compiled(made, samples, [*held, *samples[:GATE_PHOTOS]])
@@ -169,10 +167,34 @@ def _task(ready: Prepared, names: list[str], *, has_good: bool) -> dict[str, Any
     }
 
 
-def _rule(trained: Trained, false_rejects: float) -> dict[str, Any]:
+def _trained(
+    ready: Prepared, classes: NDArray[np.int64], count: int, options: argparse.Namespace
+) -> tuple[Lesson, Trained]:
+    """Train as the options say: `depth`, `tune`, `prune`, `seed`."""
+    import torch  # noqa: PLC0415  of the training environment only
+
+    from tools import photo_training  # noqa: PLC0415  needs torch
+    from tools.fit import THREADS  # noqa: PLC0415
+    from tools.photo_pruning import pruned  # noqa: PLC0415
+
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(options.seed)
+    lesson = photo_training.Lesson(ready, classes, count, options.seed)
+    depths = (options.depth,) if options.depth else photo_training.DEPTHS
+    trained = photo_training.frozen(lesson, depths)
+    if options.tune:
+        trained = photo_training.tuned(lesson, trained, options.tune)
+    if options.prune:
+        trained = pruned(lesson, trained, options.prune)
+    return lesson, trained
+
+
+def _rule(lesson: Lesson, trained: Trained, false_rejects: float) -> dict[str, Any]:
     """Return limits that hold on photos of groups that were held out."""
     likely = logistic.likelihoods(trained.held_logits)
-    pass_at, fail_at = limits(1 - likely[:, 0], trained.held_classes != 0, false_rejects)
+    bad = lesson.classes[trained.held] != 0
+    groups = [lesson.ready.groups[index] for index in trained.held]
+    pass_at, fail_at = limits(1 - likely[:, 0], bad, false_rejects, groups)
     return {"kind": "threshold", "pass_at": pass_at, "fail_at": fail_at}
 
 

@@ -1,0 +1,40 @@
+"""The pipelines of the config: their bundles are whole, fit, and answer as they should here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_agent.commands.checks import check_pipelines
+from edge_agent.commands.doctor_findings import Finding
+from edge_agent.commands.verification import verify
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge_agent.commands.doctor_findings import Gateway
+
+
+def check_models(gateway: Gateway) -> Iterator[Finding]:
+    """Check every pipeline as `edge-agent check` does, and run each bundle's golden samples."""
+    if gateway.config is None:
+        return
+    try:
+        check_pipelines(gateway.config, gateway.folder)
+    except ConfigError as error:
+        for field in error.fields:
+            advice = "`edge-agent check` names every wrong field"
+            yield Finding("fail", "pipelines", f"{field.path}: {field.message}", advice)
+    for model in sorted({pipeline.model for pipeline in gateway.config.pipelines.values()}):
+        found = verify(gateway.folder / model, memory_mb=int(gateway.config.worker_memory_mb))
+        if found.passed:
+            yield Finding("ok", "models", f"{model}: {found.sentence()}")
+        elif found.kind == "model" and "no golden samples" in found.failure:
+            advice = "have whoever made it add some (docs/your-own.md)"
+            yield Finding("warn", "models", f"{model}: {found.failure}", advice)
+        else:
+            advice = "copy the bundle again; `edge-agent verify` repeats this"
+            yield Finding("fail", "models", f"{model}: {found.failure}", advice)
+    if not gateway.config.pipelines:
+        advice = "docs/your-own.md goes through a first one step by step"
+        yield Finding("warn", "pipelines", "none in the config: nothing is inspected", advice)

@@ -1,0 +1,174 @@
+"""`edge-agent config`: looks at an agent's config and changes it, over MQTT, from any machine."""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from edge_agent.config import strict_json
+from edge_agent.control.signature import sign
+from edge_agent.control.trees import changes, merged
+from edge_agent.errors import ConfigError, EdgeAgentError, FieldError
+from edge_agent.mqtt.broker import Connection
+from edge_agent.mqtt.broker_options import BrokerOptions, Subscription
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from edge_agent.mqtt.broker_options import Message
+
+CONNECT_S = 10.0
+REPORTED_S = 5.0
+# Longer than any trial (control/trial.py).
+ANSWER_S = 90.0
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which agent, by the root of its topics, on which broker; `key`: name and file, to sign."""
+
+    root: str
+    broker: BrokerOptions
+    key: tuple[str, Path] | None = None
+
+
+class Remote:
+    """A connection to one agent; use it in a `with`."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._heard: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        topics = [f"{target.root}/config/{leaf}" for leaf in ("reported", "result")]
+        # Answers come on a topic that every broker's access list has anyway.
+        self._connection = Connection(
+            target.broker,
+            f"edge-agent-config-{uuid.uuid4().hex[:8]}",
+            subscriptions=[Subscription(topic, 1, self._heard.put) for topic in topics],
+        )
+
+    def __enter__(self) -> Self:
+        self._connection.start()
+        if not _within(CONNECT_S, lambda: self._connection.connected):
+            options, detail = self._target.broker, self._connection.detail
+            self._connection.stop()
+            raise EdgeAgentError(f"broker {options.host}:{options.port}: {detail}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.stop()
+
+    def reported(self) -> dict[str, Any]:
+        """Return the config in force as the agent reports it. Raises EdgeAgentError."""
+        for leaf, found in self._messages(REPORTED_S):
+            if leaf == "reported":
+                return found
+        raise EdgeAgentError(f"no agent reports its config on {self._target.root}/config/reported")
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to a request. Raises EdgeAgentError when none comes."""
+        topic = f"{self._target.root}/config/set"
+        payload = msgspec.json.encode(request)
+        if self._target.key is not None:
+            name, file = self._target.key
+            payload = sign(request, topic, time.time(), name, file.read_bytes())
+        if not self._connection.publish(topic, payload):
+            raise EdgeAgentError("the connection was lost before the request could be sent")
+        for leaf, found in self._messages(ANSWER_S):
+            if leaf == "result" and found["id"] in {request["id"], ""}:
+                return found
+        raise EdgeAgentError(f"no answer within {ANSWER_S:g} s")
+
+    def watch(self, stopping: threading.Event) -> Iterator[dict[str, Any]]:
+        """Yield what is reported, as it changes."""
+        while not stopping.is_set():
+            for leaf, found in self._messages(POLL_S):
+                if leaf == "reported":
+                    yield found
+
+    def _messages(self, timeout_s: float) -> Iterator[tuple[str, dict[str, Any]]]:
+        until_s = time.monotonic() + timeout_s
+        while (left_s := until_s - time.monotonic()) > 0:
+            try:
+                message = self._heard.get(timeout=left_s)
+            except queue.Empty:
+                return
+            if message.payload:
+                yield message.topic.rsplit("/", 1)[1], msgspec.json.decode(message.payload)
+
+
+def change(
+    remote: Remote, verb: str, file: Path, wanted: dict[str, Any], agree: Callable[[str], bool]
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """Send a whole config (`set`) or a patch; return the answer, and what differs, in lines.
+
+    `wanted`: further fields of the request. `agree` is shown the difference; if it says no, nothing
+    is sent and there is no answer.
+    """
+    tree = read_tree(file)
+    reported = remote.reported()
+    after = tree if verb == "set" else merged(reported["config"], tree)
+    lines = [_line(*each) for each in changes(reported["config"], after)]
+    if not lines or not agree("\n".join(lines)):
+        return None, lines
+    request = {"v": 1, "id": str(uuid.uuid4()), "base_rev": reported["rev"], **wanted}
+    request["config" if verb == "set" else "patch"] = tree
+    return remote.ask(request), lines
+
+
+def confirm(remote: Remote, rev: int) -> dict[str, Any]:
+    """Say that a change is as it should be; return the answer."""
+    return remote.ask({"v": 1, "id": str(uuid.uuid4()), "base_rev": rev, "confirm": True})
+
+
+def read_tree(file: Path) -> dict[str, Any]:
+    """Return the JSON or TOML in a file, "-": JSON from standard input. Raises ConfigError."""
+    if file.suffix == ".toml":
+        import tomllib  # noqa: PLC0415  only here
+
+        try:
+            tree: object = tomllib.loads(file.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError([FieldError("", "toml", f"not TOML: {error}")]) from None
+    else:
+        text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        tree = strict_json(text)
+    if not isinstance(tree, dict):
+        raise ConfigError([FieldError("", "type", "must be a table")])
+    return tree
+
+
+def answer_lines(answer: dict[str, Any]) -> list[str]:
+    """Return an answer as a person reads it."""
+    lines = [f"{answer['status']} ({answer['code']}); revision {answer['rev']} is in force"]
+    return lines + [f"  {each['path'] or '/'}: {each['msg']}" for each in answer["errors"]]
+
+
+def pretty(tree: object) -> str:
+    """Return a tree as indented JSON."""
+    return json.dumps(tree, indent=2, ensure_ascii=False)
+
+
+def _line(path: str, before: object, after: object) -> str:
+    old, new = (None if v is ... else json.dumps(v, ensure_ascii=False) for v in (before, after))
+    if old is None:
+        return f"+ {path}: {new}"
+    return f"- {path}: {old}" if new is None else f"~ {path}: {old} -> {new}"
+
+
+def _within(timeout_s: float, true: Callable[[], bool]) -> bool:
+    until_s = time.monotonic() + timeout_s
+    while time.monotonic() < until_s:
+        if true():
+            return True
+        time.sleep(0.01)
+    return False

@@ -1,0 +1,1 @@
+"""The agent's configuration and commands over MQTT."""

@@ -1,0 +1,254 @@
+"""Commands: restart a pipeline, a snapshot, a new threshold, a product variant, the latest log."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.clock import utc_text
+from edge_agent.control import candidates, threshold
+from edge_agent.control.requests import ConfigRequest, Refused
+from edge_agent.errors import FieldError
+from edge_agent.processes import wire
+from edge_agent.reporting.control_messages import CommandResult, Fault
+from edge_agent.reporting.messages import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.config import PipelineOptions
+    from edge_agent.control.changing import Changing, Ports
+    from edge_agent.control.ledger import Ledger
+    from edge_agent.control.mailbox import Sender
+    from edge_agent.control.requests import Command
+    from edge_agent.types import Verdict
+
+Order = wire.Restart | wire.Snapshot
+
+WITHIN_S = 10.0  # how long a pipeline has to do what it was told
+LINES_MOST = 500
+SCORES_MOST = 1000
+
+
+@dataclass
+class _Waiting:
+    """A command whose answer follows. `done`: what the answer holds, once it is known."""
+
+    command: Command
+    verb: str
+    sender: Sender
+    by_s: float
+    done: Callable[[], dict[str, Any] | None]
+
+
+@dataclass
+class Log:
+    """The latest lines of the agent's log and of its workers'."""
+
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES_MOST))
+
+    def add(self, level: int, text: str) -> None:
+        """Add a line; any thread."""
+        self.lines.append(f"{utc_text(time.time_ns())} {logging.getLevelName(level)} {text}")
+
+
+class Commands:
+    """`ask` and `watch` belong to control's thread; any may call `decided` and `heard`."""
+
+    def __init__(
+        self,
+        changing: Changing,
+        ledger: Ledger,
+        ports: Ports,
+        order: Callable[[Order], bool],
+        told: Callable[[Sender, str, bytes], None],
+    ) -> None:
+        self._changing = changing
+        self._ledger = ledger
+        self._ports = ports
+        self._order = order
+        self._told = told
+        self._waiting: dict[str, _Waiting] = {}
+        self._snapshots: dict[str, wire.SnapshotTaken] = {}
+        self._scores: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=SCORES_MOST))
+        self._log = Log()
+        logging.getLogger().addHandler(_Tail(self._log))
+
+    def decided(self, verdict: Verdict) -> None:
+        """Take the score of an inspected item."""
+        if verdict.outcome != "error":
+            self._scores[verdict.pipeline].append(verdict.score)
+
+    def heard(self, message: wire.SnapshotTaken | wire.Logged) -> None:
+        """Take what a worker says."""
+        if isinstance(message, wire.Logged):
+            self._log.add(message.level, message.text)
+        elif message.id in self._waiting:
+            self._snapshots[message.id] = message
+
+    def ask(self, verb: str, command: Command, sender: Sender) -> None:
+        """Begin what is asked; the answer may follow later. Raises Refused."""
+        if command.id in self._waiting:
+            return  # sent twice: one answer follows
+        if verb == "logs":
+            lines = list(self._log.lines)[-command.lines :]
+            self._answer(verb, command, sender, {"lines": lines})
+            return
+        options = self._pipeline(command)
+        match verb:
+            case "restart":
+                self._restart(command, sender)
+            case "snapshot":
+                self._wait(verb, command, sender, lambda: self._snapshot(command.id))
+                self._ordered(wire.Snapshot(command.id, command.pipeline), command)
+            case "recipe":
+                self._recipe(command, sender, options)
+            case "recalibrate":
+                self._recalibrate(command, sender, options)
+
+    def watch(self, mono_s: float) -> None:
+        """Answer what is done, and what takes too long."""
+        for waiting in list(self._waiting.values()):
+            found = waiting.done()
+            if found is None and mono_s < waiting.by_s:
+                continue
+            del self._waiting[waiting.command.id]
+            self._snapshots.pop(waiting.command.id, None)
+            if found is not None:
+                self._answer(waiting.verb, waiting.command, waiting.sender, found)
+                continue
+            standing = self._ports.standings().get(waiting.command.pipeline)
+            how = f" (it is {standing.state}: {standing.detail})" if standing else ""
+            fault = Fault("/pipeline", "timeout", f"not done within {WITHIN_S:g} s{how}")
+            self._answer(waiting.verb, waiting.command, waiting.sender, {}, fault)
+
+    # ------------------------------------------------------------------ verbs
+
+    def _restart(self, command: Command, sender: Sender) -> None:
+        items = self._standing(command.pipeline).items
+        self._ordered(wire.Restart(command.pipeline), command)
+        left: list[str] = []
+
+        def running() -> dict[str, Any] | None:
+            standing = self._standing(command.pipeline)
+            if standing.state != "running" or standing.items < items:
+                left.append(standing.state)
+            return {"state": standing.state} if left and standing.state == "running" else None
+
+        self._wait("restart", command, sender, running)
+
+    def _snapshot(self, snapshot_id: str) -> dict[str, Any] | None:
+        taken = self._snapshots.get(snapshot_id)
+        if taken is None:
+            return None
+        verdict = taken.verdict
+        return {
+            "verdict": verdict.outcome,
+            "score": float(verdict.score),
+            "threshold": float(verdict.threshold),
+            "label": verdict.label,
+            "reason": verdict.reason,
+            "verdict_id": verdict.id,
+            "part_id": verdict.part_id,
+            "capture_ts": utc_text(verdict.captured_ns),
+            "evidence": verdict.evidence,
+            "picture_jpeg": base64.b64encode(taken.picture).decode(),
+        }
+
+    def _recipe(self, command: Command, sender: Sender, options: PipelineOptions) -> None:
+        if command.code not in {"", *options.recipes}:
+            known = ", ".join(options.recipes) or "none"
+            raise _refused(422, "/code", f"no such recipe; there are: {known}", command.id)
+        recipes = {**self._ledger.document.recipes, command.pipeline: command.code}
+        try:
+            self._ledger.note_recipes(recipes)
+        except OSError as error:
+            raise _refused(500, "", f"cannot be kept: {error}", command.id) from None
+        self._ports.apply(
+            candidates.with_recipes(self._changing.config, recipes), self._changing.rev
+        )
+
+        def inspects() -> dict[str, Any] | None:
+            there = self._standing(command.pipeline).recipe == command.code
+            return {"recipe": command.code} if there else None
+
+        self._wait("recipe", command, sender, inspects)
+
+    def _recalibrate(self, command: Command, sender: Sender, options: PipelineOptions) -> None:
+        scores = list(self._scores[command.pipeline])[-command.parts :]
+        if len(scores) < command.parts:
+            text = f"only {len(scores)} parts were inspected since the agent started"
+            raise _refused(409, "/parts", text, command.id)
+        if options.rule is None:
+            text = "has no rule in the config: write the bundle's own there, to be adjusted"
+            raise _refused(422, "/pipeline", text, command.id)
+        found = threshold.from_good(options.rule, scores, command.false_reject)
+        if found is None:
+            text = "is no rule with limits that good parts can move"
+            raise _refused(422, "/pipeline", text, command.id)
+        rule = {key: value for key, value in found.items() if value is not None}
+        patch = {"pipelines": {command.pipeline: {"rule": rule}}}
+        request = ConfigRequest(
+            id=command.id, base_rev=self._changing.rev, patch=patch, dry_run=command.dry_run
+        )
+        result = self._changing.ask(request, sender)
+        if result is not None:
+            self._answer("recalibrate", command, sender, {**rule, "rev": result.rev})
+
+    # ------------------------------------------------------------------ common to all
+
+    def _pipeline(self, command: Command) -> PipelineOptions:
+        options = self._changing.config.pipelines.get(command.pipeline)
+        if options is None:
+            known = ", ".join(self._changing.config.pipelines) or "none"
+            raise _refused(404, "/pipeline", f"no such pipeline; there are: {known}", command.id)
+        return options
+
+    def _standing(self, name: str) -> Any:  # noqa: ANN401  a Standing; the pipeline is known
+        return self._ports.standings()[name]
+
+    def _ordered(self, order: Order, command: Command) -> None:
+        if not self._order(order):
+            self._waiting.pop(command.id, None)
+            raise _refused(409, "/pipeline", "its worker is away", command.id)
+
+    def _wait(
+        self, verb: str, command: Command, sender: Sender, done: Callable[[], dict[str, Any] | None]
+    ) -> None:
+        by_s = time.monotonic() + WITHIN_S
+        self._waiting[command.id] = _Waiting(command, verb, sender, by_s, done)
+
+    def _answer(
+        self,
+        verb: str,
+        command: Command,
+        sender: Sender,
+        result: dict[str, Any],
+        fault: Fault | None = None,
+    ) -> None:
+        message = CommandResult(
+            id=command.id,
+            verb=verb,
+            status="failed" if fault else "done",
+            code=500 if fault else 200,
+            errors=[fault] if fault else [],
+            result=result,
+        )
+        self._told(sender, command.id, encode(message))
+
+
+class _Tail(logging.Handler):
+    def __init__(self, tail: Log) -> None:
+        super().__init__(logging.INFO)
+        self._tail = tail
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tail.add(record.levelno, record.getMessage())
+
+
+def _refused(code: int, path: str, message: str, by: str) -> Refused:
+    return Refused(code, "refused", [FieldError(path, "command", message)], by=by)

@@ -1,0 +1,160 @@
+"""Control: one thread that answers requests for another config, and commands."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_agent import threads
+from edge_agent.control.changing import Changing, Ports
+from edge_agent.control.commands import Commands
+from edge_agent.control.mailbox import Mailbox, Sender
+from edge_agent.control.requests import Command, ConfigRequest, Refused, read
+from edge_agent.control.signature import Seal
+from edge_agent.reporting.control_messages import CommandResult, ConfigResult, Fault
+from edge_agent.reporting.messages import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edge_agent.config import Config
+    from edge_agent.control.commands import Order
+    from edge_agent.control.ledger import Ledger, OnTrial
+    from edge_agent.control.mailbox import Letter
+    from edge_agent.processes import wire
+    from edge_agent.reporting.standing import Standing
+    from edge_agent.reporting.topics import Topics
+    from edge_agent.types import Verdict
+
+# How soon a trial's end is seen. Also how long a stop may take.
+TICK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPorts:
+    """What control may do to the agent; see changing.Ports. `order`: tell a pipeline's worker."""
+
+    apply: Callable[[Config, int], None]
+    standings: Callable[[], dict[str, Standing]]
+    show: Callable[[str, bytes], None]
+    order: Callable[[Order], bool]
+    folder: Path
+    topics: Topics
+
+
+class Control:
+    """Start, stop, and what it is told meanwhile; any thread may call anything."""
+
+    def __init__(self, config: Config, ledger: Ledger, agent: AgentPorts) -> None:
+        self._mailbox = Mailbox(config, agent.topics)
+        self._seal = Seal(config.remote)
+        self._ledger = ledger
+        ports = Ports(
+            apply=agent.apply,
+            standings=agent.standings,
+            show=agent.show,
+            answer=self._mailbox.answer,
+            folder=agent.folder,
+            topics=agent.topics,
+        )
+        self._changing = Changing(ledger, ports)
+        self._commands = Commands(self._changing, ledger, ports, agent.order, self._told)
+        self._stopping = threading.Event()
+        self._thread = threads.thread(self._run, "control")
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs: if not, a bug ended it."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin to connect and to answer."""
+        self._mailbox.connection.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Begin nothing any more; what is on trial is taken back at the next start."""
+        self._stopping.set()
+        self._thread.join(2.0)
+        self._mailbox.connection.stop()
+
+    def decided(self, verdict: Verdict) -> None:
+        """Take a verdict: its score counts when a threshold is calibrated again."""
+        self._commands.decided(verdict)
+
+    def heard(self, message: wire.SnapshotTaken | wire.Logged) -> None:
+        """Take what a worker says to whoever sent a command."""
+        self._commands.heard(message)
+
+    def _run(self) -> None:
+        # Whoever sees what is reported may ask for another one at once: it must be heard then.
+        while not (self._mailbox.connection.connected or self._stopping.wait(TICK_S)):
+            pass
+        self._changing.start(self._tell_interrupted)
+        while not self._stopping.is_set():
+            letter = self._mailbox.get(TICK_S)
+            if letter is not None:
+                self._take(letter)
+            self._changing.watch(time.monotonic())
+            self._commands.watch(time.monotonic())
+
+    def _take(self, letter: Letter) -> None:
+        try:
+            text = self._seal.opened(letter.payload, letter.topic, time.time())
+            request = read(text, ConfigRequest) if letter.verb == "config" else read(text, Command)
+            known = self._ledger.document.answers.get(request.id)
+            if known is not None:
+                self._mailbox.answer(letter.sender, known)
+            elif isinstance(request, ConfigRequest):
+                self._change(request, letter.sender)
+            else:
+                self._commands.ask(letter.verb, request, letter.sender)
+        except Refused as error:
+            self._refuse(letter, error)
+
+    def _change(self, request: ConfigRequest, sender: Sender) -> None:
+        if self._changing.on_trial(request.id):
+            return  # sent twice: one answer follows
+        result = self._changing.ask(request, sender)
+        if result is not None:
+            self._told(sender, request.id, encode(result))
+
+    def _refuse(self, letter: Letter, error: Refused) -> None:
+        faults = [Fault(field.path, field.kind, field.message) for field in error.fields]
+        if letter.verb == "config":
+            self._changing.refused(str(error))
+            answer = encode(
+                ConfigResult(
+                    id=error.id,
+                    status=error.status,  # type: ignore[arg-type]
+                    code=error.code,  # type: ignore[arg-type]
+                    rev=self._changing.rev,
+                    errors=faults,
+                )
+            )
+        else:
+            answer = encode(
+                CommandResult(
+                    id=error.id,
+                    verb=letter.verb,
+                    status="refused",
+                    code=error.code,  # type: ignore[arg-type]
+                    errors=faults,
+                )
+            )
+        self._told(letter.sender, error.id, answer)
+
+    def _told(self, sender: Sender, request_id: str, answer: bytes) -> None:
+        if request_id:
+            # Where the disk refuses it is kept in memory; the outbox says what is wrong.
+            with contextlib.suppress(OSError):
+                self._ledger.note_answer(request_id, answer)
+        self._mailbox.answer(sender, answer)
+
+    def _tell_interrupted(self, trial: OnTrial, result: ConfigResult) -> None:
+        sender = Sender(trial.answer_topic, trial.correlation)
+        self._told(sender, trial.request_id, encode(result))

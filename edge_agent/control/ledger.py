@@ -1,0 +1,189 @@
+"""What the disk knows of the config: the last good one, the one on trial, and the latest answers.
+
+One file, replaced as a whole: after a power cut at any moment it is the old or the new one. It is
+written before a change is put in force, and before it is answered. A trial that is found at the
+start was cut short: the last good config is in force again, and whoever asked is told.
+
+The config file on the gateway is where it all begins. A config that came over MQTT is in force
+until the file says something new (docs/adr/0013).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from edge_agent.config import parse_tree
+from edge_agent.control import candidates
+from edge_agent.control.trees import digest
+from edge_agent.errors import ConfigError
+from edge_agent.modelstore.durable import write_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.config import Config
+
+log = logging.getLogger(__name__)
+
+FILE = "control.json"
+ANSWERS_MOST = 64  # a request is repeated within seconds, if at all
+INTERRUPTED = "the agent ended before the change had proved itself: it was taken back"
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """One config: its number and its tree, as a person would write it, without the password."""
+
+    rev: int
+    tree: dict[str, Any]
+
+
+class OnTrial(msgspec.Struct, frozen=True):
+    """What is tried, and whom to tell: where the answer goes beside the request's id."""
+
+    revision: Revision
+    request_id: str
+    answer_topic: str
+    correlation: bytes | None = None
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """The file."""
+
+    schema: Literal[1] = 1
+    file_hash: str
+    highest_rev: int
+    good: Revision
+    trial: OnTrial | None = None
+    status: Literal["applied", "rolled_back"] = "applied"
+    source: Literal["file", "mqtt"] = "file"
+    last_error: str = ""
+    recipes: dict[str, str] = {}
+    answers: dict[str, bytes] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A config with its number and the tree that says it."""
+
+    rev: int
+    config: Config
+    tree: dict[str, Any]
+
+
+class Ledger:
+    """Read at the start; one thread writes. Writing raises OSError, and changes nothing then."""
+
+    def __init__(self, folder: Path, file_config: Config) -> None:
+        """`file_config`: what the config file says now."""
+        self._path = folder / FILE
+        self._file_config = file_config
+        tree = candidates.tree_of(file_config)
+        self.document = self._begin(tree, digest(tree))
+        self.interrupted = self.document.trial
+        self.good = self._in_force(self.document.good)
+
+    def begin(self, trial: OnTrial) -> None:
+        """Keep a change that is about to be tried."""
+        rev = max(self.document.highest_rev, trial.revision.rev)
+        self._write(msgspec.structs.replace(self.document, trial=trial, highest_rev=rev))
+
+    def commit(self, found: InForce) -> None:
+        """Make what was tried the last good config."""
+        good = Revision(found.rev, found.tree)
+        self._write(
+            msgspec.structs.replace(
+                self.document,
+                highest_rev=max(self.document.highest_rev, found.rev),
+                good=good,
+                trial=None,
+                status="applied",
+                source="mqtt",
+                last_error="",
+            )
+        )
+        self.good = found
+
+    def roll_back(self, why: str) -> None:
+        """Forget what was tried, but not why."""
+        self._write(
+            msgspec.structs.replace(self.document, trial=None, status="rolled_back", last_error=why)
+        )
+
+    def refused(self, why: str) -> None:
+        """Note why the last request changed nothing; it stays in memory until the next write."""
+        self.document = msgspec.structs.replace(self.document, last_error=why)
+
+    def note_recipes(self, recipes: dict[str, str]) -> None:
+        """Keep which product variant each pipeline inspects."""
+        self._write(msgspec.structs.replace(self.document, recipes=recipes))
+
+    def note_answer(self, request_id: str, answer: bytes) -> None:
+        """Keep an answer for a request that comes again."""
+        answers = {**self.document.answers, request_id: answer}
+        newest = dict(list(answers.items())[-ANSWERS_MOST:])
+        document = msgspec.structs.replace(self.document, answers=newest)
+        self.document = document  # also when the disk refuses: for as long as this process lives
+        self._write(document)
+
+    def _begin(self, tree: dict[str, Any], file_hash: str) -> Document:
+        fresh = Document(file_hash=file_hash, highest_rev=1, good=Revision(1, tree))
+        kept = self._read()
+        if kept is None:
+            return fresh
+        rev = kept.highest_rev + 1
+        anew = Document(
+            file_hash=file_hash, highest_rev=rev, good=Revision(rev, tree), answers=kept.answers
+        )
+        if kept.file_hash != file_hash:
+            log.info("config: the file has changed: it is in force, as revision %d", rev)
+            return self._kept(anew)
+        try:
+            self._in_force(kept.good)
+        except ConfigError as error:
+            log.warning("config: revision %d is no longer valid: %s", kept.good.rev, error)
+            return self._kept(msgspec.structs.replace(anew, last_error=str(error)))
+        log.info("config: revision %d is in force (%s)", kept.good.rev, kept.source)
+        return kept
+
+    def _kept(self, document: Document) -> Document:
+        try:
+            self._write(document)
+        except OSError as error:
+            log.warning("config: cannot be kept: %s", error)
+        return document
+
+    def _read(self) -> Document | None:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Document)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("config: %s cannot be read, the file's config is used: %s", FILE, error)
+            return None
+
+    def _write(self, document: Document) -> None:
+        # The tree may hold a camera's password.
+        write_file(self._path, msgspec.json.encode(document), mode=0o600)
+        self.document = document
+
+    def _in_force(self, revision: Revision) -> InForce:
+        config = candidates.with_fixed(parse_tree(revision.tree), self._file_config)
+        return InForce(revision.rev, config, revision.tree)
+
+
+def in_force(state_folder: Path, file_config: Config) -> str:
+    """Return in a sentence which config `run` would begin with; changes nothing."""
+    path = state_folder / "config" / FILE
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=Document)
+    except (OSError, msgspec.DecodeError):
+        return "this file is in force; nothing was changed over MQTT"
+    if kept.file_hash != digest(candidates.tree_of(file_config)):
+        return "this file is in force: it has changed since the last start"
+    if kept.source == "file":
+        return f"this file is in force, as revision {kept.good.rev}"
+    return f"revision {kept.good.rev} is in force: this file was changed over MQTT since"

@@ -1,0 +1,92 @@
+"""What may be asked on config/set and cmd/{verb}: read once, strictly."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from edge_agent.config import strict_json
+from edge_agent.control.trees import DEPTH_MOST, too_deep
+from edge_agent.errors import ConfigError, EdgeAgentError, FieldError
+
+Id = Annotated[str, Meta(min_length=1, max_length=128)]
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Refused(EdgeAgentError):
+    """A request is not obeyed: `code` as in HTTP, `status` and `fields` for the answer."""
+
+    def __init__(self, code: int, status: str, fields: list[FieldError], *, by: str = "") -> None:
+        super().__init__("; ".join(f"{field.path or '/'}: {field.message}" for field in fields))
+        self.code = code
+        self.status = status
+        self.fields = fields
+        self.id = by
+
+
+class ConfigRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Exactly one of `config` (all of it), `patch` (RFC 7396) and `confirm` must be there.
+
+    `base_rev`: the revision that whoever asks has seen. `dry_run`: only say whether it is valid.
+    `confirm_within_s`: it is taken back unless a request with `confirm` comes in time.
+    """
+
+    v: Literal[1] = 1
+    id: Id
+    base_rev: Annotated[int, Meta(ge=0)]
+    config: dict[str, Any] | None = None
+    patch: dict[str, Any] | None = None
+    confirm: bool = False
+    dry_run: bool = False
+    confirm_within_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a command may say; which of it means something depends on the verb."""
+
+    v: Literal[1] = 1
+    id: Id
+    pipeline: str = ""
+    code: str = ""
+    parts: Annotated[int, Meta(ge=5, le=1000)] = 20
+    false_reject: Annotated[float, Meta(gt=0, lt=0.5)] = 0.001
+    dry_run: bool = False
+    lines: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+def read(payload: bytes, kind: type[T]) -> T:
+    """Return the request in a payload. Raises Refused with the id, if that could be read."""
+    try:
+        tree = strict_json(payload)
+    except ConfigError as error:
+        raise Refused(400, "bad_json", error.fields) from None
+    name = tree.get("id") if isinstance(tree, dict) else None
+    by = name if isinstance(name, str) else ""
+    if too_deep(tree):
+        field = FieldError("", "depth", f"deeper than {DEPTH_MOST} levels")
+        raise Refused(400, "bad_json", [field], by=by)
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as error:
+        raise Refused(400, "bad_json", [_field(str(error))], by=by) from None
+
+
+def one_change(request: ConfigRequest) -> None:
+    """Raise Refused unless the request asks for exactly one thing."""
+    asked = (request.config is not None, request.patch is not None, request.confirm)
+    if sum(asked) != 1:
+        field = FieldError("", "one_of", "must hold exactly one of config, patch and confirm")
+        raise Refused(400, "bad_json", [field], by=request.id)
+
+
+def _field(text: str) -> FieldError:
+    """Return msgspec's sentence as a path and what is wrong there."""
+    message, _, place = text.partition(" - at `$")
+    steps = re.findall(r"\.([^.\[`]+)|\[(\d+)\]", place)
+    path = "".join(f"/{name or index}" for name, index in steps)
+    if found := re.search(r"required field `([^`]+)`|unknown field `([^`]+)`", message):
+        path += f"/{found[1] or found[2]}"
+    return FieldError(path, "request", message)

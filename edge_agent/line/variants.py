@@ -1,0 +1,87 @@
+"""The models of one pipeline, all loaded: its own, and one for each product variant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_agent import registry
+from edge_agent.inference.model import load_model
+from edge_agent.line.pipeline import Terms
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from edge_agent.config import PipelineOptions
+    from edge_agent.inference.model import Model
+    from edge_agent.line.pipeline import Identity
+    from edge_agent.rules.base import Rule
+
+# What may change between two items; any other change of a pipeline starts it anew.
+LIVE_FIELDS = ("rule", "recipe", "run_timeout_s", "evidence")
+
+
+def same_line(before: PipelineOptions, after: PipelineOptions) -> bool:
+    """Say whether a running pipeline can go over from `before` to `after` between two items."""
+    live = {field: getattr(after, field) for field in LIVE_FIELDS}
+    return before.model_copy(update=live) == after
+
+
+class Variants:
+    """Loads every model at once: a change of the product must not wait for one."""
+
+    def __init__(
+        self, options: PipelineOptions, folder: Path, calibration: Path | None, stack: ExitStack
+    ) -> None:
+        """`stack` closes the models. Raises ModelError that names the variant."""
+        self._models: dict[str, Model] = {}
+        self._made: tuple[object, Rule] | None = None
+        self._former: list[Model] = []  # still asked about by items under way
+        stack.callback(self._close)
+        bundles = {"": options.model} | {code: r.model for code, r in options.recipes.items()}
+        for code, bundle in bundles.items():
+            self._models[code] = load_model(
+                folder / bundle, threads=options.threads, roi=options.roi, calibration=calibration
+            )
+
+    @property
+    def any_model(self) -> Model:
+        """Return a model of the pipeline: all take the same kind of item."""
+        return self._models[""]
+
+    def exchange(self, model: Model, rule: Rule, options: PipelineOptions) -> tuple[Model, Rule]:
+        """Put another model and its rule in the place of the pipeline's own; return those before.
+
+        They are the caller's to close.
+        """
+        former = self._models[""]
+        before = self.terms_of(options, "")[1]
+        self._models[""] = model
+        self._former = [former]
+        if not options.recipe:
+            self._made = (("", self._chosen(options, ""), model.bundle.model_sha256), rule)
+        return former, before
+
+    def terms(self, identity: Identity, options: PipelineOptions) -> Terms:
+        """Return what to inspect by; the rule keeps what it has seen unless it is another one."""
+        return Terms(identity, *self.terms_of(options, options.recipe))
+
+    def terms_of(self, options: PipelineOptions, code: str) -> tuple[Model, Rule]:
+        """Return model and rule of a variant."""
+        model, chosen = self._models[code], self._chosen(options, code)
+        key = (code, chosen, model.bundle.model_sha256)
+        if self._made is not None and self._made[0] == key:
+            return model, self._made[1]
+        rule: Rule = registry.create("rules", chosen)
+        if code == options.recipe:
+            self._made = (key, rule)
+        return model, rule
+
+    def _chosen(self, options: PipelineOptions, code: str) -> object:
+        recipe = options.recipes.get(code)
+        own = self._models[code].bundle.manifest.decision.rule
+        return (recipe.rule if recipe else options.rule) or own
+
+    def _close(self) -> None:
+        for model in self._models.values():
+            model.backend.close()

@@ -1,0 +1,86 @@
+"""A slot's folder: its record, its generations, and what a person at the gateway asks of it.
+
+slots/<slot>/state.a, state.b   the record (slot_record.py)
+slots/<slot>/gens/<n>/          bundles
+slots/<slot>/pin                there: no other model is taken
+slots/<slot>/recall             there: go back to the generation before
+
+The last two are written by `edge-agent models` and read by the agent.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_agent.modelstore.durable import sync_folder, write_file
+from edge_agent.modelstore.slot_record import RecordFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.modelstore.layout import StoreLayout
+    from edge_agent.modelstore.slot_record import Generation, SlotRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFolder:
+    """The folder of one slot."""
+
+    layout: StoreLayout
+    slot: str
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder itself."""
+        return self.layout.root / "slots" / self.slot
+
+    @property
+    def record(self) -> RecordFile:
+        """Return the record's two copies."""
+        return RecordFile(self.folder)
+
+    def bundle(self, generation: Generation) -> Path:
+        """Return where a generation's bundle lies."""
+        return self.layout.generation(self.slot, generation.number)
+
+    def drop_others(self, record: SlotRecord) -> None:
+        """Remove the bundles that the record does not name. Raises OSError."""
+        keep = {str(each.number) for each in record.generations}
+        folder = self.folder / "gens"
+        for bundle in folder.iterdir() if folder.is_dir() else ():
+            if bundle.name not in keep:
+                shutil.rmtree(bundle)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether no other model is to be taken."""
+        return (self.folder / "pin").exists()
+
+    def pin(self, *, on: bool) -> None:
+        """Take no other model, or take them again. Raises OSError."""
+        self._mark("pin", on=on)
+
+    @property
+    def recalled(self) -> bool:
+        """Whether the generation before is asked for."""
+        return (self.folder / "recall").exists()
+
+    def recall(self, *, on: bool) -> None:
+        """Ask for the generation before, or note that it was done. Raises OSError."""
+        self._mark("recall", on=on)
+
+    def _mark(self, name: str, *, on: bool) -> None:
+        path = self.folder / name
+        if on:
+            write_file(path, b"")
+        elif path.exists():
+            path.unlink()
+            sync_folder(path.parent)
+
+
+def known_slots(layout: StoreLayout) -> list[str]:
+    """Return the names of the slots that the store has a folder of."""
+    folder = layout.root / "slots"
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

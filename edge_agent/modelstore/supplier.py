@@ -1,0 +1,187 @@
+"""What the updater asks of a repository: is there news, and bring it. In this process, or a child.
+
+The libraries behind it take 16 MB and read what strangers wrote: the agent has a child process do
+it, which ends afterwards (supply_child.py). A simulated fleet does it in threads.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from edge_agent.errors import SyncError
+from edge_agent.modelstore import supply
+from edge_agent.modelstore.blobs import BlobStore
+from edge_agent.modelstore.desired import Gateway, ModelRef, Rollout
+from edge_agent.modelstore.desired_source import RepositorySource, origin_of
+from edge_agent.modelstore.fetcher import Fetcher, Limits
+from edge_agent.modelstore.http_origin import HttpSettings
+from edge_agent.modelstore.layout import StoreLayout
+from edge_agent.modelstore.manifest import parse_manifest
+from edge_agent.modelstore.trust import Repository, SignedManifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from edge_agent.modelstore.desired import Choice
+    from edge_agent.modelstore.fetcher import Progress
+    from edge_agent.modelstore.trust import TrustedView
+
+
+class News(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that a slot should run: signed, not too old, and not here yet.
+
+    `digest`: of its model file; `manifest`: as it was signed; `length`: of all its files, bytes.
+    """
+
+    slot: str
+    model: ModelRef
+    digest: str
+    seq: int
+    blobs: tuple[str, ...]
+    length: int
+    manifest: bytes
+    rollout: Rollout | None = None
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look found. `satisfied`: slots that run what they should, or that nobody names.
+
+    `refused`: why a slot's model must not come, as code and sentence.
+    """
+
+    news: tuple[News, ...] = ()
+    refused: dict[str, tuple[str, str]] = {}
+    satisfied: tuple[str, ...] = ()
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """What it cost on the line."""
+
+    fetched_bytes: int
+    requests: int
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a gateway asks, and as whom; all paths absolute."""
+
+    store: str
+    url: str
+    root: str
+    fleet: str
+    device: str
+    site: str
+    line: str
+    hw: tuple[str, ...]
+    tags: tuple[str, ...]
+    agent_version: str
+    quota_bytes: int
+    proxy: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+class Supplier(Protocol):
+    """Both methods may take long. Raise SyncError, OSError."""
+
+    def look(self, running: Mapping[str, ModelRef]) -> Look:
+        """Ask for news about these slots, which run these models."""
+
+    def fetch(
+        self, news: News, folder: Path, keep: Collection[str], say: Callable[[int], None]
+    ) -> Fetched:
+        """Make `folder` the bundle. `keep`: hashes of blobs in use; `say` hears bytes so far."""
+
+    def stop(self) -> None:
+        """Have whatever goes on end soon; for any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositorySupplier:
+    """Asks a TUF repository, in this process. One thread uses it."""
+
+    place: Place
+    stopping: threading.Event
+    clock_s: Callable[[], float] = time.time
+    limits: Limits = Limits()
+
+    def look(self, running: Mapping[str, ModelRef]) -> Look:
+        """See Supplier."""
+        place, layout = self.place, StoreLayout(Path(self.place.store))
+        gateway = Gateway(
+            place.device, place.site, place.line, frozenset(place.hw), frozenset(place.tags)
+        )
+        source = RepositorySource(place.fleet, gateway)
+        origin = origin_of(place.url, self._http())
+        with layout.locked():
+            pinned = Path(place.root).read_bytes()
+            view = Repository(layout, origin, pinned, self.clock_s).refresh()
+            choices = source.get(view, dict(running))
+            news: list[News] = []
+            refused: dict[str, tuple[str, str]] = {}
+            satisfied: list[str] = []
+            for slot, model in running.items():
+                choice = choices.get(slot)
+                if choice is None or choice.model == model:
+                    satisfied.append(slot)
+                    continue
+                try:
+                    news.append(self._news(view, choice))
+                except SyncError as error:
+                    refused[slot] = (error.code, error.detail)
+        return Look(news=tuple(news), refused=refused, satisfied=tuple(satisfied))
+
+    def fetch(
+        self, news: News, folder: Path, keep: Collection[str], say: Callable[[int], None]
+    ) -> Fetched:
+        """See Supplier."""
+        layout = StoreLayout(Path(self.place.store))
+        manifest = parse_manifest(news.manifest)
+        variant = supply.variant_for(manifest, self.place.hw)
+        offered = supply.Offer(SignedManifest(manifest, news.manifest), variant)
+        so_far: dict[int, int] = {}
+
+        def heard(progress: Progress) -> None:
+            so_far[id(progress)] = progress.fetched
+            say(sum(so_far.values()))
+
+        fetcher = Fetcher(
+            origin_of(self.place.url, self._http()),
+            BlobStore(layout, self.place.quota_bytes),
+            self.limits,
+            random.Random(),  # noqa: S311  spreads retries, hides nothing
+            self.stopping.wait,
+            say=heard,
+        )
+        with layout.locked():
+            got = supply.supply(fetcher, offered, folder, keep)
+        return Fetched(got.fetched_bytes, got.requests)
+
+    def stop(self) -> None:
+        """See Supplier."""
+        self.stopping.set()
+
+    def _news(self, view: TrustedView, choice: Choice) -> News:
+        version, hw = self.place.agent_version, self.place.hw
+        offered = supply.offer(view, choice, hw=hw, agent_version=version)
+        return News(
+            slot=choice.slot,
+            model=choice.model,
+            digest=offered.digest,
+            seq=offered.signed.manifest.seq,
+            blobs=tuple(sorted(offered.blobs)),
+            length=sum(file.length for file in offered.variant.files),
+            manifest=offered.signed.content,
+            rollout=choice.rollout,
+        )
+
+    def _http(self) -> HttpSettings:
+        place = self.place
+        return HttpSettings(place.proxy, place.ca_file, place.cert_file, place.key_file)

@@ -1,0 +1,199 @@
+"""The figures of all lines: fed with verdicts, published as shifts, kept across restarts.
+
+Only `qc` pipelines make parts. Files are written by a thread of their own: a disk that takes its
+time must hold up nobody who inspects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_agent import threads
+from edge_agent.clock import utc_text
+from edge_agent.production import state_file
+from edge_agent.production.line import Line, LineAlert, LineState, ShiftFigures
+from edge_agent.production.options import LineOptions
+from edge_agent.production.shift_message import shift_message
+from edge_agent.production.shifts import Calendar
+from edge_agent.reporting import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from edge_agent.config import Config
+    from edge_agent.production.line import Event
+    from edge_agent.reporting.topics import Topics
+    from edge_agent.types import Verdict
+
+log = logging.getLogger(__name__)
+
+# What a power cut may cost of a shift's figures; a stop in order costs nothing.
+SAVE_S = 30.0
+TICK_S = 1.0
+
+
+class Lines:
+    """Safe to use from any thread."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        show: Callable[[str, bytes], None],
+        tell: Callable[[str, messages.AlertMessage], None],
+        folder: Path,
+        *,
+        utc_ns: Callable[[], int] = time.time_ns,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Files lie in `folder`. `show` publishes a retained message, `tell` an alert."""
+        self._topics = topics
+        self._show = show
+        self._tell_alert = tell
+        self._folder = folder
+        self._utc_ns = utc_ns
+        self._mono_ns = mono_ns
+        self._lock = threading.Lock()
+        self._lines: dict[str, Line] = {}
+        self._options: dict[str, tuple[object, LineOptions]] = {}
+        self._tick_s = self._publish_s = 0.0
+        self._every_s = 5.0
+        self._written: dict[str, bytes] = {}
+        self._detail = ""
+        self._closing = threading.Event()
+        self._thread = threads.thread(self._save_on, "line figures")
+
+    def configure(self, config: Config) -> None:
+        """Follow these pipelines; those that are the same go on, counted as before."""
+        with self._lock:
+            self._every_s = config.stats_every_s
+            wanted = {
+                name: (config.production, pipeline.line or LineOptions())
+                for name, pipeline in config.pipelines.items()
+                if pipeline.family == "qc"
+            }
+            lines: dict[str, Line] = {}
+            for name, (production, options) in wanted.items():
+                old = self._lines.get(name)
+                if old is not None and self._options[name] == (production, options):
+                    lines[name] = old
+                    continue
+                state = old.state if old else state_file.read(self._folder / f"{name}.json")
+                lines[name] = Line(options, Calendar(production), state)
+            self._lines, self._options = lines, {**wanted}
+
+    def start(self) -> None:
+        """Begin to write files; alarms that were raised before are told again."""
+        with self._lock:
+            for name, line in self._lines.items():
+                for alert in line.raised():
+                    self._alert(name, alert)
+        self._thread.start()
+
+    def decided(self, verdict: Verdict) -> None:
+        """Take a verdict."""
+        with self._lock:
+            line = self._lines.get(verdict.pipeline)
+            if line is not None:
+                self._tell(verdict.pipeline, line.part(verdict, self._utc_ns(), self._mono_ns()))
+
+    def step(self, mono_s: float, trouble: Callable[[str], str]) -> None:
+        """Let time pass: shifts end, lines stand still. `trouble(pipeline)`: why not, or ""."""
+        if mono_s < self._tick_s:
+            return
+        self._tick_s = mono_s + TICK_S
+        utc_ns, mono_ns = self._utc_ns(), self._mono_ns()
+        with self._lock:
+            for name, line in self._lines.items():
+                ended = line.trouble(utc_ns, mono_ns, in_error=bool(trouble(name)))
+                self._tell(name, ended)
+            if mono_s >= self._publish_s:
+                self._publish_s = mono_s + self._every_s
+                self._show_all(utc_ns)
+
+    def figures(self) -> dict[str, ShiftFigures]:
+        """Return the shift so far of each line; none of those that have none now."""
+        utc_ns = self._utc_ns()
+        with self._lock:
+            found = {name: line.figures(utc_ns) for name, line in self._lines.items()}
+        return {name: figures for name, figures in found.items() if figures is not None}
+
+    def close(self) -> None:
+        """Publish and write what is known, and end."""
+        with self._lock:
+            self._show_all(self._utc_ns())
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(SAVE_S)
+
+    def _tell(self, name: str, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, LineAlert):
+                self._alert(name, event)
+            else:
+                self._show(self._topics.last_shift(name), self._message(name, event))
+                self._show(self._topics.shift(name), self._message(name, event))
+
+    def _show_all(self, utc_ns: int) -> None:
+        for name, line in self._lines.items():
+            figures = line.figures(utc_ns)
+            if figures is not None:
+                self._show(self._topics.shift(name), self._message(name, figures))
+
+    def _message(self, name: str, figures: ShiftFigures) -> bytes:
+        return messages.encode(shift_message(figures, device=self._topics.device, pipeline=name))
+
+    def _alert(self, name: str, alert: LineAlert) -> None:
+        raised, alarm = alert.alarm.raised, alert.alarm
+        log.log(logging.WARNING if raised else logging.INFO, "%s: chart: %s", name, alarm.message)
+        message = messages.AlertMessage(
+            ts=utc_text(alert.at_ns),
+            device=self._topics.device,
+            pipeline=name,
+            id=alert.id,
+            kind="chart",
+            alert="raised" if raised else "cleared",
+            message=alarm.message,
+            raised_ts=utc_text(alert.raised_ns),
+            cleared_ts=None if raised else utc_text(alert.at_ns),
+            score=alarm.value,
+            threshold=alarm.limit,
+        )
+        self._tell_alert(self._topics.alerts("qc", name), message)
+
+    # ------------------------------------------------------------------ the thread that writes
+
+    def _save_on(self) -> None:
+        while not self._closing.wait(SAVE_S):
+            self._save()
+        self._save()
+
+    def _save(self) -> None:
+        with self._lock:
+            found = {
+                name: (_news(line.state), msgspec.json.encode(line.state))
+                for name, line in self._lines.items()
+            }
+        detail = ""
+        for name, (news, text) in found.items():
+            if self._written.get(name) == news:
+                continue
+            try:
+                state_file.write(self._folder / f"{name}.json", text)
+                self._written[name] = news
+            except OSError as error:
+                detail = f"line figures: not written: {error}"
+        if detail and not self._detail:
+            log.warning("%s", detail)
+        self._detail = detail
+
+
+def _news(state: LineState) -> bytes:
+    """Return what is worth a write: not that time has passed."""
+    return hashlib.sha256(msgspec.json.encode((state.shift, state.charts))).digest()

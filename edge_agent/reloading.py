@@ -1,0 +1,94 @@
+"""SIGHUP, which `systemctl reload` sends: the config file is read again, and what it says begins.
+
+Theory of operation. A file that is wrong, or that says what runs already, changes nothing. For any
+other the agent stops as it always does (what was accepted is inspected and on the disk) and becomes
+a new program in the same process, which systemd has seen neither stop nor start. `systemctl reload`
+returns when that one is ready.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from edge_agent import threads
+from edge_agent.errors import EdgeAgentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.config import Config
+    from edge_agent.sdnotify import Systemd
+
+log = logging.getLogger(__name__)
+
+# They wait while the program is exchanged, and are the new one's.
+KEPT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# For a signal that Python has taken and not passed on yet.
+PASSED_ON_S = 0.1
+
+
+class Reloading:
+    """Answers SIGHUP from `listen` on; `due` is set when the agent shall stop and begin anew."""
+
+    def __init__(self, read: Callable[[], Config], running: Config, systemd: Systemd) -> None:
+        """`read`: the file as it is now; raises ConfigError, EdgeAgentError, OSError."""
+        self.due = threading.Event()
+        self._read = read
+        self._running = running
+        self._systemd = systemd
+        self._heard: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def listen(self) -> None:
+        """Take SIGHUP; call it from the main thread, once the other signals have their handlers."""
+        threads.thread(self._answer, "reload").start()
+        # `put` may be called anywhere, also in the middle of a wait for an event.
+        signal.signal(signal.SIGHUP, lambda *_: self._heard.put(None))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, KEPT_SIGNALS)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+    def reload(self) -> None:
+        """Read the file again and set `due` where it says something new."""
+        self._systemd.reloading(time.monotonic_ns() // 1000)
+        try:
+            new = self._read()
+        except (EdgeAgentError, OSError) as error:
+            self._stay(f"reload refused, what ran goes on: {error}", logging.ERROR)
+            return
+        if new == self._running:
+            self._stay("reload: the config is what runs already", logging.INFO)
+            return
+        log.info("reload: the config has changed; stopping in order to begin with it")
+        self.due.set()
+
+    def begin_anew(self, stopping: threading.Event) -> None:
+        """Become a new program, if that is due; return if not, or if a stop was asked for."""
+        if not self.due.is_set():
+            return
+        signal.pthread_sigmask(signal.SIG_BLOCK, KEPT_SIGNALS)
+        if not stopping.wait(PASSED_ON_S):
+            # The fork server leaves when we do; nobody in the new program waits for it.
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  ourselves
+
+    def _answer(self) -> None:
+        while True:
+            self._heard.get()
+            if not self.due.is_set():
+                self.reload()
+
+    def _stay(self, text: str, level: int) -> None:
+        log.log(level, "%s", text)
+        self._systemd.ready()
+        self._systemd.status(text)
+
+
+def is_wanted() -> bool:
+    """Return whether SIGHUP means a reload; in a terminal it means that the terminal is gone."""
+    return not (sys.stdin is not None and sys.stdin.isatty())

@@ -1,0 +1,131 @@
+"""Shows what workers tell of sources, drift and alerts (monitoring/report.py)."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edge_agent.clock import utc_text
+from edge_agent.reporting import messages
+from edge_agent.reporting.watch_messages import DriftMessage, FigureMessage, SourceMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.monitoring.report import AlertKind, AlertReport, SourceReport, WatchReport
+    from edge_agent.reporting.alerts import Alerts
+    from edge_agent.reporting.topics import Family, Topics
+
+FIGURES_SHOWN = 16  # of a machine with fifty channels, those furthest from usual
+
+
+@dataclass
+class _Watched:
+    name: str
+    family: Family
+    report: WatchReport | None = None
+    # What was told of each kind of alert: its id and since when; None: that there is none.
+    told: dict[AlertKind, tuple[str, int] | None] = field(default_factory=dict)
+
+
+class Watching:
+    """One thread at a time: the board calls it with its lock held."""
+
+    def __init__(self, topics: Topics, show: Callable[[str, bytes], None], alerts: Alerts) -> None:
+        self._topics = topics
+        self._show = show
+        self._alerts = alerts
+        self._pipelines: dict[str, _Watched] = {}
+
+    def take(self, name: str, family: Family, report: WatchReport) -> None:
+        """Take a pipeline's report; changes are shown at once."""
+        pipeline = self._pipelines.setdefault(name, _Watched(name, family))
+        before = pipeline.report.source if pipeline.report else None
+        pipeline.report = report
+        if before is None or _words(before) != _words(report.source):
+            self._show_source(pipeline, report)
+        for alert in report.alerts:
+            self._alert(pipeline, alert)
+
+    def publish(self) -> None:
+        """Show all figures."""
+        for pipeline in self._pipelines.values():
+            if pipeline.report is not None:
+                self._show_source(pipeline, pipeline.report)
+                self._show_drift(pipeline, pipeline.report)
+
+    def keep(self, names: set[str]) -> None:
+        """Forget pipelines that are no more."""
+        self._pipelines = {n: each for n, each in self._pipelines.items() if n in names}
+
+    def _show_source(self, pipeline: _Watched, report: WatchReport) -> None:
+        source = report.source
+        message = SourceMessage(
+            ts=utc_text(time.time_ns()),
+            device=self._topics.device,
+            pipeline=pipeline.name,
+            family=pipeline.family,
+            source=source.kind,
+            state=source.state,
+            detail=source.detail,
+            since_ts=utc_text(source.since_ns),
+            brightness=source.brightness,
+            contrast=source.contrast,
+            sharpness=source.sharpness,
+        )
+        topic = self._topics.source(pipeline.family, pipeline.name)
+        self._show(topic, messages.encode(message))
+
+    def _show_drift(self, pipeline: _Watched, report: WatchReport) -> None:
+        drift = report.drift
+        furthest = drift.figures[0] if drift.figures else None
+        message = DriftMessage(
+            ts=utc_text(time.time_ns()),
+            device=self._topics.device,
+            pipeline=pipeline.name,
+            family=pipeline.family,
+            reference=drift.origin,
+            items=drift.items,
+            figure=furthest.figure if furthest else "",
+            distance=furthest.distance if furthest else None,
+            figures=[
+                FigureMessage(each.figure, each.distance, each.usual, each.now)
+                for each in drift.figures[:FIGURES_SHOWN]
+            ],
+        )
+        topic = self._topics.drift(pipeline.family, pipeline.name)
+        self._show(topic, messages.encode(message))
+
+    def _alert(self, pipeline: _Watched, alert: AlertReport) -> None:
+        """Tell what has changed; an agent that begins says that there is none, once it knows."""
+        if alert.raised is None:
+            return
+        first, told = alert.kind not in pipeline.told, pipeline.told.get(alert.kind)
+        if alert.raised == (told is not None) and not first:
+            return
+        now_ns = time.time_ns()
+        alert_id, raised_ns = told or (str(uuid.uuid4()), now_ns)
+        pipeline.told[alert.kind] = (alert_id, raised_ns) if alert.raised else None
+        # A machine's topic has the alert of its condition: not to be replaced by "nothing new".
+        if first and not alert.raised and (pipeline.family == "pdm" or len(pipeline.told) > 1):
+            return
+        message = messages.AlertMessage(
+            ts=utc_text(now_ns),
+            device=self._topics.device,
+            pipeline=pipeline.name,
+            id=alert_id,
+            kind=alert.kind,
+            alert="raised" if alert.raised else "cleared",
+            message=alert.message,
+            raised_ts=utc_text(raised_ns),
+            cleared_ts=None if alert.raised else utc_text(now_ns),
+            score=alert.value,
+            threshold=alert.limit,
+        )
+        self._alerts.tell(self._topics.alerts(pipeline.family, pipeline.name), message)
+
+
+def _words(source: SourceReport) -> tuple[str, str]:
+    return source.state, source.detail

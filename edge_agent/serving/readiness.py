@@ -1,0 +1,164 @@
+"""Keeps what the checks say and since when, tells changes once, and publishes them in `status`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_agent.clock import utc_text
+from edge_agent.reporting.messages import CheckState
+from edge_agent.serving import checks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from edge_agent.delivery.outbox import Outbox
+    from edge_agent.delivery.publisher import Publisher
+    from edge_agent.serving.checks import Finding, PipelineFacts
+    from edge_agent.serving.options import HealthOptions
+    from edge_agent.types import Verdict
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+# What is more was not drift: somebody, or a time server, has set the clock.
+CLOCK_STEP_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """When a pipeline last judged something, and last could not; on the monotonic clock."""
+
+    judged_s: float | None = None
+    error_s: float | None = None
+
+
+class Readiness:
+    """The agent's loop calls `step` and `decided`; any thread may read."""
+
+    def __init__(
+        self, outbox: Outbox, publisher: Publisher, state_folder: Path, options: HealthOptions
+    ) -> None:
+        self.options = options
+        self._outbox = outbox
+        self._publisher = publisher
+        self._state_folder = state_folder
+        self._lock = threading.Lock()
+        self._checks: tuple[CheckState, ...] = ()
+        self._seen: dict[str, Seen] = {}
+        self._looped_s = time.monotonic()
+        self._due_s = 0.0
+        self._offset_s = time.time() - time.monotonic()
+        self._step_s = 0.0
+        self._stepped_s: float | None = None
+
+    def decided(self, verdict: Verdict) -> None:
+        """Note a verdict."""
+        now_s, seen = time.monotonic(), self._seen.get(verdict.pipeline, Seen())
+        self._seen[verdict.pipeline] = (
+            Seen(seen.judged_s, now_s) if verdict.outcome == "error" else Seen(now_s, seen.error_s)
+        )
+
+    def step(
+        self, mono_s: float, facts: Callable[[Mapping[str, Seen]], list[PipelineFacts]]
+    ) -> None:
+        """Look at everything, once a second, and publish what has changed."""
+        self._looped_s = mono_s
+        if mono_s < self._due_s:
+            return
+        self._due_s = mono_s + EVERY_S
+        gateway = self._gateway(mono_s)
+        changed = self._take(checks.findings(gateway, facts(self._seen), self.options, mono_s))
+        if changed:
+            self._publisher.note_checks(self.states)
+
+    @property
+    def states(self) -> tuple[CheckState, ...]:
+        """What every check says."""
+        with self._lock:
+            return self._checks
+
+    def free_bytes(self) -> int | None:
+        """Return how much room is left for the state folder; None: it cannot be looked at."""
+        return _free_bytes(self._state_folder)
+
+    def alive(self) -> CheckState:
+        """Ask, now, whether the agent itself lives: also where its loop no longer does."""
+        mono_s = time.monotonic()
+        finding = checks.agent_alive(self._looped_s, self._dead_threads(), mono_s)
+        return CheckState(
+            name=finding.name,
+            pipeline="",
+            state=finding.state,
+            reason=finding.reason,
+            since_ts=utc_text(time.time_ns()),
+        )
+
+    def _gateway(self, mono_s: float) -> checks.GatewayFacts:
+        offset_s = time.time() - time.monotonic()
+        if abs(offset_s - self._offset_s) > CLOCK_STEP_S:
+            self._step_s, self._stepped_s = offset_s - self._offset_s, mono_s
+        self._offset_s = offset_s
+        return checks.GatewayFacts(
+            looped_s=self._looped_s,
+            dead_threads=self._dead_threads(),
+            connected=self._publisher.connected,
+            broker_detail=self._publisher.detail,
+            acked_s=self._publisher.acked_s,
+            parked=self._outbox.parked_depth,
+            disk_free_bytes=_free_bytes(self._state_folder),
+            disk_detail=self._outbox.detail,
+            utc_ns=time.time_ns(),
+            clock_step_s=self._step_s,
+            clock_stepped_s=self._stepped_s,
+        )
+
+    def _dead_threads(self) -> tuple[str, ...]:
+        alive = {"outbox": self._outbox.alive, "publisher": self._publisher.alive}
+        return tuple(name for name, lives in alive.items() if not lives)
+
+    def _take(self, findings: list[Finding]) -> bool:
+        """Keep them; return whether any differs from before. A new reason is no new state."""
+        before = {(check.name, check.pipeline): check for check in self.states}
+        now_ts = utc_text(time.time_ns())
+        kept = []
+        for finding in findings:
+            old = before.get((finding.name, finding.pipeline))
+            same = old is not None and old.state == finding.state
+            kept.append(
+                CheckState(
+                    name=finding.name,
+                    pipeline=finding.pipeline,
+                    state=finding.state,
+                    reason=finding.reason,
+                    since_ts=old.since_ts if old is not None and same else now_ts,
+                )
+            )
+            # A pipeline that begins fails most of its checks at first, and says so itself.
+            begins = old is None and (finding.state == "ok" or finding.pipeline)
+            if not same and not begins:
+                _tell(finding)
+        with self._lock:
+            changed = self._checks != tuple(kept)
+            self._checks = tuple(kept)
+        return changed
+
+
+def _tell(finding: Finding) -> None:
+    level = logging.INFO if finding.state == "ok" else logging.WARNING
+    whose = finding.pipeline or "gateway"
+    reason = f": {finding.reason}" if finding.reason else ""
+    log.log(level, "%s: %s: %s%s", whose, finding.name, finding.state, reason)
+
+
+def _free_bytes(folder: Path) -> int | None:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize

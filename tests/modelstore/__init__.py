@@ -1,0 +1,1 @@
+"""Model sync: from a signed repository to verified bundles on a gateway."""

@@ -1,0 +1,124 @@
+"""A real agent: drift raises an alert on its topic, a sensor that is stuck gives errors."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.agents import MODELS, ROOT, AgentProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Mosquitto, Recorder, WaitFor
+
+PICTURES = 20
+
+
+def write_pictures(folder: Path, light: float) -> None:
+    """Put pictures of noise there, each whole at any time."""
+    folder.mkdir(exist_ok=True)
+    for number in range(PICTURES):
+        pixels = np.random.default_rng(number).integers(0, 200, (120, 160, 3)) * light
+        part = folder / f".{number}.part.png"
+        cv2.imwrite(str(part), pixels.astype(np.uint8))
+        part.replace(folder / f"{number}.png")
+
+
+def heard(client: Recorder, topic: str) -> list[dict[str, Any]]:
+    return [json.loads(payload) for payload in client.payloads(f"{ROOT}/{topic}")]
+
+
+@pytest.fixture
+def agents() -> Iterator[list[AgentProcess]]:
+    started: list[AgentProcess] = []
+    yield started
+    for agent in started:
+        agent.end()
+
+
+@pytest.mark.timeout(120)
+def test_darker_pictures_raise_an_alert_and_their_end_clears_it(
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    mqtt_client: Recorder,
+    wait_for: WaitFor,
+    agents: list[AgentProcess],
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/qc/#")
+    folder = tmp_path / "pictures"
+    write_pictures(folder, 1.0)
+    camera = {
+        "family": "qc",
+        "model": str(MODELS / "conveyor-parts"),
+        "source": {"kind": "folder", "path": str(folder), "loop": True, "fps": 50},
+        "drift": {"learn_items": 60, "window": 40, "figures_hz": 200},
+        "evidence": {"keep": []},
+    }
+    agents.append(AgentProcess(tmp_path, mosquitto, {"camera": camera}))
+    agents[0].start()
+
+    def alert_is(what: str) -> bool:
+        drifts = [a for a in heard(mqtt_client, "qc/camera/alert") if a["kind"] == "drift"]
+        return bool(drifts) and drifts[-1]["alert"] == what
+
+    wait_for(lambda: alert_is("cleared"), 30)
+    write_pictures(folder, 0.7)
+    wait_for(lambda: alert_is("raised"), 30)
+    raised = heard(mqtt_client, "qc/camera/alert")[-1]
+    assert "brightness" in raised["message"]
+    assert raised["score"] >= raised["threshold"] == 0.8
+    write_pictures(folder, 1.0)
+    wait_for(lambda: alert_is("cleared"), 30)
+    newest = heard(mqtt_client, "qc/camera/drift")[-1]
+    assert (newest["reference"], newest["items"]) == ("learned", 60)
+    assert heard(mqtt_client, "qc/camera/source")[-1]["state"] == "connected"
+
+
+@pytest.mark.timeout(120)
+def test_a_sensor_that_is_stuck_is_named_and_its_windows_are_errors(
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    mqtt_client: Recorder,
+    wait_for: WaitFor,
+    agents: list[AgentProcess],
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/pdm/#")
+    channels = {"accel_x": {"topic": "plant/x"}, "accel_y": {"topic": "plant/y"}}
+    motor = {
+        "family": "pdm",
+        "model": str(MODELS / "motor-bearing"),
+        "source": {"kind": "mqtt_sensor", "format": "float32", "channels": channels},
+        "sensor": {"stuck_after_s": 0.6, "missing_after_s": 1.0},
+    }
+    agents.append(AgentProcess(tmp_path, mosquitto, {"motor": motor}))
+    agents[0].start()
+    rng = np.random.default_rng(1)
+
+    def until(state: str, x: float | None, *, silent: bool = False) -> None:
+        """Publish windows until the sensors are in this state."""
+        deadline_s = time.monotonic() + 30
+        while not any(s["state"] == state for s in heard(mqtt_client, "pdm/motor/source")[-1:]):
+            assert time.monotonic() < deadline_s, heard(mqtt_client, "pdm/motor/source")
+            noise = rng.normal(0, 1, (2, 2048)).astype("<f4")
+            if x is not None:
+                noise[0] = x
+            if not silent:
+                mqtt_client.publish("plant/x", noise[0].tobytes())
+            mqtt_client.publish("plant/y", noise[1].tobytes())
+            time.sleep(0.25)  # the rate at which they are measured
+
+    until("connected", None)
+    wait_for(lambda: heard(mqtt_client, "pdm/motor/verdict"), 20)
+    until("stuck", 1.5)
+    errors = [v for v in heard(mqtt_client, "pdm/motor/verdict") if v["verdict"] == "error"]
+    assert "sensor_stuck: accel_x" in errors[-1]["reason"]
+    until("connected", None)
+    until("missing_channel", None, silent=True)
+    assert heard(mqtt_client, "pdm/motor/source")[-1]["detail"] == "plant/x: silent"

@@ -1,0 +1,261 @@
+"""One line through restarts, set clocks and changes of shift; files that survive a power cut."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from edge_agent.config import parse_json
+from edge_agent.production import state_file
+from edge_agent.production.line import Line, LineAlert, LineState, ShiftFigures
+from edge_agent.production.lines import Lines
+from edge_agent.production.options import (
+    LineOptions,
+    ProductionOptions,
+    ScoreChartOptions,
+    ShiftOptions,
+)
+from edge_agent.production.shifts import Calendar
+from edge_agent.reporting.topics import Topics
+from tests.test_config import DEVICE
+from tests.test_schemas import check
+from tests.verdicts import verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.reporting.messages import AlertMessage
+
+S = 10**9
+CALENDAR = Calendar(
+    ProductionOptions(
+        shifts=(
+            ShiftOptions(name="early", start="06:00", end="14:00"),
+            ShiftOptions(name="late", start="14:00", end="22:00"),
+        )
+    )
+)
+LINE = LineOptions(ideal_cycle_s=10.0, down_after_s=60.0)
+
+
+def ns(text: str) -> int:
+    return int(dt.datetime.fromisoformat(f"2026-01-14T{text}+00:00").timestamp()) * S
+
+
+def ended(events: list[Any]) -> list[str]:
+    return [event.shift.name for event in events if isinstance(event, ShiftFigures)]
+
+
+def now(line: Line, utc_ns: int) -> ShiftFigures:
+    figures = line.figures(utc_ns)
+    assert figures is not None
+    return figures
+
+
+def test_a_line_that_is_new_in_the_middle_of_a_shift_was_not_down_before() -> None:
+    line = Line(LINE, CALENDAR, LineState())
+    line.tick(ns("09:00:00"), 0)
+    line.part(verdict(), ns("09:00:30"), 30 * S)
+    figures = now(line, ns("09:01:00"))
+    assert (figures.planned_s, figures.down_s) == (60, 0)
+
+
+def test_a_restart_in_a_shift_goes_on_with_it_and_the_time_between_was_down() -> None:
+    line = Line(LINE, CALENDAR, LineState())
+    line.part(verdict(1, part_id="P1"), ns("09:00:00"), 0)
+    text = msgspec.json.encode(line.state)
+    line = Line(LINE, CALENDAR, msgspec.json.decode(text, type=LineState))
+    line.part(verdict(2, part_id="P1"), ns("09:10:00"), 5 * S)
+    line.part(verdict(3, part_id="P2"), ns("09:10:30"), 35 * S)
+    figures = now(line, ns("09:10:30"))
+    assert (figures.tally.parts, figures.tally.repeats) == (2, 1)
+    # A repeat is no part: the line stood until P2.
+    assert figures.down_s == 630
+
+
+def test_a_restart_after_the_end_of_a_shift_closes_it_and_begins_the_next_at_its_start() -> None:
+    line = Line(LINE, CALENDAR, LineState())
+    line.part(verdict(1), ns("13:59:00"), 0)
+    line = Line(LINE, CALENDAR, line.state)
+    closed = line.tick(ns("14:10:00"), 0)
+    assert ended(closed) == ["early"]
+    assert closed[0].at_ns == ns("14:00:00")
+    figures = now(line, ns("14:10:00"))
+    assert (figures.planned_s, figures.down_s, figures.tally.parts) == (600, 600, 0)
+
+
+def test_between_shifts_there_are_no_figures_and_parts_count_for_none() -> None:
+    line = Line(LINE, CALENDAR, LineState())
+    line.tick(ns("21:59:00"), 0)
+    assert ended(line.part(verdict(), ns("22:30:00"), 1860 * S)) == ["late"]
+    assert line.figures(ns("22:30:00")) is None
+
+
+def test_a_clock_that_is_set_within_a_shift_makes_no_stop() -> None:
+    line = Line(LINE, CALENDAR, LineState())
+    line.part(verdict(1), ns("09:00:00"), 0)
+    # 10 s later the clock is an hour ahead.
+    line.part(verdict(2), ns("10:00:10"), 10 * S)
+    figures = now(line, ns("10:00:10"))
+    assert (figures.down_s, figures.cycle_s) == (0, 10)
+    # And it is set back again.
+    line.part(verdict(3), ns("09:00:20"), 20 * S)
+    assert now(line, ns("09:00:20")).cycle_s == 10
+
+
+def test_a_clock_that_is_set_into_another_shift_begins_it_anew() -> None:
+    line = Line(LINE, CALENDAR, LineState())
+    line.part(verdict(1), ns("09:00:00"), 0)
+    closed = line.tick(ns("15:00:10"), 10 * S)
+    assert ended(closed) == ["early"]
+    assert closed[0].planned_s == 10
+    figures = now(line, ns("15:00:10"))
+    assert (figures.from_ns, figures.planned_s) == (ns("15:00:10"), 0)
+
+
+def test_an_hour_in_which_the_camera_is_away_is_down_unless_the_config_says_otherwise() -> None:
+    for error_is_down, down_s in ((True, 20), (False, 0)):
+        options = LINE.model_copy(update={"error_is_down": error_is_down})
+        line = Line(options, CALENDAR, LineState())
+        line.part(verdict(1), ns("09:00:00"), 0)
+        line.trouble(ns("09:00:10"), 10 * S, in_error=True)
+        line.trouble(ns("09:00:30"), 30 * S, in_error=False)
+        line.part(verdict(2), ns("09:00:40"), 40 * S)
+        assert now(line, ns("09:00:40")).down_s == down_s
+
+
+def test_figures_of_a_running_stop_count_it() -> None:
+    line = Line(LINE, CALENDAR, LineState())
+    line.part(verdict(1), ns("09:00:00"), 0)
+    line.tick(ns("09:01:00"), 60 * S)
+    assert not now(line, ns("09:01:00")).is_down
+    line.tick(ns("09:01:01"), 61 * S)
+    figures = now(line, ns("09:01:01"))
+    assert (figures.is_down, figures.stops, figures.down_s) == (True, 1, 61)
+
+
+def test_an_alarm_keeps_its_id_through_a_restart_and_ends_with_another_model() -> None:
+    chart = ScoreChartOptions(parts=1, baseline=10)
+    options = LINE.model_copy(update={"score_chart": chart})
+    line = Line(options, CALENDAR, LineState())
+    at_ns = ns("09:00:00")
+    for number in range(10):
+        line.part(verdict(number, score=number % 2), at_ns, 0)
+    (raised,) = line.part(verdict(11, score=9.0), at_ns, 0)
+    assert isinstance(raised, LineAlert)
+    text = msgspec.json.encode(line.state)
+    line = Line(options, CALENDAR, msgspec.json.decode(text, type=LineState))
+    assert [alert.id for alert in line.raised()] == [raised.id]
+    (cleared,) = line.part(verdict(12, model_sha256="1" * 64), at_ns, 0)
+    assert isinstance(cleared, LineAlert)
+    assert (cleared.id, cleared.alarm.raised) == (raised.id, False)
+    assert line.raised() == []
+
+
+# ---------------------------------------------------------------------- files, and all lines
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"shift": 1}', b"\x00" * 100])
+def test_a_damaged_file_begins_anew(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "camera.json"
+    path.write_bytes(text)
+    assert state_file.read(path) == LineState()
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "lines" / "camera.json"
+    state_file.write(path, b'{"seen_ns": 1}')
+    # What a power cut in the middle of the next write leaves behind.
+    path.with_name(".camera.json.part").write_bytes(b'{"seen_')
+    assert state_file.read(path).seen_ns == 1
+    state_file.write(path, b'{"seen_ns": 2}')
+    assert state_file.read(path).seen_ns == 2
+
+
+class Plant:
+    """All lines of a config, with what they publish and a clock that the test turns."""
+
+    def __init__(self, folder: Path) -> None:
+        self.at_ns = ns("09:00:00")
+        self.shown: dict[str, bytes] = {}
+        self.told: list[AlertMessage] = []
+        self.lines = Lines(
+            Topics("root", "gw1"),
+            self.shown.__setitem__,
+            lambda _topic, message: self.told.append(message),
+            folder,
+            utc_ns=lambda: self.at_ns,
+            mono_ns=lambda: self.at_ns,
+        )
+
+    def configure(self, **line: Any) -> None:
+        belt = {"kind": "simulator", "scene": "conveyor"}
+        motor = {"kind": "simulator", "scene": "motor"}
+        pipeline = {"family": "qc", "model": "m", "source": belt, "line": line}
+        machine = {"family": "pdm", "model": "m", "source": motor}
+        production = {"shifts": [{"name": "early", "start": "06:00", "end": "14:00"}]}
+        tree = {"device": DEVICE, "production": production}
+        tree["pipelines"] = {"camera": pipeline, "motor": machine}
+        self.lines.configure(parse_json(json.dumps(tree).encode()))
+
+
+def test_shifts_are_published_as_their_schema_says_and_the_last_one_stays(tmp_path: Path) -> None:
+    plant = Plant(tmp_path)
+    plant.configure(ideal_cycle_s=10.0)
+    plant.lines.step(0.0, lambda _name: "")
+    plant.lines.decided(verdict(1, "fail", label="dent"))
+    plant.lines.decided(verdict(2, pipeline="motor", family="pdm"))
+    plant.at_ns += 20 * S
+    plant.lines.step(100.0, lambda _name: "")
+    shift = check("shift", plant.shown["root/qc/camera/shift"])
+    assert (shift["parts"], shift["rejects"], shift["top_defect"]) == (1, 1, "dent")
+    assert (shift["planned_s"], shift["performance"], shift["oee"]) == (20.0, 0.5, 0.0)
+    assert (shift["closed"], shift["shift"], shift["shift_date"]) == (False, "early", "2026-01-14")
+    assert "root/qc/camera/last_shift" not in plant.shown
+    plant.at_ns = ns("14:00:01")
+    plant.lines.step(200.0, lambda _name: "")
+    last = check("shift", plant.shown["root/qc/camera/last_shift"])
+    assert (last["closed"], last["parts"]) == (True, 1)
+    assert list(plant.shown) == ["root/qc/camera/shift", "root/qc/camera/last_shift"]
+
+
+def test_figures_are_on_the_disk_after_a_stop_and_another_config_keeps_them(tmp_path: Path) -> None:
+    plant = Plant(tmp_path)
+    plant.configure(ideal_cycle_s=10.0)
+    plant.lines.start()
+    plant.lines.decided(verdict(1))
+    plant.configure(ideal_cycle_s=20.0)
+    plant.lines.decided(verdict(2))
+    plant.lines.close()
+    again = Plant(tmp_path)
+    again.configure()
+    again.lines.decided(verdict(3))
+    assert again.lines.figures()["camera"].tally.parts == 3
+
+
+def test_a_disk_that_refuses_stops_no_figures(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+    plant = Plant(blocked / "lines")
+    plant.configure()
+    plant.lines.start()
+    plant.lines.decided(verdict(1))
+    plant.lines.close()
+    assert plant.lines.figures()["camera"].tally.parts == 1
+
+
+def test_a_chart_tells_an_alert_of_its_kind(tmp_path: Path) -> None:
+    plant = Plant(tmp_path)
+    plant.configure(score_chart={"parts": 1, "baseline": 10})
+    for number in range(10):
+        plant.lines.decided(verdict(number, score=number % 2))
+    plant.lines.decided(verdict(10, score=9.0))
+    (alert,) = plant.told
+    check("alert", msgspec.json.encode(alert))
+    assert (alert.kind, alert.alert, alert.score) == ("chart", "raised", 9.0)
+    # Limits: mean 0.5, moving range 1, sigma 1 / 1.128.
+    assert alert.threshold == pytest.approx(0.5 + 3 / 1.128)

@@ -1,0 +1,153 @@
+"""Each check by what was seen: when it is ok, and when and why it fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edge_agent.serving.checks import (
+    CHECKS_OF_A_PIPELINE,
+    CHECKS_OF_THE_GATEWAY,
+    EARLIEST_NS,
+    Finding,
+    GatewayFacts,
+    PipelineFacts,
+    findings,
+)
+from edge_agent.serving.options import HealthOptions
+
+NOW_S = 1000.0
+WELL = PipelineFacts(
+    name="camera",
+    state="running",
+    detail="",
+    triggered=False,
+    model="parts",
+    reported_s=NOW_S - 1,
+    busy_since_s=None,
+    source_state="connected",
+    source_detail="",
+    judged_s=NOW_S - 0.5,
+    error_s=None,
+)
+GATEWAY = GatewayFacts(
+    looped_s=NOW_S,
+    dead_threads=(),
+    connected=True,
+    broker_detail="",
+    acked_s=NOW_S - 1,
+    parked=0,
+    disk_free_bytes=10**9,
+    disk_detail="",
+    utc_ns=EARLIEST_NS + 1,
+    clock_step_s=0.0,
+    clock_stepped_s=None,
+)
+
+
+def of_pipeline(check: str, **facts: Any) -> Finding:
+    found = findings(GATEWAY, [replace(WELL, **facts)], HealthOptions(), NOW_S)
+    return next(each for each in found if (each.name, each.pipeline) == (check, "camera"))
+
+
+def of_gateway(check: str, **facts: Any) -> Finding:
+    found = findings(replace(GATEWAY, **facts), [], HealthOptions(), NOW_S)
+    return next(each for each in found if each.name == check)
+
+
+def test_every_check_is_made_and_none_fails_where_all_is_well() -> None:
+    found = findings(GATEWAY, [WELL], HealthOptions(), NOW_S)
+    assert [(each.name, each.pipeline) for each in found] == [
+        *((name, "") for name in CHECKS_OF_THE_GATEWAY),
+        *((name, "camera") for name in CHECKS_OF_A_PIPELINE),
+    ]
+    assert {each.state for each in found} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("check", "facts", "reason"),
+    [
+        ("worker_alive", {"reported_s": NOW_S - 4}, "its worker has been silent for 4 s"),
+        ("worker_alive", {"reported_s": None}, "its worker is being started"),
+        ("worker_alive", {"state": "restarting", "detail": "killed"}, "killed"),
+        ("model_warm", {"state": "loading"}, "its model is not loaded"),
+        ("model_warm", {"state": "failed", "detail": "hash differs"}, "hash differs"),
+        ("model_warm", {"model": ""}, "its model is not loaded"),
+        ("frame_fresh", {"state": "waiting", "detail": "no such device"}, "no such device"),
+        ("frame_fresh", {"source_state": "frozen", "source_detail": ""}, "frozen"),
+        ("frame_fresh", {"source_state": "late", "source_detail": "3 s"}, "late: 3 s"),
+        ("verdict_produced", {"judged_s": None}, "no verdict yet"),
+        ("verdict_produced", {"judged_s": None, "error_s": 1.0}, "nothing but errors so far"),
+        (
+            "verdict_produced",
+            {"judged_s": NOW_S - 11, "error_s": NOW_S},
+            "nothing but errors for 11 s",
+        ),
+        (
+            "verdict_produced",
+            {"busy_since_s": NOW_S - 12},
+            "an item has been under way for 12 s",
+        ),
+    ],
+)
+def test_a_pipeline_fails(check: str, facts: dict[str, Any], reason: str) -> None:
+    found = of_pipeline(check, **facts)
+    assert (found.state, found.reason) == ("fail", reason)
+
+
+def test_one_error_among_verdicts_is_no_reason_to_fail() -> None:
+    assert of_pipeline("verdict_produced", judged_s=NOW_S - 1, error_s=NOW_S).state == "ok"
+
+
+def test_a_slow_pipeline_that_waits_for_its_next_window_is_ok() -> None:
+    assert of_pipeline("verdict_produced", judged_s=NOW_S - 600).state == "ok"
+
+
+def test_nobody_has_to_ask_a_triggered_pipeline() -> None:
+    assert of_pipeline("verdict_produced", triggered=True, judged_s=None).state == "ok"
+
+
+def test_a_pipeline_that_has_ended_has_nothing_to_fail() -> None:
+    found = findings(
+        GATEWAY,
+        [replace(WELL, state="ended", judged_s=None, source_state="late", reported_s=1.0)],
+        HealthOptions(),
+        NOW_S,
+    )
+    assert {each.state for each in found} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("check", "facts", "reason"),
+    [
+        ("agent_alive", {"looped_s": NOW_S - 6}, "its loop has not turned for 6 s"),
+        ("agent_alive", {"dead_threads": ("outbox",)}, "a bug ended: outbox"),
+        (
+            "broker_acknowledging",
+            {"connected": False, "broker_detail": "refused"},
+            "refused",
+        ),
+        ("broker_acknowledging", {"acked_s": None}, "nothing acknowledged yet"),
+        (
+            "broker_acknowledging",
+            {"acked_s": NOW_S - 13},
+            "connected, nothing acknowledged for 13 s",
+        ),
+        ("broker_acknowledging", {"parked": 3}, "it refuses 3 verdicts"),
+        ("disk_room", {"disk_free_bytes": 19 * 10**6}, "19.0 MB left, less than 20"),
+        ("disk_room", {"disk_free_bytes": None}, "the state folder cannot be looked at"),
+        ("disk_room", {"disk_detail": "full"}, "full"),
+        ("clock_sane", {"utc_ns": 10**9}, "it was never set: is there a time server?"),
+    ],
+)
+def test_the_gateway_fails(check: str, facts: dict[str, Any], reason: str) -> None:
+    found = of_gateway(check, **facts)
+    assert (found.state, found.reason) == ("fail", reason)
+
+
+def test_a_clock_that_was_set_is_a_warning_for_a_minute() -> None:
+    found = of_gateway("clock_sane", clock_step_s=-3600.0, clock_stepped_s=NOW_S - 59)
+    assert (found.state, found.reason) == ("warn", "it was set by -3600 s")
+    assert of_gateway("clock_sane", clock_stepped_s=NOW_S - 61).state == "ok"

@@ -1,0 +1,1 @@
+"""Tests in a booted Debian; see conftest.py."""

@@ -1,0 +1,149 @@
+"""Commands over MQTT to a real agent: restart, snapshot, recalibrate, recipe, logs."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from edge_agent.control.signature import sign
+from tests.agents import ROOT, AgentProcess
+from tests.control import Belt, Desk, camera, every_picture, inspected
+from tests.test_control import desk, start, worker_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Mosquitto, WaitFor
+
+__all__ = ["desk", "start"]  # fixtures
+
+PRIVATE = bytes(range(32))
+
+
+def test_a_restart_is_answered_once_the_pipeline_runs_again(
+    start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
+) -> None:
+    agent = start({"one": camera(), "two": camera()})
+    desk.until_running("one", "two")
+    wait_for(lambda: len(desk.verdicts("one")) > 20)
+    before = worker_of(agent, "one")
+    answer = desk.command("restart", pipeline="one")
+    assert (answer["status"], answer["code"], answer["result"]) == (
+        "done",
+        200,
+        {"state": "running"},
+    )
+    assert worker_of(agent, "one") == before, "its process stays, its line is built anew"
+    # The simulated line begins anew with its first part.
+    wait_for(lambda: [v["part_id"] for v in desk.verdicts("one")].count(first(desk)) == 2)
+
+
+def first(desk: Desk) -> str:
+    return str(desk.verdicts("one")[0]["part_id"])
+
+
+def test_a_snapshot_shows_one_part_with_its_verdict(
+    start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
+) -> None:
+    start({"one": camera()})
+    desk.until_running("one")
+    answer = desk.command("snapshot", pipeline="one")
+    result = answer["result"]
+    (verdict,) = wait_for(
+        lambda: [v for v in desk.verdicts("one") if v["id"] == result["verdict_id"]]
+    )
+    assert (result["verdict"], result["score"]) == (verdict["verdict"], verdict["score"])
+    picture = np.frombuffer(base64.b64decode(result["picture_jpeg"]), np.uint8)
+    decoded = cv2.imdecode(picture, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    assert decoded.shape[2] == 3
+
+
+def test_the_threshold_follows_the_last_good_parts(
+    start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
+) -> None:
+    source = camera()["source"] | {"defect_rate": 0.0}
+    start({"one": camera(source=source)})
+    desk.until_running("one")
+    early = desk.command("recalibrate", pipeline="one", parts=1000)
+    assert (early["status"], early["code"]) == ("refused", 409)
+    wait_for(lambda: len(desk.verdicts("one")) >= 40)
+    answer = desk.command("recalibrate", pipeline="one", parts=30, dry_run=True)
+    assert answer["code"] == 200
+    assert 0 < answer["result"]["pass_at"] < answer["result"]["fail_at"] < 0.7
+    answer = desk.command("recalibrate", pipeline="one", parts=30)
+    assert (answer["status"], answer["rev"]) == ("applied", 2)
+    reported = desk.until_reported(rev=2, status="applied")
+    assert reported["config"]["pipelines"]["one"]["rule"]["fail_at"] < 0.7
+
+
+def test_the_log_can_be_read_from_afar(
+    start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
+) -> None:
+    start({"one": camera()})
+    desk.until_running("one")
+    lines = wait_for(lambda: desk.command("logs", lines=50)["result"]["lines"])
+    assert any(line.endswith("INFO one: running") for line in lines)
+
+
+def test_an_unknown_pipeline_is_refused_and_the_known_ones_are_named(
+    start: Callable[..., AgentProcess], desk: Desk
+) -> None:
+    start({"one": camera()})
+    desk.reported()
+    answer = desk.command("restart", pipeline="other")
+    assert (answer["status"], answer["code"]) == ("refused", 404)
+    assert answer["errors"][0]["msg"] == "no such pipeline; there are: one"
+
+
+def test_a_product_variant_is_inspected_from_the_next_part_on_and_after_a_restart(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
+) -> None:
+    strict = {"kind": "threshold", "fail_at": 0.011}
+    recipes = {"P-2": {"model": camera()["model"], "rule": strict}}
+    agent = start({"one": every_picture(recipes=recipes)})
+    desk.until_running("one")
+    with Belt(mosquitto) as belt:
+        wait_for(lambda: desk.verdicts("one"))
+        assert desk.command("recipe", pipeline="one", code="P-3")["code"] == 422
+        answer = desk.command("recipe", pipeline="one", code="P-2")
+        assert (answer["status"], answer["result"]) == ("done", {"recipe": "P-2"})
+        wait_for(lambda: desk.verdicts("one")[-1]["threshold"] == 0.011)
+    wait_for(lambda: inspected(desk) == belt.sent)
+    limits = [verdict["threshold"] for verdict in desk.verdicts("one")]
+    assert limits == sorted(limits, reverse=True), "no part after it by the old limit"
+    assert agent.stop() == 0
+    desk.client.messages.clear()
+    agent.start()
+    desk.until_running("one")
+    with Belt(mosquitto):
+        live = wait_for(lambda: [v for v in desk.verdicts("one") if not v["replay"]], 30)
+    assert {verdict["threshold"] for verdict in live} == {0.011}
+
+
+@pytest.fixture
+def signed(start: Callable[..., AgentProcess]) -> dict[str, Any]:
+    public = Ed25519PrivateKey.from_private_bytes(PRIVATE).public_key().public_bytes_raw()
+    keys = {"maria": base64.b64encode(public).decode()}
+    start({"one": camera()}, remote={"public_keys": keys})
+    return {"v": 1, "id": "s1", "base_rev": 1, "patch": {"stats_every_s": 1.0}}
+
+
+def test_with_keys_only_a_signed_request_is_obeyed_and_only_once(
+    signed: dict[str, Any], desk: Desk
+) -> None:
+    desk.reported()
+    assert desk.ask("config/set", signed)["code"] == 401
+    payload = sign(signed, f"{ROOT}/config/set", time.time(), "maria", PRIVATE)
+    answer = desk.ask("config/set", None, raw=payload)
+    assert (answer["status"], answer["rev"]) == ("applied", 2)
+    assert desk.ask("config/set", None, raw=payload) == answer
+    late = sign({**signed, "id": "s2"}, f"{ROOT}/config/set", time.time() - 90, "maria", PRIVATE)
+    assert desk.ask("config/set", None, raw=late)["code"] == 401
+    desk.until_reported(rev=2)

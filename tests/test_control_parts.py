@@ -1,0 +1,314 @@
+"""The parts of control without a broker: trees, the table, trials, the ledger, signatures."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.config import Config, RemoteOptions
+from edge_agent.control import candidates, machine, threshold, trees, trial
+from edge_agent.control.ledger import FILE, InForce, Ledger, OnTrial, Revision, in_force
+from edge_agent.control.requests import ConfigRequest, Refused, one_change, read
+from edge_agent.control.signature import Seal, sign
+from edge_agent.errors import ConfigError, EdgeAgentError
+from edge_agent.reporting.standing import Standing
+from edge_agent.rules.threshold import Options as Threshold
+from tests.test_config import good, parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=2)
+json_trees = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abc/~"), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+objects = st.dictionaries(st.text("abc", max_size=2), json_trees, max_size=3)
+
+
+@pytest.mark.parametrize(
+    ("tree", "patch", "result"),
+    [  # RFC 7396, appendix A
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_a_patch_does_what_its_standard_says(tree: Any, patch: Any, result: Any) -> None:
+    assert trees.merged(tree, patch) == result
+
+
+@given(before=objects, after=objects)
+def test_trees_differ_exactly_where_changes_says(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    found = list(trees.changes(before, after))
+    assert bool(found) == (json.dumps(before, sort_keys=True) != json.dumps(after, sort_keys=True))
+
+
+@given(tree=objects)
+def test_what_is_masked_and_sent_back_is_as_it_was(tree: dict[str, Any]) -> None:
+    secrets = {"password": "p", "url": "rtsp://u:pw@host/x?token=t&a=b", "more": tree}
+    shown = trees.masked(secrets)
+    assert shown["password"] == "***"
+    assert shown["url"] == "rtsp://u:***@host/x?token=***&a=b"
+    assert trees.unmasked(shown, secrets) == secrets
+
+
+def test_a_tree_without_end_is_too_deep() -> None:
+    deep: Any = 1
+    for _ in range(500):
+        deep = [deep]
+    assert trees.too_deep(deep)
+    assert not trees.too_deep(good())
+
+
+def test_every_change_ends_steady_whatever_happens() -> None:
+    states = {state for state, _ in machine.TABLE} | {s.state for s in machine.TABLE.values()}
+    for state in states - {"steady"}:
+        ways_out = {step.state for (at, _), step in machine.TABLE.items() if at == state}
+        assert "steady" in ways_out
+    assert machine.step("steady", "confirmed") is None
+    actions = {event: s.action for (_, event), s in machine.TABLE.items() if s.state == "steady"}
+    assert actions == {
+        "healthy": "commit",
+        "confirmed": "commit",
+        "failed": "roll_back",
+        "expired": "roll_back",
+        "started": "roll_back",
+    }
+
+
+def on_trial(**excused: str) -> trial.Trial:
+    return trial.Trial(2, ("a",), frozenset(excused), {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("standing", "finding"),
+    [
+        (Standing("running", "", 1, 2), "well"),
+        (Standing("ended", "", 1, 2), "well"),
+        (Standing("running", "", 1, 1), "pending"),  # the report is of the config before
+        (Standing("loading", "", 1, 2), "pending"),
+        (Standing("waiting", "unplugged", 1, 2), "pending"),
+        (Standing("failed", "no model", 1, 2), "failed"),
+        (Standing("degraded", "bug", 1, 2), "failed"),
+        (Standing("running", "", 2, 2), "failed"),  # its worker died since
+        (Standing("running", "", 1, 2, items=3, errors=3), "pending"),
+        (Standing("running", "", 1, 2, items=3, errors=2), "well"),
+        (None, "pending"),
+    ],
+)
+def test_a_trial_is_judged_by_what_its_pipelines_do(
+    standing: Standing | None, finding: str
+) -> None:
+    seen = {"a": standing} if standing is not None else {}
+    assert on_trial().judge(seen).finding == finding
+
+
+def test_a_camera_that_was_away_before_need_not_be_there() -> None:
+    assert on_trial(a="").judge({"a": Standing("waiting", "", 1, 2)}).finding == "well"
+
+
+# ---------------------------------------------------------------------- the ledger
+
+
+def config() -> Config:
+    return parse(good())
+
+
+def changed(rev: int = 2) -> InForce:
+    tree = good()
+    tree["pipelines"]["camera-1"]["threads"] = 2
+    return InForce(rev, parse(tree), tree)
+
+
+def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, config())
+    assert (ledger.good.rev, ledger.document.source) == (1, "file")
+    found = changed()
+    ledger.begin(OnTrial(Revision(2, found.tree), "id", "answers"))
+    ledger.commit(found)
+    ledger.note_answer("id", b"answer")
+    again = Ledger(tmp_path, config())
+    assert (again.good.rev, again.good.tree) == (2, found.tree)
+    assert again.document.answers == {"id": b"answer"}
+    assert again.interrupted is None
+
+
+def test_a_trial_that_was_cut_short_is_found_and_its_number_is_not_given_again(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path, config())
+    ledger.begin(OnTrial(Revision(2, changed().tree), "id", "answers", b"c"))
+    again = Ledger(tmp_path, config())
+    assert again.good.rev == 1
+    assert again.interrupted is not None
+    assert again.interrupted.correlation == b"c"
+    again.roll_back("why")
+    assert Ledger(tmp_path, config()).interrupted is None
+    assert Ledger(tmp_path, config()).document.highest_rev == 2
+
+
+def test_a_file_that_changed_is_in_force_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, config())
+    ledger.commit(changed())
+    assert in_force(tmp_path.parent / "none", config()).endswith("nothing was changed over MQTT")
+    tree = good()
+    tree["stats_every_s"] = 7.0
+    again = Ledger(tmp_path, parse(tree))
+    assert (again.good.config.stats_every_s, again.document.source) == (7.0, "file")
+    assert again.good.rev == 3
+
+
+def test_check_says_which_config_is_in_force(tmp_path: Path) -> None:
+    Ledger(tmp_path / "config", config()).commit(changed())
+    assert in_force(tmp_path, config()).startswith("revision 2 is in force")
+    assert "has changed" in in_force(tmp_path, changed().config)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"schema": 1}', b"\x00" * 100])
+def test_a_damaged_file_costs_the_changes_and_not_the_start(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    assert Ledger(tmp_path, config()).good.config == config()
+
+
+def test_a_kept_config_that_is_no_longer_valid_gives_way_to_the_file(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, config())
+    bad = InForce(2, config(), good() | {"no_such_field": 1})
+    ledger.commit(bad)
+    again = Ledger(tmp_path, config())
+    assert again.good.config == config()
+    assert "no_such_field" in again.document.last_error
+
+
+def test_a_write_that_ends_anywhere_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    """A child writes change after change and is killed: what is there is always whole."""
+    for delay in range(8):
+        child = os.fork()
+        if child == 0:
+            ledger = Ledger(tmp_path, config())
+            for rev in range(2, 10_000):
+                ledger.commit(changed(rev))
+            os._exit(0)
+        while not (tmp_path / FILE).exists() or (delay and os.times().elapsed % 1 < delay / 100):
+            pass
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        found = Ledger(tmp_path, config())
+        assert found.good.tree == changed().tree
+        assert found.document.last_error == ""
+
+
+# ---------------------------------------------------------------------- candidates, requests
+
+
+def test_what_says_who_the_agent_is_cannot_be_changed_from_afar() -> None:
+    tree = good() | {"broker": {"host": "elsewhere", "keepalive_s": 5}, "outbox": {"max_mb": 1.0}}
+    tree["device"]["cell"] = "9"
+    with pytest.raises(ConfigError) as caught:
+        candidates.candidate(tree, config())
+    paths = {field.path for field in caught.value.fields}
+    assert paths == {"/broker/host", "/broker/keepalive_s", "/outbox/max_mb", "/device/cell"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "path"),
+    [
+        (b"", ""),
+        (b"[]", ""),
+        (b'{"id": "x"}', "/base_rev"),
+        (b'{"id": "x", "base_rev": "1"}', "/base_rev"),
+        (b'{"id": "x", "base_rev": 1, "other": 1}', "/other"),
+        (b'{"id": "x", "base_rev": 1, "v": 2}', "/v"),
+        (b'{"id": "", "base_rev": 1}', "/id"),
+        (b'{"id": "x", "base_rev": 1}', ""),
+        (b'{"id": "x", "base_rev": 1, "patch": {}, "config": {}}', ""),
+        (b'{"id": "x", "base_rev": 1, "patch": {}, "confirm_within_s": NaN}', ""),
+        (b'{"id": "x", "base_rev": 1, "patch": {}, "confirm_within_s": 0}', "/confirm_within_s"),
+        (b'{"id": "x", "base_rev": 1, "patch": ' + b"[" * 90_000 + b"]" * 90_000 + b"}", ""),
+        (b'{"id": "x", "base_rev": 1, "patch": {"a": ' + b"[" * 60 + b"]" * 60 + b"}}", ""),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_refused_with_its_place(payload: bytes, path: str) -> None:
+    with pytest.raises(Refused) as caught:
+        one_change(read(payload, ConfigRequest))
+    assert caught.value.code == 400
+    assert [field.path for field in caught.value.fields] == [path]
+
+
+# ---------------------------------------------------------------------- threshold, signature
+
+
+def test_a_threshold_keeps_its_side_and_its_zone() -> None:
+    rule = Threshold(kind="threshold", fail_at=1.0, pass_at=0.5)
+    found = threshold.from_good(rule, [0.0, 0.1, -0.1, 0.05, -0.05] * 4, 0.001)
+    assert found is not None
+    assert found["fail_at"] is not None
+    assert 0.2 < found["fail_at"] < 0.5
+    assert found["pass_at"] == pytest.approx(found["fail_at"] / 2)
+    below = Threshold(kind="threshold", fail_at=1.0, direction="below")
+    found = threshold.from_good(below, [5.0, 5.1, 4.9, 5.05, 4.95] * 4, 0.001)
+    assert found is not None
+    assert found["fail_at"] is not None
+    assert 4.5 < found["fail_at"] < 4.9
+
+
+PRIVATE = bytes(range(32))
+TOPIC = "U/config/set"
+
+
+def seal(**more: Any) -> Seal:
+    public = Ed25519PrivateKey.from_private_bytes(PRIVATE).public_key().public_bytes_raw()
+    return Seal(RemoteOptions(public_keys={"maria": base64.b64encode(public).decode()}, **more))
+
+
+def test_a_signed_request_is_opened() -> None:
+    payload = sign({"id": "x"}, TOPIC, 1000.0, "maria", PRIVATE)
+    assert json.loads(seal().opened(payload, TOPIC, 1030.0)) == {"id": "x"}
+
+
+@pytest.mark.parametrize("what", ["plain", "other_topic", "old", "ahead", "other_key", "changed"])
+def test_a_request_that_is_not_signed_as_it_must_be_is_refused(what: str) -> None:
+    payload = sign({"id": "x"}, TOPIC, 1000.0, "maria", PRIVATE)
+    topic, now_s = TOPIC, 1000.0
+    match what:
+        case "plain":
+            payload = b'{"id": "x"}'
+        case "other_topic":
+            topic = "U2/config/set"
+        case "old":
+            now_s += 61.0
+        case "ahead":
+            now_s -= 61.0
+        case "other_key":
+            payload = sign({"id": "x"}, TOPIC, 1000.0, "maria", bytes(32))
+        case "changed":
+            payload = payload.replace(rb"\"x\"", rb"\"y\"")
+    with pytest.raises(Refused) as caught:
+        seal().opened(payload, topic, now_s)
+    assert caught.value.code == 401
+    assert caught.value.id == "", "an answer under this id would hide the true one's"
+
+
+def test_a_key_that_is_none_ends_the_start_with_a_sentence() -> None:
+    with pytest.raises(EdgeAgentError, match=r"remote\.public_keys"):
+        Seal(RemoteOptions(public_keys={"maria": "AAAA"}))

@@ -1,0 +1,65 @@
+"""`edge-agent config`, as a person calls it, against a real agent."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tests.agents import ROOT, AgentProcess
+from tests.control import Desk, camera
+from tests.test_control import desk, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import Mosquitto
+
+__all__ = ["desk", "start"]  # fixtures
+
+
+def call(mosquitto: Mosquitto, *arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    broker = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--device", ROOT]
+    command = [sys.executable, "-m", "edge_agent", "config", *arguments, *broker]
+    return subprocess.run(command, input=said, capture_output=True, text=True, check=False)
+
+
+def patch(tmp_path: Path, tree: dict[str, Any]) -> str:
+    file = tmp_path / "patch.json"
+    file.write_text(json.dumps(tree))
+    return str(file)
+
+
+def test_a_change_is_shown_agreed_to_and_answered(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, tmp_path: Path
+) -> None:
+    agent = start({"one": camera()})
+    desk.until_running("one")
+    got = json.loads(call(mosquitto, "get").stdout)
+    assert (got["rev"], got["config"]["pipelines"]["one"]["rule"]["fail_at"]) == (1, 0.7)
+
+    file = patch(tmp_path, {"pipelines": {"one": {"rule": {"fail_at": 0.8}}}})
+    no = call(mosquitto, "patch", file, said="n\n")
+    assert no.stdout.splitlines()[0] == "~ /pipelines/one/rule/fail_at: 0.7 -> 0.8"
+    assert no.returncode == 69
+    yes = call(mosquitto, "patch", file, said="y\n")
+    assert yes.stdout.endswith("applied (200); revision 2 is in force\n")
+    assert yes.returncode == 0
+    again = call(mosquitto, "patch", file, "--yes")
+    assert (again.stdout, again.returncode) == ("that is in force already\n", 0)
+
+    bad = patch(tmp_path, {"pipelines": {"one": {"threads": 0}}})
+    refused = call(mosquitto, "patch", bad, "--yes")
+    assert "  /pipelines/one/threads: " in refused.stdout
+    assert refused.returncode == 78
+    check = [sys.executable, "-m", "edge_agent", "check", str(agent.config)]
+    done = subprocess.run(check, capture_output=True, text=True, check=True)
+    assert "revision 2 is in force: this file was changed over MQTT since" in done.stdout
+
+
+def test_an_agent_that_is_not_there_is_said_to_be_away(mosquitto: Mosquitto) -> None:
+    done = call(mosquitto, "get")
+    assert done.returncode == 69
+    assert done.stderr.strip().endswith(f"no agent reports its config on {ROOT}/config/reported")
