@@ -96,16 +96,14 @@ class Agent:
         logs.name_pipelines(config.pipelines)
 
     def _new_models(self, config: Config, folder: Path, state_folder: Path) -> Models:
+        workers = partial(_workers, folder=folder, evidence_folder=state_folder / "evidence")
         ports = ModelPorts(
-            folder,
-            state_folder,
-            self._publisher.topics,
-            self._publisher.state,
-            partial(_workers, folder=folder, evidence_folder=state_folder / "evidence"),
-            order=lambda order: self._supervisor.order(order),  # noqa: PLW0108  it comes later
-            moved=lambda: self._changes.put(None),
+            folder, state_folder, self._publisher, workers, self._order, self._changes.put
         )
         return Models(config, ports)
+
+    def _order(self, order: wire.Order) -> bool:
+        return self._supervisor.order(order)
 
     def _new_lines(self, config: Config, folder: Path) -> Lines:
         publisher = self._publisher

@@ -145,7 +145,7 @@ def test_an_access_list_that_denies_is_found_out_topic_by_topic(
     (acl := tmp_path / "acl").write_text(f"topic write {ROOT}/doctor\ntopic write {ROOT}/status\n")
     acl.chmod(0o600)
     port = mosquitto_with(f"allow_anonymous true\nacl_file {acl}").port
-    tree = {"broker": {"port": port}, "pipelines": {"a": camera(tmp_path, 5)}}
+    tree: dict[str, Any] = {"broker": {"port": port}, "pipelines": {"a": camera(tmp_path, 5)}}
     assert _levels(check_broker(_gateway(tmp_path, **tree))) == ["ok", "ok"]
     found = [*check_broker(_gateway(tmp_path, every_topic=True, **tree))]
     assert _levels(found) == ["ok", "fail"]

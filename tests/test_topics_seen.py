@@ -25,10 +25,15 @@ EXPECTED = {
     "qc/camera/defect": "verdict",
     "qc/camera/last": "last",
     "qc/camera/stats": "stats",
+    "qc/camera/source": "source",
+    "qc/camera/drift": "drift",
+    "qc/camera/shift": "shift",
     "pdm/motor/verdict": "verdict",
     "pdm/motor/health": "health",
     "pdm/motor/alert": "alert",
     "pdm/motor/stats": "stats",
+    "pdm/motor/source": "source",
+    "pdm/motor/drift": "drift",
 }
 
 

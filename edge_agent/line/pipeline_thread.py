@@ -26,8 +26,8 @@ from edge_agent import threads
 from edge_agent.backoff import full_jitter
 from edge_agent.errors import BadInput, ConfigError, EndOfStream, ModelError, NotConnected
 from edge_agent.line.evidence import EvidenceRing
-from edge_agent.line.pipeline import Pipeline, error_verdict
 from edge_agent.line.next_model import Stand
+from edge_agent.line.pipeline import Pipeline, error_verdict
 from edge_agent.line.succession import Succession
 from edge_agent.line.triggers import TriggerQueue
 from edge_agent.line.variants import Variants

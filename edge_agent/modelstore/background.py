@@ -49,7 +49,7 @@ class Background:
         self._jobs.put((name, job))
 
     def take(self, name: str) -> Any:  # noqa: ANN401  whatever the job returns
-        """Return what became of a job, once: what it returned, or a SyncError; None: nothing yet."""
+        """Return once what a job returned, or the SyncError that ended it; None: nothing yet."""
         if name not in self._results:
             return None
         self._busy = ""

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.config import Config
+    from edge_agent.delivery.publisher import Publisher
     from edge_agent.mqtt.broker_options import Message
     from edge_agent.processes import wire
     from edge_agent.processes.worker_options import WorkerOptions
-    from edge_agent.reporting.topics import Topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,10 @@ class ModelPorts:
 
     folder: Path
     state_folder: Path
-    topics: Topics
-    show: Callable[[str, bytes], None]
+    publisher: Publisher
     workers: Callable[[Config, int], list[WorkerOptions]]
     order: Callable[[wire.Order], bool]
-    moved: Callable[[], None]
+    moved: Callable[[None], None]
 
 
 class Models:
@@ -97,4 +96,4 @@ class Models:
         def nudged(_: Message) -> None:
             updater.nudge()
 
-        return [Subscription(self._ports.topics.model_nudge, 0, nudged)]
+        return [Subscription(self._ports.publisher.topics.model_nudge, 0, nudged)]

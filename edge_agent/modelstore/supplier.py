@@ -7,9 +7,8 @@ it, which ends afterwards (supply_child.py). A simulated fleet does it in thread
 from __future__ import annotations
 
 import random
-import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +26,7 @@ from edge_agent.modelstore.manifest import parse_manifest
 from edge_agent.modelstore.trust import Repository, SignedManifest
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Collection, Mapping
 
     from edge_agent.modelstore.desired import Choice
@@ -110,7 +110,7 @@ class RepositorySupplier:
     place: Place
     stopping: threading.Event
     clock_s: Callable[[], float] = time.time
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
     def look(self, running: Mapping[str, ModelRef]) -> Look:
         """See Supplier."""

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from edge_agent import __version__
 from edge_agent.commands.verification import verify
+from edge_agent.modelstore.gateway import Gateway, Slot
+from edge_agent.modelstore.in_force import in_force
 from edge_agent.modelstore.layout import StoreLayout
 from edge_agent.modelstore.supplier import Place
 from edge_agent.modelstore.supply_child import ChildSupplier
-from edge_agent.modelstore.updater import Gateway, Slot, Updater, fault_point, in_force
+from edge_agent.modelstore.updater import Updater, fault_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config import Config
     from edge_agent.modelstore.models import ModelPorts
-    from edge_agent.modelstore.slot_course import Verified
+    from edge_agent.modelstore.slot_steps import Verified
     from edge_agent.modelstore.sync_options import SyncOptions
     from edge_agent.processes.worker_options import WorkerOptions
 
@@ -37,6 +39,9 @@ class Synced:
         self._layout = StoreLayout(store_of(ports.state_folder))
         memory_mb = int(config.worker_memory_mb)
 
+        def show(slot: str, payload: bytes) -> None:
+            ports.publisher.state(ports.publisher.topics.model(slot), payload)
+
         def test(bundle: Path) -> Verified:
             return verify(bundle, memory_mb=memory_mb)
 
@@ -47,9 +52,9 @@ class Synced:
             poll_s=options.poll_s,
             window=options.window,
             pause=options.swap_mode == "pause",
-            show=lambda slot, payload: ports.show(ports.topics.model(slot), payload),
+            show=show,
             order=ports.order,
-            moved=ports.moved,
+            moved=lambda: ports.moved(None),
             test=test,
             fault_point=fault_point(environment),
         )

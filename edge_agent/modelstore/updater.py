@@ -11,23 +11,21 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import random
 import signal
 import threading
-import time
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from edge_agent import threads
-from edge_agent.errors import ModelError, SyncError
+from edge_agent.errors import SyncError
 from edge_agent.modelstore.background import Background
 from edge_agent.modelstore.desired import ModelRef
 from edge_agent.modelstore.floors import FloorFile, with_confirmed
-from edge_agent.modelstore.manifest import MAX_MANIFEST_BYTES, parse_manifest
-from edge_agent.modelstore.slot_course import Ports, SlotCourse, Terms
+from edge_agent.modelstore.in_force import bundle_name
+from edge_agent.modelstore.slot_course import SlotCourse
 from edge_agent.modelstore.slot_record import Failure
+from edge_agent.modelstore.slot_steps import Ports, Terms
 from edge_agent.modelstore.slot_view import SlotView, boot_id
 from edge_agent.modelstore.slots import SlotFolder
 from edge_agent.reporting.messages import encode
@@ -36,11 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from edge_agent.modelstore.layout import StoreLayout
-    from edge_agent.modelstore.slot_course import Verified
+    from edge_agent.modelstore.gateway import Gateway, Slot
     from edge_agent.modelstore.slot_record import Generation
-    from edge_agent.modelstore.supplier import Look, News, Supplier
-    from edge_agent.processes import wire
+    from edge_agent.modelstore.supplier import Look, News
     from edge_agent.processes.wire import PipelineReport
 
 log = logging.getLogger(__name__)
@@ -52,46 +48,6 @@ LOOK = "(look)"  # no slot can be called so
 PROGRESS_S = 1.0
 STOP_S = 2.0
 FAULT_POINT = "MODEL_FAULT_POINT"
-
-
-class Pipeline(Protocol):
-    """What the config says of a pipeline, as far as it matters here."""
-
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One slot as the config has it: `factory` is the bundle of its pipelines."""
-
-    name: str
-    pipelines: tuple[str, ...]
-    workers: frozenset[str]
-    factory: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """What the updater needs of the agent; all of it from any thread.
-
-    `show(slot, payload)`: publish a status, retained. `order`: tell a pipeline's worker. `moved`:
-    have the workers follow what is in force now. `test`: verify a bundle in a child.
-    """
-
-    device: str
-    layout: StoreLayout
-    supplier: Supplier
-    poll_s: float
-    window: str | None
-    pause: bool
-    show: Callable[[str, bytes], None]
-    order: Callable[[wire.Order], bool]
-    moved: Callable[[], None]
-    test: Callable[[Path], Verified]
-    clock_s: Callable[[], float] = time.time
-    mono_s: Callable[[], float] = time.monotonic
-    rng: random.Random = random.Random()  # noqa: S311, RUF009  spreads polls, hides nothing
-    fault_point: str = ""
 
 
 class Updater:
@@ -244,13 +200,15 @@ class Updater:
             result=self._background.take,
             moved=gateway.moved,
             confirmed=self._confirmed,
-            show=self._note_status,
-            turn=self._turn,
+            show=lambda: self._note_status(course),
+            turn=lambda: self._turn(course),
             reached=self._reached,
             clock_s=gateway.clock_s,
             mono_s=gateway.mono_s,
         )
-        return SlotCourse(folder, terms, view, ports)
+        course = SlotCourse(folder, terms, view, ports)
+        course.open()
+        return course
 
     def _fetch(self, slot: str, news: News, bundle: Path) -> None:
         keep = {
@@ -313,27 +271,6 @@ class Updater:
             self._progress, self._progress_s = ("", 0), now + PROGRESS_S
             if course := self._courses.get(slot):
                 course.fetched(count)
-
-
-def bundle_name(folder: Path) -> ModelRef | None:
-    """Return what the bundle in a folder is called; None where its manifest cannot be read."""
-    try:
-        with (folder / "manifest.json").open("rb") as file:
-            manifest = parse_manifest(file.read(MAX_MANIFEST_BYTES))
-    except (OSError, ModelError):
-        return None
-    return ModelRef(manifest.model_id, manifest.version)
-
-
-def in_force(layout: StoreLayout, slot: str, factory: Path) -> str:
-    """Return the bundle that a slot runs instead of the config's, or "" where it runs that."""
-    record = SlotFolder(layout, slot).record.read()
-    if record.active is None:
-        return ""
-    name = bundle_name(factory)
-    if name is not None and record.factory not in {"", name.model_id}:
-        return ""
-    return str(SlotFolder(layout, slot).bundle(record.active))
 
 
 def fault_point(environment: Mapping[str, str]) -> str:

@@ -112,17 +112,9 @@ class WorkersView:
         """Return what follows for a next model in the shadow or on trial, or taken back."""
         if state == "rolling_back":
             return self._judge_return()
-        if self._lost is not None:
-            return Judgement("broke", "worker_died", f"{self._lost[0]}: {self._lost[1]}")
-        for name in self._pipelines:
-            report = self._reports.get(name)
-            if report is not None and report.state in {"failed", "degraded"}:
-                return Judgement("broke", "errs", f"{name} is {report.state}: {report.detail}")
+        if broken := self._broken():
+            return broken
         known = self.succession
-        for each in known:
-            if each.phase in GIVEN_UP:
-                code = each.code if each.code in MODEL else "model"
-                return Judgement("broke", code, each.detail)
         if len(known) < len(self._pipelines):
             overdue = self._mono_s() - self._since_s > ORDER_S and len(self._reports) > len(known)
             return Judgement("interrupted" if overdue else None)
@@ -130,6 +122,18 @@ class WorkersView:
         if state == "shadow":
             return Judgement("agreed" if phases <= {"agreed", "trial", "well"} else None)
         return Judgement("well" if phases <= {"well"} else None)
+
+    def _broken(self) -> Judgement | None:
+        if self._lost is not None:
+            return Judgement("broke", "worker_died", f"{self._lost[0]}: {self._lost[1]}")
+        for name in self.ended():
+            report = self._reports[name]
+            return Judgement("broke", "errs", f"{name} is {report.state}: {report.detail}")
+        for each in self.succession:
+            if each.phase in GIVEN_UP:
+                code = each.code if each.code in MODEL else "model"
+                return Judgement("broke", code, each.detail)
+        return None
 
     def _judge_return(self) -> Judgement:
         decides = {"trial", "well"}

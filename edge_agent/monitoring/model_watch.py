@@ -131,8 +131,8 @@ class ModelWatch:
 
     def _log(self, alert: AlertReport) -> None:
         level = logging.WARNING if alert.raised else logging.INFO
-        what = "raised" if alert.raised else "none"
-        log.log(level, "%s: alert %s: %s: %s", self._pipeline, alert.kind, what, alert.message)
+        what = "alert" if alert.raised else "no alert"
+        log.log(level, "%s: %s: %s: %s", self._pipeline, alert.kind, what, alert.message)
 
 
 def _alert(kind: str, raised: bool | None, words: str, value: float, limit: float) -> AlertReport:  # noqa: FBT001  a field
