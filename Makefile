@@ -69,7 +69,7 @@ faults: $(DEV_READY) mosquitto iptables ## every fault as often and long as docs
 fuzz: $(DEV_READY) ## damaged payloads, pictures, configs, manifests and models, for a long time
 	FUZZ_EXAMPLES=10000 $(VENV)/bin/python -m pytest -q --timeout 7200 tests/fuzz $(ARGS)
 
-soak: $(DEV_READY) mosquitto ## 30 minutes at full load: does any process grow?
+soak: $(DEV_READY) mosquitto ## 30 minutes at full load: does any process grow? ARGS=--faults: with faults in turn
 	$(VENV)/bin/python -m tools.soak $(ARGS)
 
 golden: $(DEV_READY) ## answers of published models against their published outputs

@@ -223,13 +223,12 @@ def _agree(options: argparse.Namespace) -> Callable[[str], bool]:
     return agree
 
 
-def _verify(options: argparse.Namespace) -> int:
-    from edge_agent.commands.verification import verify  # noqa: PLC0415
+def _models(options: argparse.Namespace) -> int:
+    from edge_agent.commands import models  # noqa: PLC0415
 
-    found = {folder: verify(folder, memory_mb=options.memory_mb) for folder in options.bundle}
-    for folder, verification in found.items():
-        print(f"{folder}: {verification.sentence()}")
-    return 0 if all(each.passed for each in found.values()) else EXIT_UNAVAILABLE
+    said = models.answer(options, _read, _state)
+    print("\n".join(said.lines))
+    return 0 if said.good else EXIT_UNAVAILABLE
 
 
 def _bench(options: argparse.Namespace) -> int:
@@ -293,7 +292,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "bundle": _bundle,
     "calibrate": _calibrate,
     "config": _config,
-    "verify": _verify,
+    "verify": _models,
+    "models": _models,
     "bench": _bench,
     "schema": _schema,
 }

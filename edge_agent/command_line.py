@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_config(commands.add_parser("config", help="look at or change an agent, over MQTT"))
 
+    _add_models(commands.add_parser("models", help="what slots run and have at hand"))
     _add_tests_of_bundles(commands)
     schema = commands.add_parser("schema", help="write the JSON Schemas of all messages")
     schema.add_argument("folder", type=Path)
@@ -112,6 +113,24 @@ def _add_bundle(bundle: argparse.ArgumentParser) -> None:
         help="a field below preprocess, postprocess or rule, as in preprocess.mean=[127.5]",
     )
     bundle.set_defaults(command="bundle")
+
+
+def _add_models(models: argparse.ArgumentParser) -> None:
+    models.set_defaults(command="models")
+    verbs = models.add_subparsers(required=True, metavar="VERB", dest="verb")
+    each = [verbs.add_parser("list", help="a line for each slot")]
+    each.append(verbs.add_parser("show", help="all that is known of a slot, or of all"))
+    each.append(verbs.add_parser("verify", help="run the golden samples of all at hand"))
+    each.append(verbs.add_parser("pin", help="take no other model"))
+    each[-1].add_argument("--off", action="store_true", help="take them again")
+    each.append(verbs.add_parser("rollback", help="back to the model before, for good"))
+    for verb in each:
+        verb.add_argument("--config", type=Path, required=True, help="config file (TOML)")
+        verb.add_argument("--state", type=Path, help="as of run (default: beside the config)")
+    for verb in each[1:3]:
+        verb.add_argument("slot", nargs="?")
+    for verb in each[3:]:
+        verb.add_argument("slot")
 
 
 def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:

@@ -10,13 +10,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from edge_agent.errors import ConfigError, FieldError
 from edge_agent.field_errors import field_errors
+from edge_agent.modelstore.sync_options import SyncOptions
 from edge_agent.monitoring.options import (
     CameraLimits,
     DriftOptions,
     RejectOptions,
     SensorLimits,
 )
-from edge_agent.modelstore.sync_options import SyncOptions
 from edge_agent.mqtt.broker_options import BrokerOptions
 from edge_agent.options import Name, StrictOptions, Topic
 from edge_agent.production.options import LineOptions, ProductionOptions

@@ -41,14 +41,14 @@ LAYERS = (
     (
         "lines",
         {"inference.model", "line.pipeline", "line.pipeline_thread", "line.trigger_desk"}
-        | {"line.watched"}
+        | {"line.watched", "line.next_model", "line.succession"}
         | {"delivery.publisher"},
     ),
     ("processes", {"processes."}),
     (
         "agent",
         {"agent", "control.", "commands.calibrating", "commands.checks", "commands.bundler"}
-        | {"commands.selftest", "commands.verification"},
+        | {"commands.selftest", "commands.verification", "modelstore.models", "modelstore.synced"},
     ),
     ("front", {"cli", "__main__", "command_line", "commands."}),
 )

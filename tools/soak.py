@@ -1,13 +1,15 @@
 """A long run at full load: does any process of the agent grow? `python -m tools.soak --minutes 30`.
 
 Two cameras of large pictures as fast as the cores allow, one motor, a real broker and a consumer
-that counts. Printed for each process and written to build/soak.json: memory, descriptors and
-threads, and how memory grows (least squares over the samples after the first fifth).
+that counts; with `--faults`, every fault of soak_faults.py in turn. Printed for each process and
+written to build/soak.json: memory, descriptors and threads, and how memory grows (least squares
+over the samples after the first fifth).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
@@ -21,7 +23,9 @@ import cv2
 import numpy as np
 
 from tests.agents import MODELS
+from tests.conftest import free_port
 from tests.faults.plant import Broker, Consumer, Gateway, camera, until
+from tools.soak_faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,9 +63,11 @@ def main() -> int:
     """Run, print, write; 1 where something grew, or a verdict was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
-    minutes: float = parser.parse_args().minutes
+    parser.add_argument("--faults", action="store_true", help="inject faults meanwhile")
+    arguments = parser.parse_args()
+    minutes: float = arguments.minutes
     with tempfile.TemporaryDirectory() as name:
-        samples, verdicts, lost = run(Path(name), minutes)
+        samples, verdicts, lost, injected = run(Path(name), minutes, faults=arguments.faults)
     rows = [growth(process, of_one, minutes) for process, of_one in sorted(samples.items())]
     print("| process | RSS MB | MB an hour | descriptors | threads | holds |")
     print("|---|---|---|---|---|---|")
@@ -71,41 +77,61 @@ def main() -> int:
             f" | {row.more_threads:+d} | {'yes' if row.holds else 'NO'} |"
         )
     print(f"{minutes:g} minutes, {verdicts} verdicts, {lost} lost")
+    if injected:
+        print("faults:", ", ".join(f"{name} {times}" for name, times in injected.items()))
     if minutes < JUDGED_FROM_MINUTES:
         print(f"memory is judged from {JUDGED_FROM_MINUTES} minutes on")
     WRITTEN_TO.parent.mkdir(exist_ok=True)
     found: dict[str, Any] = {"minutes": minutes, "verdicts": verdicts, "lost": lost}
+    found |= {"injected": injected}
     found |= {"rows": [asdict(row) for row in rows]}
     found |= {"rss_mb": {name: [one.rss_mb for one in of] for name, of in samples.items()}}
     WRITTEN_TO.write_text(json.dumps(found, indent=1))
     return int(bool(lost) or not all(row.holds for row in rows))
 
 
-def run(folder: Path, minutes: float) -> tuple[dict[str, list[Sample]], int, int]:
-    """Return samples by process, the number of verdicts, and how many of them were lost."""
+def run(
+    folder: Path, minutes: float, *, faults: bool
+) -> tuple[dict[str, list[Sample]], int, int, dict[str, int]]:
+    """Return samples by process, the number of verdicts, how many were lost, and the faults."""
     samples: dict[str, list[Sample]] = {}
     broker = Broker(folder)
     consumer = Consumer(broker.consumer_port)
-    gateway = Gateway(folder, broker.port, pipelines(folder))
+    http_port = free_port()
+    trouble = Faults(broker, consumer, http_port)
+    wanted = pipelines(folder) | (trouble.pipelines() if faults else {})
+    gateway = Gateway(folder, broker.port, wanted, http={"port": http_port})
     gateway.start()
     try:
         until(lambda: {a.pipeline for a in consumer.arrivals} >= {"left", "right"}, 60)
-        end_s = time.monotonic() + minutes * 60
-        numbers: set[int] = set()
-        while time.monotonic() < end_s:
-            time.sleep(EVERY_S)
-            for process, pid in processes(gateway.pid):
-                samples.setdefault(process, []).append(sample(pid))
-            numbers.update(a.seq for a in consumer.arrivals)
-            consumer.arrivals.clear()  # or this process would be the one that grows
+        if faults:
+            trouble.start(gateway)
+        numbers = watch(gateway, consumer, samples, time.monotonic() + minutes * 60)
+        trouble.stop()
         gateway.stop()
-        until(lambda: not consumer.arrivals or settled(consumer), 10)
+        until(lambda: not consumer.arrivals or settled(consumer), 30)
         numbers.update(a.seq for a in consumer.arrivals)
-        return samples, len(numbers), max(numbers) - len(numbers)
+        return samples, len(numbers), max(numbers) - len(numbers), dict(trouble.injected)
     finally:
+        trouble.stop()
         gateway.end()
         consumer.close()
         broker.end()
+
+
+def watch(
+    gateway: Gateway, consumer: Consumer, samples: dict[str, list[Sample]], end_s: float
+) -> set[int]:
+    """Measure until `end_s`; return the numbers of the verdicts that came."""
+    numbers: set[int] = set()
+    while time.monotonic() < end_s:
+        time.sleep(EVERY_S)
+        for process, pid in processes(gateway.pid):
+            with contextlib.suppress(OSError, KeyError):  # it ended meanwhile
+                samples.setdefault(process, []).append(sample(pid))
+        numbers.update(a.seq for a in consumer.arrivals)
+        consumer.arrivals.clear()  # or this process would be the one that grows
+    return numbers
 
 
 def settled(consumer: Consumer) -> bool:

@@ -17,6 +17,7 @@ from edge_agent.inference.model import load_model
 from edge_agent.inference.preprocess import WindowPreprocess
 from edge_agent.inference.warming import warm
 from edge_agent.line.tally import Bounds, Tally
+from edge_agent.line.variants import Ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from edge_agent.line.pipeline_thread import PipelineContext
     from edge_agent.line.succession_report import Phase
     from edge_agent.line.variants import Variants
-    from edge_agent.rules.base import Rule
     from edge_agent.types import Decision, Item
 
 INBOX_ITEMS = 4  # pictures of a large camera: more would be a matter of memory
@@ -45,7 +45,7 @@ class Stand:
 
     context: PipelineContext
     options: Callable[[], PipelineOptions]
-    exchange: Callable[[Model, Rule], tuple[Model, Rule]]
+    exchange: Callable[[Ready], Ready]
     variants: Variants
 
     @property
@@ -53,7 +53,7 @@ class Stand:
         """The pipeline's own model; that of a product variant may decide meanwhile."""
         return self.variants.any_model
 
-    def ready(self, folder: Path) -> tuple[Model, Rule]:
+    def ready(self, folder: Path) -> Ready:
         """Return the model in `folder`, warm, and a rule for it. Raises ModelError, MemoryError."""
         options = self.options()
         model = load_model(
@@ -62,7 +62,7 @@ class Stand:
         require_fit(model, self.current)
         warm(model)
         chosen = options.rule or model.bundle.manifest.decision.rule
-        return model, registry.create("rules", chosen)
+        return Ready(model, registry.create("rules", chosen), chosen)
 
 
 @dataclass(slots=True)
@@ -79,8 +79,8 @@ class NextModel:
     since_s: float
     phase: Phase = "loading"
     why: tuple[str, str] = ("", "")
-    ready: tuple[Model, Rule] | None = None
-    before: tuple[Model, Rule] | None = None
+    ready: Ready | None = None
+    before: Ready | None = None
     shadow: Tally | None = None
     trial: Tally | None = None
     skipped: int = 0
@@ -127,12 +127,12 @@ def follow(
         return
     with new.lock:
         if new.phase != "loading":
-            ready[0].backend.close()  # it was taken back meanwhile
+            ready.model.backend.close()  # it was taken back meanwhile
             return
         new.ready, new.shadow = ready, Tally()
         new.phase, new.since_s = "shadow", mono_s()
-    manifest = ready[0].bundle.manifest
-    bounds = bounds_of(ready[0], manifest.shadow.max_disagree)
+    manifest = ready.model.bundle.manifest
+    bounds = bounds_of(ready.model, manifest.shadow.max_disagree)
     while new.phase == "shadow":
         _decide_one(new, ready, new.shadow, mono_s)
         if breach := new.shadow.breach(bounds, manifest.shadow.min_items):
@@ -142,13 +142,11 @@ def follow(
             with new.lock:
                 new.phase = "agreed" if new.phase == "shadow" else new.phase
     if new.given_up:
-        ready[0].backend.close()
+        ready.model.backend.close()
 
 
-def _decide_one(
-    new: NextModel, ready: tuple[Model, Rule], tally: Tally, mono_s: Callable[[], float]
-) -> None:
-    model, rule = ready
+def _decide_one(new: NextModel, ready: Ready, tally: Tally, mono_s: Callable[[], float]) -> None:
+    model, rule = ready.model, ready.rule
     try:
         item, decision = new.inbox.get(timeout=LOOK_S)
         new.busy_s = mono_s()

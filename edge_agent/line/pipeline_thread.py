@@ -30,7 +30,7 @@ from edge_agent.line.next_model import Stand
 from edge_agent.line.pipeline import Pipeline, error_verdict
 from edge_agent.line.succession import Succession
 from edge_agent.line.triggers import TriggerQueue
-from edge_agent.line.variants import Variants
+from edge_agent.line.variants import Ready, Variants
 from edge_agent.line.watched import open_watched
 from edge_agent.metrics import Counters
 from edge_agent.processes.wire import PipelineReport
@@ -40,11 +40,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.config import PipelineOptions
-    from edge_agent.inference.model import Model
     from edge_agent.line.pipeline import Identity
     from edge_agent.mqtt.broker_options import BrokerOptions
     from edge_agent.processes.wire import Succeed, Trigger
-    from edge_agent.rules.base import Rule
     from edge_agent.sources.base import Source
     from edge_agent.types import Item, Verdict
 
@@ -210,9 +208,9 @@ class PipelineThread:
             self._enter("ended", "")
 
     def _stand(self, pipeline: Pipeline, variants: Variants) -> Stand:
-        def exchange(model: Model, rule: Rule) -> tuple[Model, Rule]:
+        def exchange(ready: Ready) -> Ready:
             with self._follows:
-                before = variants.exchange(model, rule, self._options)
+                before = variants.exchange(ready, self._options)
                 pipeline.terms = variants.terms(self._identity, self._options)
             return before
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from edge_agent.inference.model import Model
     from edge_agent.line.next_model import Stand
     from edge_agent.line.pipeline import Terms
+    from edge_agent.line.variants import Ready
     from edge_agent.processes.wire import Succeed
-    from edge_agent.rules.base import Rule
     from edge_agent.types import Decision, Item
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Succession:
             new.thread.join(LEAVE_S)
         with new.lock:
             if new.ready is not None and new.phase == "agreed":
-                self._begin_trial(new, *new.ready)
+                self._begin_trial(new, new.ready)
 
     def _keep(self) -> None:
         new = self._next
@@ -129,7 +129,7 @@ class Succession:
             new.phase = "kept"
             before, new.before = new.before, None
         if before is not None and not new.pause:
-            self._leaving.append(before[0])
+            self._leaving.append(before.model)
 
     def _revert(self, code: str, why: str) -> None:
         if self._next is not None:
@@ -189,26 +189,26 @@ class Succession:
             return
         with new.lock:
             if back:
-                self._stand.exchange(*ready)
+                self._stand.exchange(ready)
             else:
                 new.ready = ready
-                self._begin_trial(new, *ready)
+                self._begin_trial(new, ready)
 
     # ------------------------------------------------------------------ any thread
 
-    def _begin_trial(self, new: NextModel, model: Model, rule: Rule) -> None:
+    def _begin_trial(self, new: NextModel, ready: Ready) -> None:
         new.trial, new.since_s = Tally(), self._mono_s()
-        new.before = self._stand.exchange(model, rule)
+        new.before = self._stand.exchange(ready)
         new.phase = "trial"
-        manifest = model.bundle.manifest
+        manifest = ready.model.bundle.manifest
         name = self._stand.context.identity.pipeline
         log.info("%s: %s %s is on trial", name, manifest.model_id, manifest.version)
 
     def _judge_trial(self, new: NextModel) -> None:
         if not new.on_trial or new.ready is None or new.trial is None:
             return
-        terms = new.ready[0].bundle.manifest.trial
-        if breach := new.trial.breach(bounds_of(new.ready[0]), terms.min_items):
+        terms = new.ready.model.bundle.manifest.trial
+        if breach := new.trial.breach(bounds_of(new.ready.model), terms.min_items):
             self._give_up(new, *breach)
         elif new.trial.items >= max(1, terms.min_items):
             with new.lock:
@@ -222,21 +222,21 @@ class Succession:
                 return
             decides = new.on_trial
             if new.ready is not None and new.phase != "shadow" and not new.pause:
-                self._leaving.append(new.ready[0])  # its own thread closes a shadow's
+                self._leaving.append(new.ready.model)  # its own thread closes a shadow's
             new.phase, new.why = ("reverted" if decides else "failed"), (code, detail)
             new.due = decides and new.pause
             if new.before is not None and not new.pause:
-                self._stand.exchange(*new.before)
+                self._stand.exchange(new.before)
         name = self._stand.context.identity.pipeline
         log.warning("%s: the next model is given up: %s", name, detail)
 
 
 def _trial(new: NextModel, terms: Terms) -> Tally | None:
     """Return the tally that an item with these terms counts for, if it counts."""
-    decides = new.on_trial and new.ready is not None and terms.model is new.ready[0]
+    decides = new.on_trial and new.ready is not None and terms.model is new.ready.model
     return new.trial if decides else None
 
 
 def _run_limit_s(new: NextModel) -> float:
-    allowed_ms = new.ready[0].bundle.manifest.selftest.p95_ms_max if new.ready else None
+    allowed_ms = new.ready.model.bundle.manifest.selftest.p95_ms_max if new.ready else None
     return max(RUN_LIMIT_S, (allowed_ms or 0.0) / 100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_agent import registry
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
     from edge_agent.inference.model import Model
     from edge_agent.line.pipeline import Identity
     from edge_agent.rules.base import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A model and a rule that was made for it, as `chosen` says."""
+
+    model: Model
+    rule: Rule
+    chosen: object
+
 
 # What may change between two items; any other change of a pipeline starts it anew.
 LIVE_FIELDS = ("rule", "recipe", "run_timeout_s", "evidence")
@@ -49,18 +60,19 @@ class Variants:
         """Return a model of the pipeline: all take the same kind of item."""
         return self._models[""]
 
-    def exchange(self, model: Model, rule: Rule, options: PipelineOptions) -> tuple[Model, Rule]:
+    def exchange(self, ready: Ready, options: PipelineOptions) -> Ready:
         """Put another model and its rule in the place of the pipeline's own; return those before.
 
-        They are the caller's to close.
+        They are the caller's to close. A rule that the config has changed since is made anew.
         """
-        former = self._models[""]
-        before = self.terms_of(options, "")[1]
-        self._models[""] = model
-        self._former = [former]
+        model, rule = self.terms_of(options, "")
+        before = Ready(model, rule, self._chosen(options, ""))
+        self._models[""] = ready.model
+        self._former = [model]
         if not options.recipe:
-            self._made = (("", self._chosen(options, ""), model.bundle.model_sha256), rule)
-        return former, before
+            key = ("", ready.chosen, ready.model.bundle.model_sha256)
+            self._made = (key, ready.rule)
+        return before
 
     def terms(self, identity: Identity, options: PipelineOptions) -> Terms:
         """Return what to inspect by; the rule keeps what it has seen unless it is another one."""

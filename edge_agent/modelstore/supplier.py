@@ -162,6 +162,7 @@ class RepositorySupplier:
         )
         with layout.locked():
             got = supply.supply(fetcher, offered, folder, keep)
+            fetcher.store.collect({*keep, *news.blobs}, self.clock_s())
         return Fetched(got.fetched_bytes, got.requests)
 
     def stop(self) -> None:

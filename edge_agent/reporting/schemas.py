@@ -10,6 +10,7 @@ import msgspec
 
 from edge_agent.production.shift_message import ShiftMessage
 from edge_agent.reporting import control_messages, messages, watch_messages
+from edge_agent.reporting.model_messages import ModelStatusMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,7 @@ MESSAGES: Mapping[str, type[msgspec.Struct]] = {
     "source": watch_messages.SourceMessage,
     "drift": watch_messages.DriftMessage,
     "shift": ShiftMessage,
+    "model-status": ModelStatusMessage,
 }
 
 

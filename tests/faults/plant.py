@@ -116,6 +116,7 @@ class Consumer:
         self.stats: dict[str, dict[str, Any]] = {}
         self.gaps: dict[str, dict[str, Any]] = {}
         self.sources: dict[str, dict[str, Any]] = {}
+        self.rev = 0  # of the config that the agent reports
         self._subscribed = False
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "consumer", protocol=mqtt.MQTTv5)
         self._client.reconnect_delay_set(1, 1)
@@ -149,7 +150,10 @@ class Consumer:
     def _on_connect(self, *_: object) -> None:
         options = SubscribeOptions(qos=1)
         self._client.subscribe(
-            [(f"{ROOT}/{end}", options) for end in ("+/+/verdict", "status", "gap")]
+            [
+                (f"{ROOT}/{end}", options)
+                for end in ("+/+/verdict", "status", "gap", "config/reported")
+            ]
         )
         self._client.subscribe([(f"{ROOT}/+/+/{end}", options) for end in ("stats", "source")])
 
@@ -165,6 +169,8 @@ class Consumer:
             self.stats[tree["pipeline"]] = tree
         elif message.topic.endswith("/source"):
             self.sources[tree["pipeline"]] = tree
+        elif message.topic.endswith("/reported"):
+            self.rev = tree["rev"]
         elif message.topic.endswith("/gap"):
             self.gaps[tree["id"]] = tree
         else:
@@ -177,7 +183,12 @@ class Gateway:
     """`edge-agent run` with these pipelines; its log goes to a file."""
 
     def __init__(
-        self, folder: Path, port: int, pipelines: dict[str, Any], state: Path | None = None
+        self,
+        folder: Path,
+        port: int,
+        pipelines: dict[str, Any],
+        state: Path | None = None,
+        **top: Any,
     ) -> None:
         self.state = state or folder / "state"
         self.log = folder / "agent.log"
@@ -187,7 +198,7 @@ class Gateway:
             "broker": {"host": "127.0.0.1", "port": port, "keepalive_s": KEEPALIVE_S},
             "pipelines": pipelines,
             "stats_every_s": 0.5,
-        }
+        } | top
         self.config.write_text(json.dumps(tree))
         self._process: subprocess.Popen[bytes] | None = None
 

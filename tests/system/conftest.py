@@ -64,6 +64,21 @@ class Machine:
                 raise TimeoutError(self._log.read_text(errors="replace")[-500:])
             time.sleep(0.2)
 
+    def reboot(self) -> None:
+        """Shut it down in order as `systemctl reboot` does, and boot it again."""
+        assert self._nspawn is not None
+        before = self.leader()
+        self.run("systemctl", "reboot", check=False)
+        # Some systemd-nspawn boot it again by themselves, some end.
+        until(lambda: self._ended() or self.leader() not in {before, None}, BOOT_S)
+        if self._ended():
+            self.boot()
+        else:
+            self.wait_until_up()
+
+    def _ended(self) -> bool:
+        return self._nspawn is None or self._nspawn.poll() is not None
+
     def leader(self) -> int | None:
         """Return the process that is number 1 inside."""
         assert self._nspawn is not None

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tests.agents import MODELS, ROOT, AgentProcess
 
 if TYPE_CHECKING:
@@ -52,11 +54,14 @@ def changed(
     of: Path = MODELS / "conveyor-parts",
     change: Callable[[dict[str, Any], Path], None] | None = None,
 ) -> Path:
-    """Write another version of a bundle: other bytes of the same model, unless `change` does more."""
+    """Write another version of a bundle: other bytes of the same model, and what `change` does."""
     bundle = folder / f"{of.name}-{version}"
     shutil.copytree(of, bundle)
     tree = json.loads((bundle / "manifest.json").read_bytes())
-    tree |= {"version": version, "seq": tree["seq"] + int(version.split(".")[0])} | QUICK
+    tree |= {
+        "version": version,
+        "seq": tree["seq"] + int(version.split(".", maxsplit=1)[0]),
+    } | QUICK
     model = bundle / "model.tflite"
     # What lies behind the end of a flatbuffer is not read.
     model.write_bytes(model.read_bytes() + b"\0" * 16 + version.encode())
@@ -78,7 +83,7 @@ class Gateway:
         shutil.copytree(MODELS / "conveyor-parts", self.folder / "models" / "conveyor-parts")
         root = server.repo / "metadata" / "1.root.json"
         shutil.copy(root, self.folder / "root.json")
-        source = {"kind": "simulator", "scene": "conveyor", "fps": 20.0}
+        source = {"kind": "simulator", "scene": "conveyor", "fps": 30.0}
         pipelines = {
             SLOT: {"family": "qc", "model": "models/conveyor-parts", "source": source}
             | {"camera": {"on": False}}
@@ -127,3 +132,50 @@ def settled(recorder: Recorder, *ends: str, timeout_s: float = 60) -> dict[str, 
                 return status
         time.sleep(0.02)
     raise AssertionError(f"never {ends}: {states(recorder)}; {statuses(recorder)[-1:]}")
+
+
+def odd(
+    folder: Path,
+    version: str,
+    model: bytes,
+    *,
+    answer: float = 0.2,
+    change: Callable[[dict[str, Any], Path], None] | None = None,
+) -> Path:
+    """Write a bundle around a model of odd_models.py; on black it is to answer `answer`."""
+
+    def exchange(tree: dict[str, Any], bundle: Path) -> None:
+        for old in (*bundle.glob("golden_*"), bundle / "model.tflite"):
+            old.unlink()
+        (bundle / "model.onnx").write_bytes(model)
+        np.savez(bundle / "golden_in.npz", x=np.zeros((1, 120, 160, 3), np.float32))
+        np.savez(bundle / "golden_out.npz", y=np.full((1, 5), answer, np.float32))
+        files = [("model.onnx", "model"), ("labels.txt", "labels")]
+        files += [("golden_in.npz", "golden_in"), ("golden_out.npz", "golden_out")]
+        tree["variants"] = [
+            {
+                "id": "onnx",
+                "runtime": "onnx",
+                "precision": "float32",
+                "files": [{"path": path, "role": role} for path, role in files],
+            }
+        ]
+        tree["task"]["preprocess"] |= {"mean": [0], "std": [255]}
+        case = {"in": "golden_in.npz", "out": "golden_out.npz", "atol": 1e-3}
+        tree["selftest"] = {"cases": [case], "timeout_s": 1.0}
+        if change is not None:
+            change(tree, bundle)
+
+    return changed(folder, version, change=exchange)
+
+
+def outcome(recorder: Recorder, version: str, timeout_s: float = 60) -> dict[str, Any]:
+    """Return the status at the end of the way of a version."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        for status in statuses(recorder):
+            ended = status["state"] in {"confirmed", "failed", "rolled_back"}
+            if status["to"].endswith(f"@{version}") and ended:
+                return status
+        time.sleep(0.02)
+    raise AssertionError(f"{version} has no end: {statuses(recorder)[-2:]}")

@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.updating import plant
+from tools.swap_gap import swap_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.conftest import Mosquitto, Recorder, WaitFor
+    import pytest
 
-
-@pytest.fixture
-def server(tmp_path: Path) -> plant.Server:
-    return plant.Server(tmp_path)
-
-
-@pytest.fixture
-def gateway(
-    tmp_path: Path, mosquitto: Mosquitto, server: plant.Server
-) -> Iterator[plant.Gateway]:
-    made = plant.Gateway(tmp_path, mosquitto, server)
-    yield made
-    made.agent.end()
+    from tests.conftest import Recorder, WaitFor
 
 
 def test_a_changed_version_goes_through_every_state_and_no_frame_is_missed(
-    tmp_path: Path, server: plant.Server, gateway: plant.Gateway, mqtt_client: Recorder,
+    tmp_path: Path,
+    server: plant.Server,
+    gateway: plant.Gateway,
+    mqtt_client: Recorder,
     wait_for: WaitFor,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    server.publish(plant.MODELS / "conveyor-parts")
-    mqtt_client.subscribe(plant.STATUS)
-    mqtt_client.subscribe(plant.VERDICTS)
     gateway.start()
     wait_for(lambda: plant.verdicts(mqtt_client), 30)
     server.publish(plant.changed(tmp_path, "2.0.0"))
     last = plant.settled(mqtt_client, "confirmed", "failed", "rolled_back")
-    wait_for(lambda: plant.verdicts(mqtt_client)[-1]["model_version"] == "2.0.0")
+    swap = wait_for(lambda: swap_of(plant.verdicts(mqtt_client)))
     assert plant.states(mqtt_client) == [
         "idle",
         "available",
@@ -53,4 +42,31 @@ def test_a_changed_version_goes_through_every_state_and_no_frame_is_missed(
         "confirmed",
     ]
     assert last["from"] == "conveyor-parts@2.0.0"
+    assert last["shadow"]["items"] >= 5 <= last["trial"]["items"]
+    assert swap is not None
+    assert swap.missing == (), "the simulator numbers its parts"
+    with capsys.disabled():
+        sys.stdout.write(f"\n{swap.sentence()}\n")
+    copy = (gateway.store / "slots" / plant.SLOT / "state.a").read_text().partition("\n")[2]
+    assert json.loads(copy)["factory"] == "conveyor-parts"
     assert gateway.agent.stop() == 0
+
+
+def test_what_was_confirmed_runs_from_the_start_on_without_a_repository(
+    tmp_path: Path,
+    server: plant.Server,
+    gateway: plant.Gateway,
+    mqtt_client: Recorder,
+    wait_for: WaitFor,
+) -> None:
+    server.publish(plant.changed(tmp_path, "2.0.0"))
+    gateway.start()
+    plant.outcome(mqtt_client, "2.0.0")
+    assert gateway.agent.stop() == 0
+    server.repo.rename(server.repo.with_name("gone"))
+    before = len(plant.verdicts(mqtt_client))
+    gateway.start()
+    wait_for(lambda: len(plant.verdicts(mqtt_client)) > before + 5, 30)
+    assert {v["model_version"] for v in plant.verdicts(mqtt_client)[before:]} == {"2.0.0"}
+    wait_for(lambda: plant.statuses(mqtt_client)[-1]["error"])
+    assert plant.statuses(mqtt_client)[-1]["error"]["code"] == "offline"

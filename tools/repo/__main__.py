@@ -10,6 +10,7 @@ sign REPO                       add the signatures of the keys that are here
 refresh REPO                    new dates by the online keys: daily, from a timer
 status REPO                     versions, dates, models, rollouts
 serve REPO                      a development server on loopback
+control REPO                    promote and halt by what gateways report over MQTT
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import msgspec
 
 from edge_agent.errors import ModelError, SyncError
 from edge_agent.modelstore.desired import Match, ModelRef, Rollout
-from tools.repo import publishing, rollouts
+from tools.repo import controller, publishing, rollouts
 from tools.repo.publishing import Quorum
 from tools.repo.serving import make_server
 from tools.repo.signing import RepositoryError, SigningDesk
@@ -159,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = command("serve", _serve)
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8000)
+    controller.add_options(command("control", controller.control))
     return parser
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, TargetFile, Targets
 
 from edge_agent.errors import ModelError
@@ -100,9 +101,20 @@ def add_models(desk: SigningDesk, bundles: list[Path], *, min_seq: int | None) -
 
 
 def read_desired(desk: SigningDesk, fleet: str) -> Desired:
-    """Return a fleet's document as it is published, or an empty one."""
-    path = desk.folder / "targets" / "rollout" / fleet / "desired.json"
-    return documents.parse(path.read_bytes()) if path.exists() else rollouts.EMPTY
+    """Return a fleet's document as it is signed, or waits to be, or an empty one.
+
+    What lies there under its plain name counts for nothing: somebody could have put it there, to
+    have it signed; and a command that was ended in the midst leaves one that nobody signed.
+    """
+    target = desk.require("rollout").signed.targets.get(f"rollout/{fleet}/desired.json")
+    if target is None:
+        return rollouts.EMPTY
+    content = (desk.folder / "targets" / target.get_prefixed_paths()[0]).read_bytes()
+    try:
+        target.verify_length_and_hashes(content)
+    except LengthOrHashMismatchError as error:
+        raise RepositoryError(f"{target.path} is not as it was signed: {error}") from None
+    return documents.parse(content)
 
 
 def edit_desired(desk: SigningDesk, fleet: str, change: Callable[[Desired], Desired]) -> list[str]:
