@@ -41,7 +41,7 @@ SYSTEM_PYTHON ?= /usr/bin/python3
 ARGS ?=
 
 .PHONY: help run test check bench faults fuzz soak golden models test-tools training-environment
-.PHONY: install deb test-system
+.PHONY: install deb test-system fleet-sim
 .PHONY: lock schemas clean mosquitto
 
 help: ## list these targets
@@ -71,6 +71,9 @@ fuzz: $(DEV_READY) ## damaged payloads, pictures, configs, manifests and models,
 
 soak: $(DEV_READY) mosquitto ## 30 minutes at full load: does any process grow? ARGS=--faults: with faults in turn
 	$(VENV)/bin/python -m tools.soak $(ARGS)
+
+fleet-sim: $(DEV_READY) mosquitto nginx ## 1,000 simulated gateways: rings, a bad model, what it costs
+	$(VENV)/bin/python -m tools.fleet_sim $(ARGS)
 
 golden: $(DEV_READY) ## answers of published models against their published outputs
 	$(VENV)/bin/python -m tools.golden
@@ -142,6 +145,11 @@ endif
 mosquitto:
 	@command -v mosquitto >/dev/null || tools/apt_install.sh mosquitto
 	@command -v mosquitto_sub >/dev/null || tools/apt_install.sh mosquitto-clients
+
+# It goes without: slower, and it says so.
+.PHONY: nginx
+nginx:
+	@command -v nginx >/dev/null || tools/apt_install.sh nginx-light || true
 
 .PHONY: iptables
 iptables:

@@ -30,7 +30,16 @@ LAYERS = (
         {"pictures.", "sensing.", "inference.", "monitoring.", "reporting.", "line."}
         | {"production.", "serving."}
         | {"processes.wire"}
-        | {"clock", "environment", "field_errors", "leaky", "pointer", "sdnotify", "threads"}
+        | {
+            "clock",
+            "environment",
+            "field_errors",
+            "leaky",
+            "pointer",
+            "sdnotify",
+            "state_lock",
+            "threads",
+        }
         | {"reloading"}
         | {"mqtt.broker_options", "mqtt.credentials", "mqtt.properties", "mqtt.receiving"}
         | {"mqtt.sending", "mqtt.routes", "processes.worker_memory", "processes.worker_options"},
@@ -41,7 +50,7 @@ LAYERS = (
     (
         "lines",
         {"inference.model", "line.pipeline", "line.pipeline_thread", "line.trigger_desk"}
-        | {"line.watched", "line.next_model", "line.succession"}
+        | {"line.watched", "line.next_model", "line.succession", "line.variants"}
         | {"delivery.publisher"},
     ),
     ("processes", {"processes."}),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
     Byte = NDArray[np.uint8]
 
-TUNING = Schedule(epochs=4, rate=4e-3, batch=16, decay=1e-3)
+TUNING = Schedule(epochs=2, rate=4e-3, batch=16, decay=1e-3)
 # The second view of each photo is turned upside down, and so much lighter or darker at most.
 LIGHT = 0.15
 # So many views show the normalisations what comes now; and how firmly the start is solved for.

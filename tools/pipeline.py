@@ -22,6 +22,7 @@ from edge_agent.config import parse_toml
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.inference.preprocess import WindowPreprocess
 from edge_agent.modelstore.manifest import load_bundle
+from tools.photos.layout import pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +94,8 @@ def written(options: argparse.Namespace) -> None:
     if windows != (options.folder is None and options.camera is None):
         wants = "samples: say --recording or --topic" if windows else "pictures: --folder, --camera"
         raise ModelError(f"{manifest.model_id} reads {wants}")
+    if options.folder is not None:
+        _check_pictures(options.folder)
     folder = options.config.resolve().parent
     text = CONFIG.format(
         model_id=manifest.model_id,
@@ -125,6 +128,13 @@ def _source(options: argparse.Namespace, folder: Path, manifest: Manifest) -> st
         pointer = "/" + name.replace("~", "~0").replace("/", "~1")
         lines.append(f"channels.{key}.pointer = {quoted(pointer)}")
     return "\n".join(lines) + "\n"
+
+
+def _check_pictures(folder: Path) -> None:
+    """Raise FileNotFoundError where the pictures lie deeper: the agent reads one folder alone."""
+    found = next(pictures(folder), None)
+    if found is not None and not any(path.parent == folder for path in pictures(folder)):
+        raise FileNotFoundError(f"{folder} holds folders of pictures: say --folder {found.parent}")
 
 
 def quoted(text: str) -> str:

@@ -60,10 +60,14 @@ def main() -> None:
 
 
 def _features(folder: Path) -> tuple[Array, Sequence[ballscrew.Photo]]:
+    import torch  # noqa: PLC0415  of the training environment only
+
+    from tools.fit import THREADS  # noqa: PLC0415
     from tools.photo_nets import trunk  # noqa: PLC0415  needs torch
     from tools.photo_training import pooled  # noqa: PLC0415
     from tools.pictures import to_network  # noqa: PLC0415
 
+    torch.set_num_threads(THREADS)
     ready, found = train_ballscrew.prepared(folder, 0)
     depth = train_ballscrew.DEPTH
     front = trunk(depth, train_ballscrew.SIZE)

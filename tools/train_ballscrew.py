@@ -198,9 +198,11 @@ def build(
     if options.prune:
         began = time.monotonic()
         pruned_one = pruned(lesson, trained, options.prune)
-        measured.figures.append(("pruning and tuning took", f"{time.monotonic() - began:.0f} s"))
-        measured.figures.append(pruned_one.figures[-1])
         smaller = compiled(lesson, pruned_one, masks)
+        took = f"{time.monotonic() - began:.0f} s"
+        measured.figures += [each for each in pruned_one.figures if each[0] == "pruned"]
+        measured.figures.append(("pruning, tuning, converting and quantising took", took))
+        print(*measured.figures[-1], sep=": ", flush=True)
         measured.add(f"{options.prune:.0%} of the channels pruned and tuned", smaller)
         for name, one in unstructured(lesson, trained, masks):
             measured.add(name, one)
@@ -231,8 +233,8 @@ def drafted(
     folder = options.data / "bsdata"
     return Draft(
         model_id=MODEL_ID,
-        version="2.0.0",
-        seq=2,
+        version="2.1.0",
+        seq=3,
         task={
             "kind": "anomaly",
             "preprocess": ready.preprocess.model_dump(mode="json"),

@@ -262,8 +262,8 @@ def drafted(model: bytes, limits: Limits, options: argparse.Namespace) -> Draft:
     task: dict[str, Any] = task_of(PREPROCESS, limits, "unlike sound")
     return Draft(
         model_id=MODEL_ID,
-        version="1.0.0",
-        seq=1,
+        version="1.0.1",
+        seq=2,
         task=task,
         decision={"rule": RULE},
         license={

@@ -242,8 +242,8 @@ def draft(model: bytes, shape: WindowPreprocess, images: Path) -> Draft:
     """Return the bundle's content."""
     return Draft(
         model_id=MODEL_ID,
-        version="1.0.0",
-        seq=1,
+        version="1.0.1",
+        seq=2,
         task=task_of(shape, PLAN, "share"),
         decision={"rule": {"kind": "threshold", "pass_at": PASS_AT, "fail_at": FAIL_AT}},
         license={

@@ -48,6 +48,11 @@ class Background:
         self._busy = name
         self._jobs.put((name, job))
 
+    @property
+    def finished(self) -> list[str]:
+        """The names of jobs whose results wait to be taken."""
+        return list(self._results)
+
     def take(self, name: str) -> Any:  # noqa: ANN401  whatever the job returns
         """Return once what a job returned, or the SyncError that ended it; None: nothing yet."""
         if name not in self._results:

@@ -66,6 +66,11 @@ class SlotCourse:
         """Whether a next model is in the workers."""
         return self.record.state in {"shadow", "trial", "rolling_back"}
 
+    @property
+    def waits_for_job(self) -> bool:
+        """Whether something goes on in the background for it."""
+        return self.record.state in {"downloading", "selftesting"}
+
     def found(self, news: News | None, refused: tuple[str, str] | None) -> None:
         """Take what a look found: another model, none, or one that must not come."""
         if self.folder.pinned != self.view.pinned:
@@ -92,6 +97,7 @@ class SlotCourse:
             self._steps.happen("satisfied", error=None)
         elif news.digest in self.record.quarantine:
             if self.record.state not in {"failed", "rolled_back"}:
+                self.view.begin(str(news.model), news.digest, "", news.length)
                 self._refuse(Failure("quarantined", self.record.quarantine[news.digest]))
         elif self._ports.mono_s() >= self._retry_s:
             self._steps.offer(news)
@@ -124,7 +130,7 @@ class SlotCourse:
         elif state == "staged":
             if self._steps.workers.ready and self._ports.turn():
                 self._steps.happen("loaded")
-        elif state in {"downloading", "selftesting"}:
+        elif self.waits_for_job:
             result = self._ports.result(self.folder.slot)
             if result is not None:
                 self._finished(result)

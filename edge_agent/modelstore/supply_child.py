@@ -8,6 +8,7 @@ ends with whoever started it: it then writes to nobody, or is killed.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import subprocess
 import sys
@@ -124,7 +125,12 @@ def _converse(child: subprocess.Popen[bytes], order: Order, say: Callable[[int],
 
 def main(orders: IO[bytes], answers: IO[bytes]) -> None:
     """Obey one order."""
+    # Whoever gave the order may be gone by the time of the answer: then nobody wants it.
+    with contextlib.suppress(BrokenPipeError):
+        _answer(orders, answers)
 
+
+def _answer(orders: IO[bytes], answers: IO[bytes]) -> None:
     def write(answer: Answer) -> None:
         answers.write(msgspec.json.encode(answer) + b"\n")
         answers.flush()
@@ -138,7 +144,7 @@ def main(orders: IO[bytes], answers: IO[bytes]) -> None:
     except ModelError as error:
         write(Answer(refused=("bad_document", str(error))))
     except BrokenPipeError:
-        sys.exit(1)
+        raise
     except OSError as error:
         code = "no_room" if error.errno in NO_ROOM else "disk"
         write(Answer(refused=(code, str(error))))

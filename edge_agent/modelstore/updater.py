@@ -113,6 +113,7 @@ class Updater:
             found = self._background.take(LOOK)
             if found is not None:
                 self._found(found)
+            self._forget_results()
             self._show_progress()
             for course in list(self._courses.values()):
                 course.step()
@@ -152,6 +153,13 @@ class Updater:
         for name, course in self._courses.items():
             course.trouble(None, stale=False)
             course.found(news.get(name), found.refused.get(name))
+
+    def _forget_results(self) -> None:
+        """Drop what nobody waits for any more: of a slot that was withdrawn, or changed."""
+        for name in self._background.finished:
+            course = self._courses.get(name)
+            if name != LOOK and (course is None or not course.waits_for_job):
+                self._background.take(name)
 
     def _nudged(self) -> None:
         self._look_s = min(self._look_s, self._looked_s + NUDGE_LEAST_S)

@@ -301,7 +301,8 @@ class Fleet:
         for message in messages:
             topic = f"acme/graz/m/1/3/edge/{message.device}/model/{message.slot}/status"
             payload = encode(message)
-            self._wait_for(partial(self.connection.publish, topic, payload, retain=True))
+            publish = partial(self.connection.publish, topic, payload, retain=True, token=topic)
+            self._wait_for(publish)
             self._published += 1
         self._wait_for(lambda: len(self._acked) == self._published)
         assert set(self._acked) == {None}

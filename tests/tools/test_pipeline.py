@@ -38,6 +38,17 @@ def test_a_folder_of_pictures_becomes_a_pipeline_of_quality(tmp_path: Path) -> N
     assert (tmp_path / options.model).resolve() == Path(CONVEYOR)
 
 
+def test_a_folder_of_class_folders_is_not_one_of_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "parts" / "good").mkdir(parents=True)
+    (tmp_path / "parts" / "good" / "1.jpg").write_bytes(b"")
+    config = tmp_path / "my.toml"
+    assert pipeline.main([CONVEYOR, str(config), "--folder", str(tmp_path / "parts")]) == 1
+    assert f"say --folder {tmp_path / 'parts' / 'good'}" in capsys.readouterr().err
+    assert not config.exists()
+
+
 def test_a_recording_becomes_a_pipeline_of_a_machine_s_condition(tmp_path: Path) -> None:
     config = tmp_path / "sub" / "my.toml"
     config.parent.mkdir()

@@ -70,3 +70,31 @@ def test_what_was_confirmed_runs_from_the_start_on_without_a_repository(
     assert {v["model_version"] for v in plant.verdicts(mqtt_client)[before:]} == {"2.0.0"}
     wait_for(lambda: plant.statuses(mqtt_client)[-1]["error"])
     assert plant.statuses(mqtt_client)[-1]["error"]["code"] == "offline"
+
+
+def test_a_confirmed_model_that_the_disk_damaged_gives_way_to_the_one_before(
+    tmp_path: Path,
+    server: plant.Server,
+    gateway: plant.Gateway,
+    mqtt_client: Recorder,
+    wait_for: WaitFor,
+) -> None:
+    server.publish(plant.changed(tmp_path, "2.0.0"))
+    gateway.start()
+    plant.outcome(mqtt_client, "2.0.0")
+    assert gateway.agent.stop() == 0
+    server.repo.rename(server.repo.with_name("gone"))
+    model = next((gateway.store / "slots" / plant.SLOT / "gens").glob("*/model.tflite"))
+    content = bytearray(model.read_bytes())
+    content[5000] ^= 1
+    model.chmod(0o644)
+    model.write_bytes(content)
+    before = len(plant.statuses(mqtt_client))
+    gateway.start()
+    wait_for(
+        lambda: [s for s in plant.statuses(mqtt_client)[before:] if s["state"] == "rolled_back"], 30
+    )
+    status = plant.statuses(mqtt_client)[-1]
+    assert status["from"] == "conveyor-parts@1.0.0"
+    assert "differs from what manifest.json says" in status["error"]["detail"]
+    wait_for(lambda: plant.verdicts(mqtt_client)[-1]["model_version"] == "1.0.0")

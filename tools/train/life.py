@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 SUMMARY = "remaining useful life, from recordings that run until the machine fails"
 # A recording of a machine in service ends anywhere: each one for the test is cut so many times.
 CUTS = 20
-SCHEDULE = Schedule(epochs=10, rate=3e-3, batch=256, threads=1)
+SCHEDULE = Schedule(epochs=15, rate=3e-3, batch=256, threads=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,177 @@
+"""One model after another in a pipeline that goes on: a real pipeline, without processes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edge_agent.config import PipelineOptions
+from edge_agent.line.pipeline import Identity
+from edge_agent.line.pipeline_thread import PipelineContext, PipelineThread
+from edge_agent.mqtt.broker_options import BrokerOptions
+from edge_agent.processes.wire import Succeed
+from tests.agents import MODELS
+from tests.updating import odd_models, plant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from edge_agent.line.succession_report import SuccessionReport
+    from edge_agent.types import Verdict
+    from tests.conftest import WaitFor
+
+SOURCE = {"kind": "simulator", "scene": "conveyor", "fps": 30.0}
+
+
+class Line:
+    """A pipeline of simulated plates."""
+
+    def __init__(self, folder: Path, wait_for: WaitFor, **fields: Any) -> None:
+        self.verdicts: list[Verdict] = []
+        self._wait_for = wait_for
+        tree = {
+            "family": "qc",
+            "model": "conveyor-parts",
+            "source": SOURCE,
+            "camera": {"on": False},
+        }
+        self.options = PipelineOptions.model_validate_json(json.dumps(tree | fields))
+        context = PipelineContext(
+            identity=Identity("plates", "qc", 1),
+            device="gw",
+            folder=MODELS,
+            evidence_folder=folder / "evidence",
+            broker=BrokerOptions(),
+            emit=self.verdicts.append,
+            taken=lambda _: None,
+            seen=lambda *_: None,
+        )
+        self.thread = PipelineThread(self.options, context)
+        self.thread.start()
+        wait_for(lambda: len(self.verdicts) > 3, 30)
+
+    def order(self, step: Any, bundle: Path) -> None:
+        self.thread.succeed(Succeed("plates", step, str(bundle)))
+
+    def phase(self, *phases: str) -> SuccessionReport:
+        """Return the report once it is in one of these."""
+
+        def found() -> SuccessionReport | None:
+            report = self.thread.report().succession
+            return report if report and report.phase in phases else None
+
+        report = self._wait_for(found, 30)
+        assert report is not None
+        return report
+
+    def decided_by(self, version: str) -> None:
+        """Wait until this version decides."""
+        self._wait_for(lambda: self.verdicts[-1].model_version == version)
+
+
+@pytest.fixture
+def line(tmp_path: Path, wait_for: WaitFor) -> Iterator[Callable[..., Line]]:
+    """Start pipelines; they end with the test."""
+    lines: list[Line] = []
+
+    def start(**fields: Any) -> Line:
+        lines.append(Line(tmp_path, wait_for, **fields))
+        return lines[-1]
+
+    yield start
+    for each in lines:
+        each.thread.stop()
+        assert each.thread.join(10)
+
+
+def test_a_good_model_is_compared_swapped_in_and_kept(
+    tmp_path: Path, line: Callable[..., Line]
+) -> None:
+    bundle, plates = plant.changed(tmp_path, "2.0.0"), line()
+    plates.order("load", bundle)
+    shadow = plates.phase("agreed", "failed")
+    assert (shadow.phase, shadow.disagreements, shadow.errors) == ("agreed", 0, 0)
+    assert shadow.items >= 5
+    assert plates.verdicts[-1].model_version == "1.0.0"
+    plates.order("swap", bundle)
+    assert plates.phase("well", "reverted").items >= 5
+    plates.order("keep", bundle)
+    plates.decided_by("2.0.0")
+    plates.order("revert", bundle)
+    assert plates.phase("kept").phase == "kept", "what was kept is not taken back"
+    assert not [v for v in plates.verdicts if v.outcome == "error"]
+
+
+def test_what_is_taken_back_on_trial_was_there_between_two_items(
+    tmp_path: Path, line: Callable[..., Line]
+) -> None:
+    bundle, plates = plant.changed(tmp_path, "2.0.0"), line()
+    for _ in range(2):
+        plates.order("load", bundle)
+        plates.phase("agreed")
+        plates.order("swap", bundle)
+        plates.decided_by("2.0.0")
+        plates.order("revert", bundle)
+        assert plates.phase("reverted").code == "recalled"
+        plates.decided_by("1.0.0")
+    assert not [v for v in plates.verdicts if v.outcome == "error"]
+
+
+def test_a_model_that_decides_otherwise_is_given_up_in_the_shadow(
+    tmp_path: Path, line: Callable[..., Line]
+) -> None:
+    def other_limits(tree: dict[str, Any], _: Path) -> None:
+        tree["decision"]["rule"] = {"kind": "threshold", "fail_at": 0.0}
+
+    bundle, plates = plant.changed(tmp_path, "2.0.0", change=other_limits), line()
+    plates.order("load", bundle)
+    report = plates.phase("failed", "agreed")
+    assert (report.phase, report.code) == ("failed", "disagrees")
+
+
+def test_a_rule_that_the_config_changes_on_trial_holds_for_the_old_model_as_well(
+    tmp_path: Path, line: Callable[..., Line]
+) -> None:
+    bundle, plates = plant.changed(tmp_path, "2.0.0"), line()
+    plates.order("load", bundle)
+    plates.phase("agreed")
+    plates.order("swap", bundle)
+    plates.decided_by("2.0.0")
+    tree = plates.options.model_dump(mode="json", exclude_unset=True)
+    tree["rule"] = {"kind": "threshold", "fail_at": 0.001}
+    plates.thread.follow(PipelineOptions.model_validate_json(json.dumps(tree)), 2)
+    plates.order("revert", bundle)
+    plates.decided_by("1.0.0")
+    before = len(plates.verdicts)
+    plates._wait_for(lambda: len(plates.verdicts) > before + 3)
+    assert {v.threshold for v in plates.verdicts[before + 1 :]} == {0.001}
+
+
+@pytest.mark.parametrize(
+    ("bundle", "words"),
+    [
+        (MODELS / "motor-bearing", "takes other items"),
+        (MODELS / "nothing", "No such file"),
+    ],
+)
+def test_what_cannot_run_here_is_given_up_before_it_sees_an_item(
+    bundle: Path, words: str, line: Callable[..., Line]
+) -> None:
+    plates = line()
+    plates.order("load", bundle)
+    report = plates.phase("failed", "shadow", "agreed")
+    assert (report.phase, report.code) == ("failed", "model")
+    assert words in report.detail
+
+
+def test_answers_that_are_no_numbers_are_seen_in_the_shadow_while_the_line_goes_on(
+    tmp_path: Path, line: Callable[..., Line]
+) -> None:
+    plates = line()
+    plates.order("load", plant.odd(tmp_path, "2.0.0", odd_models.not_a_number()))
+    assert plates.phase("failed", "agreed").code == "errs"
+    before = len(plates.verdicts)
+    plates._wait_for(lambda: len(plates.verdicts) > before + 5)
