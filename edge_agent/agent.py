@@ -75,6 +75,7 @@ class Agent:
             config.broker, config.device, self._outbox, subscriptions=self._triggers()
         )
         self._models = self._new_models(config, folder, state_folder)
+        self._publisher.resubscribe(self._subscriptions())
         self._board = Board(config, self._publisher.topics, self._publisher.state, rev)
         self._supervisor = Supervisor(
             self._models.workers(config, rev),
@@ -134,7 +135,6 @@ class Agent:
         self._publisher.start()
         self._control.start()
         self._models.start()
-        self._publisher.resubscribe(self._subscriptions())
         self._lines.start()
         self._serving.start()
         gc.freeze()  # what is there by now stays: no need to look through it again and again

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from edge_agent.modelstore.layout import StoreLayout
@@ -23,7 +27,7 @@ from tools.fleet_sim.story import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tests.conftest import WaitFor
 
 SMALL = Settings(gateways=20, failures=1, model_bytes=5000, processes=2)
 
@@ -38,8 +42,8 @@ def test_a_fleet_halts_a_bad_model_in_its_second_ring_and_takes_a_good_one(tmp_p
         ["halt", "25 %"],
     ]
     assert [line.split(": ")[1] for line in said if "good" in line] == ["promote"] * 3
-    # No root after the pinned one, the timestamp, the fleet's document.
-    assert rows["poll without news"].traffic.requests == 3 * SMALL.gateways
+    # No root after the pinned one, and the timestamp.
+    assert rows["poll without news"].traffic.requests == 2 * SMALL.gateways
     first = rows["first model, all at once"].traffic
     assert first.sent_bytes > SMALL.gateways * SMALL.model_bytes
     for number in range(SMALL.gateways):
@@ -52,15 +56,15 @@ def test_a_fleet_halts_a_bad_model_in_its_second_ring_and_takes_a_good_one(tmp_p
 
 
 def test_the_same_fleet_does_without_nginx(tmp_path: Path) -> None:
-    settings = dataclasses.replace(SMALL, gateways=12, processes=1, nginx=False)
+    settings = dataclasses.replace(SMALL, gateways=6, processes=1, nginx=False)
     with story(settings, tmp_path, lambda _: None) as told:
         assert told.web.name == "python -m tools.repo serve"
         rows = told.tell()
-    assert rows[1].traffic.requests == 3 * settings.gateways
+    assert rows[1].traffic.requests == 2 * settings.gateways
 
 
 def test_a_fleet_whose_controller_stops_nothing_is_not_as_it_should_be(tmp_path: Path) -> None:
-    settings = dataclasses.replace(SMALL, gateways=12, processes=1)
+    settings = dataclasses.replace(SMALL, gateways=6, processes=1)
     with story(settings, tmp_path, lambda _: None) as told:
         told.controller.dry_run = True
         with pytest.raises(NotAsExpected, match="polls of all: 1 %"):
@@ -84,3 +88,22 @@ def test_the_bad_rollout_meets_nobody_it_errs_on_in_its_first_ring() -> None:
 def test_a_fleet_too_small_for_its_rings_is_refused() -> None:
     with pytest.raises(NotAsExpected, match="too few"):
         bad_rollout(Settings(gateways=1, failures=1))
+
+
+def test_a_simulation_that_is_ended_leaves_no_process_and_no_folder_behind(
+    tmp_path: Path, wait_for: WaitFor
+) -> None:
+    command = [sys.executable, "-m", "tools.fleet_sim", "--gateways", "20", "--processes", "1"]
+    with subprocess.Popen(
+        [*command, "--folder", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"20 gateways in 1 processes")
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        assert process.wait(30) == 1
+    assert len(children) >= 2
+    wait_for(lambda: not any(child.is_running() for child in children))
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """Where things lie in the model store of a gateway.
 
 tuf/                      metadata as python-tuf keeps it
+desired/<fleet>.json      the document that was read last
 blobs/sha256/aa/<hex>     verified files, read-only, named by their content
 partial/<hex>.part        downloads that are not complete
 slots/<slot>/gens/<n>/    bundles made of links to blobs
@@ -39,6 +40,10 @@ class StoreLayout:
     def floor(self) -> Path:
         """File of the floors."""
         return self.root / "floor.json"
+
+    def desired(self, fleet: str) -> Path:
+        """Return where a copy of a fleet's document lies."""
+        return self.root / "desired" / f"{fleet}.json"
 
     def blob(self, sha256: str) -> Path:
         """Return where the verified file with this hash lies or would lie."""

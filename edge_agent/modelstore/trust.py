@@ -10,6 +10,7 @@ runs keeps running, also when all metadata has expired.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING, Any, cast
 from edge_agent.errors import ModelError, SyncError
 from edge_agent.lazy import lazy_module
 from edge_agent.modelstore import desired, floors
-from edge_agent.modelstore.durable import make_folder, sync_tree
+from edge_agent.modelstore.durable import make_folder, sync_tree, write_file
 from edge_agent.modelstore.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import tuf.api.exceptions as tuf_errors
     import tuf.api.serialization as tuf_format
@@ -88,7 +90,7 @@ class Repository:
         except (tuf_errors.RepositoryError, tuf_errors.DownloadError, ValueError) as error:
             raise _refusal(error) from error
         sync_tree(self.layout.metadata)
-        view = TrustedView(self.origin, updater, floor_file)
+        view = TrustedView(self.origin, updater, floor_file, self.layout)
         view.raise_floors(clock_s)
         return view
 
@@ -113,14 +115,16 @@ class TrustedView:
     origin: Origin
     updater: Updater
     floor_file: floors.FloorFile
+    layout: StoreLayout
 
     def desired(self, fleet: str) -> Desired:
-        """Return the fleet's document.
+        """Return the fleet's document, from this gateway's disk where it has not changed.
 
         Raises SyncError: `not_signed`, `bad_document`, `rolled_back`, or what the origin says.
         """
         path = f"rollout/{fleet}/desired.json"
-        content = self._target(path, desired.MAX_DESIRED_BYTES)
+        kept = self.layout.desired(fleet)
+        content = self._target(path, desired.MAX_DESIRED_BYTES, kept)
         document = desired.parse(content)
         counted = f"{fleet} {self._signers('rollout')}"
         self._write_floors(lambda known: floors.with_epoch(known, counted, document.epoch))
@@ -166,18 +170,24 @@ class TrustedView:
             known = _with_custom(known, target)
         self.floor_file.write(known)
 
-    def _target(self, path: str, limit: int) -> bytes:
+    def _target(self, path: str, limit: int, kept: Path | None = None) -> bytes:
+        """Return a target; `kept`: a copy on the disk, which is as good while its hash is right."""
         try:
             target = self.updater.get_targetinfo(path)
         except (tuf_errors.RepositoryError, tuf_errors.DownloadError, ValueError) as error:
             raise _refusal(error) from error
         if target is None:
             raise SyncError("not_signed", f"{path}: no role vouches for it")
+        if kept is not None and (content := _unchanged(kept, target)) is not None:
+            return content
         content = self.origin.read(f"targets/{self._name(target)}", min(target.length, limit))
         try:
             target.verify_length_and_hashes(content)
         except tuf_errors.LengthOrHashMismatchError as error:
             raise SyncError("untrusted", f"{path}: {error}") from None
+        if kept is not None:
+            with contextlib.suppress(OSError):  # a disk that is full costs one more request
+                write_file(kept, content)
         return content
 
     def _signers(self, role: str) -> str:
@@ -217,6 +227,16 @@ class _Metadata:
             if failure.code == "too_large":
                 raise tuf_errors.DownloadLengthMismatchError(failure.detail) from failure
             raise tuf_errors.DownloadError(failure.detail) from failure
+
+
+def _unchanged(kept: Path, target: TargetFile) -> bytes | None:
+    """Return the copy if it is what the target is now."""
+    try:
+        content = kept.read_bytes()
+        target.verify_length_and_hashes(content)
+    except (OSError, tuf_errors.LengthOrHashMismatchError):
+        return None
+    return content
 
 
 def _refusal(error: Exception) -> SyncError:

@@ -13,7 +13,6 @@ import os
 import queue
 import signal
 import threading
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from edge_agent.modelstore.slot_record import Failure
 from edge_agent.modelstore.slot_steps import Ports, Terms
 from edge_agent.modelstore.slot_view import SlotView, boot_id
 from edge_agent.modelstore.slots import SlotFolder
+from edge_agent.modelstore.status_queue import StatusQueue
 from edge_agent.reporting.messages import encode
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Updater:
         self._gateway = gateway
         self._background = Background()
         self._heard: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._unsent: dict[str, deque[bytes]] = {}
+        self._statuses = StatusQueue(gateway.show)
         self._boot_id = boot_id()
         self._stopping = threading.Event()
         self._thread = threads.thread(self._run, "models")
@@ -65,6 +65,7 @@ class Updater:
         self._progress_s = 0.0
         self._looked_s = float("-inf")
         self._look_s = 0.0
+        self._run_well: list[Generation] = []
         self._by_pipeline: dict[str, SlotCourse] = {}
         self._workers: dict[str, frozenset[str]] = {}
         self._courses: dict[str, SlotCourse] = {}
@@ -117,12 +118,12 @@ class Updater:
             self._show_progress()
             for course in list(self._courses.values()):
                 course.step()
+            self._raise_floors()
             self._look_if_due()  # last: what was found goes before looking again
-            self._send()
+            self._statuses.send(self._gateway.mono_s())
         for course in self._courses.values():
             course.stop()
-        while self._send():
-            pass
+        self._statuses.flush()
 
     def _hear(self, timeout_s: float) -> None:
         try:
@@ -207,7 +208,7 @@ class Updater:
             test=self._test,
             result=self._background.take,
             moved=gateway.moved,
-            confirmed=self._confirmed,
+            confirmed=self._run_well.append,
             show=lambda: self._note_status(course),
             turn=lambda: self._turn(course),
             reached=self._reached,
@@ -216,6 +217,8 @@ class Updater:
         )
         course = SlotCourse(folder, terms, view, ports)
         course.open()
+        if active := course.record.active:
+            self._run_well.append(active)
         return course
 
     def _fetch(self, slot: str, news: News, bundle: Path) -> None:
@@ -235,15 +238,24 @@ class Updater:
     def _test(self, slot: str, bundle: Path) -> None:
         self._background.give(slot, partial(self._gateway.test, bundle))
 
-    def _confirmed(self, generation: Generation) -> None:
-        """Enter what ran well into the floors: nothing older comes without leave."""
-        model_id, seq = generation.model.model_id, generation.seq
+    def _raise_floors(self) -> None:
+        """Enter what ran well into the floors: nothing older comes without leave.
+
+        The lock is the child's while it asks or fetches: then later.
+        """
+        if not self._run_well or not self._background.idle:
+            return
         try:
             with self._gateway.layout.locked():
                 file = FloorFile(self._gateway.layout.floor)
-                file.write(with_confirmed(file.read(), model_id, seq))
+                known = file.read()
+                for generation in self._run_well:
+                    known = with_confirmed(known, generation.model.model_id, generation.seq)
+                file.write(known)
         except (SyncError, OSError) as error:
-            log.warning("models: the floor of %s stays as it was: %s", model_id, error)
+            log.debug("models: the floors stay as they were for now: %s", error)
+            return
+        self._run_well.clear()
 
     def _turn(self, course: SlotCourse) -> bool:
         own = self._workers.get(course.folder.slot, frozenset())
@@ -263,14 +275,7 @@ class Updater:
 
     def _note_status(self, course: SlotCourse) -> None:
         payload = encode(course.view.message(course.record))
-        self._unsent.setdefault(course.folder.slot, deque(maxlen=50)).append(payload)
-
-    def _send(self) -> bool:
-        """Publish one status of each slot: of a retained topic only the newest is kept."""
-        for slot, payloads in self._unsent.items():
-            if payloads:
-                self._gateway.show(slot, payloads.popleft())
-        return any(self._unsent.values())
+        self._statuses.put(course.folder.slot, payload)
 
     def _show_progress(self) -> None:
         slot, count = self._progress

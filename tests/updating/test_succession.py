@@ -120,6 +120,22 @@ def test_what_is_taken_back_on_trial_was_there_between_two_items(
     assert not [v for v in plates.verdicts if v.outcome == "error"]
 
 
+def test_every_part_is_decided_about_once_while_models_come_and_go(
+    tmp_path: Path, line: Callable[..., Line]
+) -> None:
+    bundle = plant.changed(tmp_path, "2.0.0")
+    plates = line(source=SOURCE | {"realtime": False})  # none is overtaken
+    for _ in range(3):
+        plates.order("load", bundle)
+        plates.phase("agreed")
+        plates.order("swap", bundle)
+        plates.decided_by("2.0.0")
+        plates.order("revert", bundle)
+        plates.decided_by("1.0.0")
+    parts = [int((v.part_id or "")[-6:]) for v in list(plates.verdicts)]
+    assert parts == list(range(len(parts)))
+
+
 def test_a_model_that_decides_otherwise_is_given_up_in_the_shadow(
     tmp_path: Path, line: Callable[..., Line]
 ) -> None:

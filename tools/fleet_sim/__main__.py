@@ -8,12 +8,12 @@ in its second ring (1 % -> 25 % -> 100 %), and a good one go through. All on loo
 from __future__ import annotations
 
 import argparse
+import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings, folder: Path | None) -> list[Row]:
-    began_s = time.monotonic()
+    began_s, before_s = time.monotonic(), _processor_s()
     with (
         tempfile.TemporaryDirectory(prefix="fleet-sim-", dir=folder) as name,
         story(settings, Path(name)) as told,
@@ -70,8 +70,19 @@ def _run(settings: Settings, folder: Path | None) -> list[Row]:
         if told.web.name != "nginx":
             print("  there is no nginx here (apt-get install nginx-light)")
         rows = told.tell()
-    print(f"  as it should be, {time.monotonic() - began_s:.0f} s in all", flush=True)
+    largest_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(
+        f"  as it should be: {time.monotonic() - began_s:.0f} s in all, "
+        f"{_processor_s() - before_s:.0f} s of processor, largest process {largest_mb:.0f} MB",
+        flush=True,
+    )
     return rows
+
+
+def _processor_s() -> float:
+    """Return what this process and those that ended have used."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _print_rows(rows: list[Row]) -> None:
@@ -87,20 +98,23 @@ def _print_rows(rows: list[Row]) -> None:
 
 
 def _print_growth(rows: list[Row]) -> None:
-    """Print by how much more the same part took in the next larger fleet."""
+    """Print by how much more each part took in the largest fleet than in the smallest."""
     sizes = sorted({row.gateways for row in rows})
-    by_part: dict[str, dict[int, Row]] = {}
-    for row in rows:
-        by_part.setdefault(row.part, {})[row.gateways] = row
-    for part, of in by_part.items():
-        for less, more in pairwise(sizes):
-            before, after = of[less], of[more]
-            print(
-                f"{part}: {less} -> {more} gateways (x {more / less:.1f}): requests "
-                f"x {after.traffic.requests / before.traffic.requests:.1f}, bytes "
-                f"x {after.traffic.sent_bytes / before.traffic.sent_bytes:.1f}, "
-                f"time x {after.took_s / before.took_s:.1f}"
-            )
+    if len(sizes) < 2:
+        return
+    less, more = sizes[0], sizes[-1]
+    print(f"\n{less} -> {more} gateways (x {more / less:.1f}):")
+    for before, after in zip(_of(rows, less), _of(rows, more), strict=True):
+        print(
+            f"  {before.part}: requests "
+            f"x {after.traffic.requests / before.traffic.requests:.1f}, bytes "
+            f"x {after.traffic.sent_bytes / before.traffic.sent_bytes:.1f}, "
+            f"time x {after.took_s / before.took_s:.1f}"
+        )
+
+
+def _of(rows: list[Row], gateways: int) -> list[Row]:
+    return [row for row in rows if row.gateways == gateways]
 
 
 if __name__ == "__main__":

@@ -107,11 +107,15 @@ def decide(rollout: Rollout, found: Tally, thresholds: Thresholds, *, complete: 
     if rollout.halted:
         return Decision("wait", f"{figures}; halted: `promote --resume` goes on")
     settled = found.confirmed + found.failed
-    if found.failed >= max(1, thresholds.failures, thresholds.failed_share * settled):
+    if found.failed >= max(1, thresholds.failures) and (
+        found.failed / settled >= thresholds.failed_share
+    ):
         return Decision("halt", figures)
     if not complete:
         return Decision("wait", f"{figures}; listening")
-    if found.confirmed >= max(1, thresholds.least, thresholds.share * found.ring):
+    if found.confirmed >= max(1, thresholds.least) and (
+        found.confirmed / found.ring >= thresholds.share
+    ):
         return Decision("promote", figures)
     return Decision("wait", figures)
 
