@@ -36,7 +36,7 @@ class Systemd:
         self._send(f"STATUS={text.replace(chr(10), ' ')}")
 
     def reloading(self, monotonic_us: int) -> None:
-        """Say that the config is read anew, since `monotonic_us` (CLOCK_MONOTONIC); `ready` ends it.
+        """Say that the config is read anew since `monotonic_us` (CLOCK_MONOTONIC), until `ready`.
 
         `systemctl reload` then waits for `ready`.
         """
