@@ -29,10 +29,10 @@ T = TypeVar("T")
 class WaitFor(Protocol):
     """Type of the `wait_for` fixture."""
 
-    def __call__(self, predicate: Callable[[], T], timeout_s: float = 10) -> T: ...
+    def __call__(self, predicate: Callable[[], T], timeout_s: float = 30) -> T: ...
 
 
-def _wait_for(predicate: Callable[[], T], timeout_s: float = 10) -> T:
+def _wait_for(predicate: Callable[[], T], timeout_s: float = 30) -> T:
     deadline = time.monotonic() + timeout_s
     while True:
         value = predicate()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -165,7 +166,7 @@ def test_a_disk_that_is_nearly_full_is_the_reason_for_503(
     try:
         wait_for(found.ready, timeout_s=30)
         ballast = state / "ballast"
-        ballast.write_bytes(bytes(10_000_000))
+        ballast.write_bytes(bytes(shutil.disk_usage(state).free - 10_000_000))
         reason = wait_for(lambda: found.failing().get("disk_room"))
         assert reason is not None
         assert "MB left, less than 20" in reason
