@@ -34,6 +34,8 @@ EVERY_S = 5.0
 MOST_MB_PER_H = 1.0
 # Allocators settle for a while: a slope over less says nothing.
 JUDGED_FROM_MINUTES = 10
+# Children that check a config or fetch a model live for seconds.
+FEWEST_SAMPLES = 10
 WRITTEN_TO = Path("build/soak.json")
 
 
@@ -68,7 +70,8 @@ def main() -> int:
     minutes: float = arguments.minutes
     with tempfile.TemporaryDirectory() as name:
         samples, verdicts, lost, injected = run(Path(name), minutes, faults=arguments.faults)
-    rows = [growth(process, of_one, minutes) for process, of_one in sorted(samples.items())]
+    lasting = {name: of for name, of in samples.items() if len(of) >= FEWEST_SAMPLES}
+    rows = [growth(process, of_one, minutes) for process, of_one in sorted(lasting.items())]
     print("| process | RSS MB | MB an hour | descriptors | threads | holds |")
     print("|---|---|---|---|---|---|")
     for row in rows:
