@@ -205,7 +205,11 @@ def _config(options: argparse.Namespace) -> int:
         else:
             wanted = {"dry_run": options.dry_run, "confirm_within_s": options.confirm_within}
             sent, lines = remote.change(
-                agent, options.verb, options.config, wanted, _agree(options)
+                agent,
+                options.verb,
+                options.config,
+                wanted,
+                remote.agreement(asked=not (options.yes or options.dry_run)),
             )
             if sent is None:
                 print("nothing was sent" if lines else "that is in force already")
@@ -213,14 +217,6 @@ def _config(options: argparse.Namespace) -> int:
             answer = sent
     print("\n".join(remote.answer_lines(answer)))
     return 0 if answer["code"] == 200 else EXIT_CONFIG  # noqa: PLR2004  as in HTTP
-
-
-def _agree(options: argparse.Namespace) -> Callable[[str], bool]:
-    def agree(difference: str) -> bool:
-        print(difference, flush=True)
-        return options.yes or options.dry_run or input("Change it so? [y/N] ").strip() in {"y", "Y"}
-
-    return agree
 
 
 def _models(options: argparse.Namespace) -> int:

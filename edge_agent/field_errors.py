@@ -45,6 +45,8 @@ def _field_error(details: Mapping[str, Any], tree: object, schema: _Schema) -> F
     elif details["type"] == "union_tag_invalid":
         context = details["ctx"]
         message = f"kind {context['tag']!r} is none of {context['expected_tags']}"
+    elif details["type"] == "union_tag_not_found":
+        message = f"`kind` must say which it is: {', '.join(schema.kinds())}"
     elif details["type"] == "string_pattern_mismatch" and NAME_PATTERN in message:
         message = "must be 1 to 64 of A-Z a-z 0-9 _ -"
     return FieldError("".join(f"/{part}" for part in parts), details["type"], message)
@@ -66,6 +68,10 @@ class _Schema:
     def fields(self) -> list[str]:
         """Return the names of the fields that may stand here."""
         return sorted(self._place.get("properties", {}))
+
+    def kinds(self) -> list[str]:
+        """Return the kinds of plug-in that may be chosen here."""
+        return sorted(map(str, self._kinds()))
 
     def has_kind(self, kind: str | int) -> bool:
         """Return whether a plug-in is chosen here, and this is one."""

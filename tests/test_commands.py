@@ -102,6 +102,16 @@ def test_an_unknown_pipeline_is_refused_and_the_known_ones_are_named(
     assert answer["errors"][0]["msg"] == "no such pipeline; there are: one"
 
 
+def test_an_unknown_command_is_answered_with_those_there_are(
+    start: Callable[..., AgentProcess], desk: Desk
+) -> None:
+    start({"one": camera()})
+    desk.until_running("one")
+    answer = desk.command("reboot")
+    assert (answer["status"], answer["code"]) == ("refused", 404)
+    assert "restart, snapshot" in answer["errors"][0]["msg"]
+
+
 def test_a_product_variant_is_inspected_from_the_next_part_on_and_after_a_restart(
     start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
 ) -> None:

@@ -101,6 +101,14 @@ def test_only_a_plugin_of_the_folder_can_be_named(kind: str) -> None:
     assert "'mqtt_image'" in fields["/pipelines/camera-1/source"]
 
 
+def test_a_plugin_without_its_kind_says_which_there_are() -> None:
+    tree = good()
+    tree["pipelines"]["camera-1"]["rule"] = {"fail_at": 0.8}
+    fields = refused(tree)
+    assert list(fields) == ["/pipelines/camera-1/rule"]
+    assert fields["/pipelines/camera-1/rule"].endswith("k_of_n, threshold, trend")
+
+
 def test_a_slash_in_a_key_is_escaped_in_the_pointer() -> None:
     tree = good()
     tree["pipelines"]["a/b"] = tree["pipelines"].pop("camera-1")

@@ -71,6 +71,7 @@ def agent(folder: Path, to: BrokerOptions, pipelines: dict[str, Any]) -> Iterato
         "pipelines": pipelines,
         "stop_timeout_s": 2.0,
         "stats_every_s": 1.0,
+        "http": {"on": False},
     }
     path = folder / "agent.json"
     path.write_text(json.dumps(config, indent=1))

@@ -172,3 +172,20 @@ def _within(timeout_s: float, true: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def agreement(*, asked: bool) -> Callable[[str], bool]:
+    """Return what shows a difference and says whether to go on; `asked`: a person decides."""
+
+    def agree(difference: str) -> bool:
+        sys.stdout.write(f"{difference}\n")
+        sys.stdout.flush()
+        if not asked:
+            return True
+        try:
+            return input("Change it so? [y/N] ").strip() in {"y", "Y"}
+        except EOFError:  # from cron, or ssh without a terminal
+            sys.stderr.write("nobody is there to agree: with --yes nobody is asked\n")
+            return False
+
+    return agree

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from edge_agent import threads
 from edge_agent.control.changing import Changing, Ports
 from edge_agent.control.commands import Commands
-from edge_agent.control.mailbox import Mailbox, Sender
+from edge_agent.control.mailbox import VERBS, Mailbox, Sender
 from edge_agent.control.requests import Command, ConfigRequest, Refused, read
 from edge_agent.control.signature import Seal
+from edge_agent.errors import FieldError
 from edge_agent.reporting.control_messages import CommandResult, ConfigResult, Fault
 from edge_agent.reporting.messages import encode
 
@@ -104,6 +105,7 @@ class Control:
 
     def _take(self, letter: Letter) -> None:
         try:
+            _require_known(letter.verb)
             text = self._seal.opened(letter.payload, letter.topic, time.time())
             request = read(text, ConfigRequest) if letter.verb == "config" else read(text, Command)
             known = self._ledger.document.answers.get(request.id)
@@ -158,3 +160,9 @@ class Control:
     def _tell_interrupted(self, trial: OnTrial, result: ConfigResult) -> None:
         sender = Sender(trial.answer_topic, trial.correlation)
         self._told(sender, trial.request_id, encode(result))
+
+
+def _require_known(verb: str) -> None:
+    if verb not in {"config", *VERBS}:
+        text = f"there is no such command; there are: {', '.join(VERBS)}"
+        raise Refused(404, "refused", [FieldError("", "verb", text)])

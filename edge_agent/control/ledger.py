@@ -181,7 +181,7 @@ def in_force(state_folder: Path, file_config: Config) -> str:
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=Document)
     except (OSError, msgspec.DecodeError):
-        return "this file is in force; nothing was changed over MQTT"
+        return "a start begins with this file; nothing was changed over MQTT"
     if kept.file_hash != digest(candidates.tree_of(file_config)):
         return "this file is in force: it has changed since the last start"
     if kept.source == "file":

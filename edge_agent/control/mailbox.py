@@ -58,7 +58,7 @@ class Mailbox:
             asked, told = topics.config("set"), topics.config("result")
             take = [(asked, partial(self._take, "config", told))]
             result = topics.command("result")
-            take += [(topics.command(verb), partial(self._take, verb, result)) for verb in VERBS]
+            take += [(topics.command("+"), partial(self._take_command, result))]
         self.connection = Connection(
             config.broker,
             f"edge-agent-{topics.device}-control",
@@ -86,6 +86,10 @@ class Mailbox:
             ):
                 return
             self._unsent.popleft()
+
+    def _take_command(self, answers: str, message: Message) -> None:
+        if message.topic != answers:
+            self._take(message.topic.rpartition("/")[2], answers, message)
 
     def _take(self, verb: str, answers: str, message: Message) -> None:
         # A retained request is an old one: it would be obeyed again at each connect.
