@@ -93,7 +93,8 @@ class SlotCourse:
             self._steps.happen("refused", error=failure, candidate=None)
 
     def _settle(self, news: News | None) -> None:
-        if news is None:
+        # A look that began before a model was confirmed still finds that one new.
+        if news is None or news.model == self.running:
             self._steps.happen("satisfied", error=None)
         elif news.digest in self.record.quarantine:
             if self.record.state not in {"failed", "rolled_back"}:
