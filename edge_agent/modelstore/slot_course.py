@@ -93,8 +93,7 @@ class SlotCourse:
             self._steps.happen("refused", error=failure, candidate=None)
 
     def _settle(self, news: News | None) -> None:
-        # A look that began before a model was confirmed still finds that one new.
-        if news is None or news.model == self.running:
+        if news is None:
             self._steps.happen("satisfied", error=None)
         elif news.digest in self.record.quarantine:
             if self.record.state not in {"failed", "rolled_back"}:

@@ -65,6 +65,7 @@ class Updater:
         self._progress_s = 0.0
         self._looked_s = float("-inf")
         self._look_s = 0.0
+        self._asked: dict[str, ModelRef] = {}  # what was in force when the latest look began
         self._run_well: list[Generation] = []
         self._by_pipeline: dict[str, SlotCourse] = {}
         self._workers: dict[str, frozenset[str]] = {}
@@ -138,11 +139,8 @@ class Updater:
         if now >= self._look_s and self._background.idle and self._courses:
             jitter = self._gateway.rng.uniform(0.8, 1.2)
             self._look_s, self._looked_s = now + jitter * self._gateway.poll_s, now
-            running = {
-                name: course.running or ModelRef("none", "0")
-                for name, course in self._courses.items()
-            }
-            self._background.give(LOOK, partial(self._gateway.supplier.look, running))
+            self._asked = {name: _in_force(course) for name, course in self._courses.items()}
+            self._background.give(LOOK, partial(self._gateway.supplier.look, self._asked))
 
     def _found(self, found: Look | SyncError) -> None:
         if isinstance(found, SyncError):
@@ -153,7 +151,11 @@ class Updater:
         news = {each.slot: each for each in found.news}
         for name, course in self._courses.items():
             course.trouble(None, stale=False)
-            course.found(news.get(name), found.refused.get(name))
+            if self._asked.get(name) == _in_force(course):
+                course.found(news.get(name), found.refused.get(name))
+            else:
+                # The model changed while the look went on: what it found is for the one before.
+                self._look_s = self._gateway.mono_s()
 
     def _forget_results(self) -> None:
         """Drop what nobody waits for any more: of a slot that was withdrawn, or changed."""
@@ -289,3 +291,7 @@ class Updater:
 def fault_point(environment: Mapping[str, str]) -> str:
     """Return the state at which a test wants the process to end, or ""."""
     return environment.get(FAULT_POINT, "")
+
+
+def _in_force(course: SlotCourse) -> ModelRef:
+    return course.running or ModelRef("none", "0")
