@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BUILT = Path(__file__).parents[2]
 TREE = BUILT / "build" / "debian-tree.tar"
+PACKAGE = "/srv/edge-agent.deb"  # in the booted tree
 PASSWORD = "correct horse"
 VIDEO_MAJOR = 81  # Documentation/admin-guide/devices.txt of Linux
 VIDEO_GROUP = 44  # in every Debian (base-passwd)
@@ -154,7 +155,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Iterator
     (devices / "video0").chmod(0o660)
     machine = Machine(tree, folder / "console.log", devices)
     _add_broker(machine)
-    shutil.copy(package, tree / "root" / "edge-agent.deb")
+    shutil.copy(package, tree / PACKAGE.removeprefix("/"))
     try:
         machine.boot()
     except (TimeoutError, OSError) as error:
@@ -168,7 +169,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Iterator
 @pytest.fixture(scope="session")
 def installed(machine: Machine) -> Machine:
     """Install the package and give it something to do."""
-    machine.run("dpkg", "--install", "/root/edge-agent.deb")
+    machine.run("dpkg", "--install", PACKAGE)
     etc = machine.tree / "etc" / "edge-agent"
     (etc / "credentials" / "broker-password").write_text(f"{PASSWORD}\n")
     (etc / "credentials" / "broker-password").chmod(0o600)

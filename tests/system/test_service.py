@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.judging import catch_up, out_of_order
 from tests.faults.plant import Consumer, until
-from tests.system.conftest import Machine, configure, goes_on, newest
+from tests.system.conftest import PACKAGE, Machine, configure, goes_on, newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ WATCHDOG_S = 20
 
 
 def test_the_fresh_package_runs_without_being_configured(machine: Machine) -> None:
-    machine.run("dpkg", "--install", "/root/edge-agent.deb")
+    machine.run("dpkg", "--install", PACKAGE)
     until(lambda: machine.agent("ActiveState") == "active")
     assert machine.agent("UnitFileState") == "enabled"
     assert "edge-agent" in machine.run("edge-agent", "--help")
@@ -49,7 +49,7 @@ def test_the_sandbox_leaves_the_agent_its_processor_and_its_limits(
     status = installed.run("cat", f"/proc/{worker}/status")
     assert "Seccomp:\t2" in status
     assert "CapBnd:\t0000000000000000" in status
-    assert "flags" in installed.run("cat", f"/proc/{worker}/root/proc/cpuinfo")
+    assert "flags" in installed.run("nsenter", "-m", "-t", worker, "cat", "/proc/cpuinfo")
 
 
 def test_doctor_finds_the_gateway_fit_and_sees_who_may_use_a_camera(installed: Machine) -> None:
@@ -126,7 +126,7 @@ def test_an_upgrade_keeps_config_and_state_and_goes_on(
 ) -> None:
     goes_on(consumer)
     before, config = installed.agent("MainPID"), _config(installed).read_text()
-    installed.run("dpkg", "--install", "/root/edge-agent.deb")
+    installed.run("dpkg", "--install", PACKAGE)
     assert _config(installed).read_text() == config
     assert installed.agent("MainPID") not in {before, "0"}
     goes_on(consumer)
@@ -152,7 +152,7 @@ def test_removal_keeps_state_and_config_and_a_purge_takes_all(
     assert not (installed.tree / "opt/edge-agent").exists()
     assert "could not be found" in installed.run("systemctl", "status", "edge-agent", check=False)
     assert _config(installed).exists()
-    installed.run("dpkg", "--install", "/root/edge-agent.deb")
+    installed.run("dpkg", "--install", PACKAGE)
     until(lambda: newest(consumer) > before)
     assert catch_up(consumer, 30)
     installed.run("dpkg", "--purge", "edge-agent")

@@ -45,9 +45,7 @@ def test_a_changed_version_goes_through_every_state_and_no_frame_is_missed(
     assert last["from"] == "conveyor-parts@2.0.0"
     assert last["shadow"]["items"] >= 5 <= last["trial"]["items"]
     assert swap is not None
-    # The simulator numbers its parts. A machine with too much to do misses some at any time.
-    parts = [int(v["part_id"][-6:]) for v in plant.verdicts(mqtt_client)]
-    assert swap.missing == () or parts[-1] - parts[0] > 1.1 * len(parts)
+    assert swap.missing == ()
     with capsys.disabled():
         sys.stdout.write(f"\n{swap.sentence()}\n")
     copy = (gateway.store / "slots" / plant.SLOT / "state.a").read_text().partition("\n")[2]
