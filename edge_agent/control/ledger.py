@@ -19,8 +19,8 @@ import msgspec
 from edge_agent.config import parse_tree
 from edge_agent.control import candidates
 from edge_agent.control.trees import digest
+from edge_agent.durable import write_file
 from edge_agent.errors import ConfigError
-from edge_agent.modelstore.durable import write_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ left alone and not used: the agent says so and inspects as the model came.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from edge_agent.durable import write_file
 from edge_agent.inference.calibration import Normal
 from edge_agent.lazy import lazy_module
 
@@ -99,18 +99,7 @@ def find(path: Path, model_sha256: str, roi: tuple[int, int, int, int] | None) -
 
 def write(path: Path, document: Document) -> None:
     """Put the file in place whole or not at all, also if the power fails. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(msgspec.json.encode(document) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_file(path, msgspec.json.encode(document) + b"\n")
 
 
 def numbers(values: NDArray[np.floating]) -> list[float]:

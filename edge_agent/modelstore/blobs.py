@@ -13,8 +13,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge_agent.durable import make_folder, move_into_place, sync_folder, write_file
 from edge_agent.errors import SyncError
-from edge_agent.modelstore.durable import make_folder, move_into_place, sync_folder, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edge_agent.durable import write_file
 from edge_agent.errors import SyncError
-from edge_agent.modelstore.durable import write_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge_agent.durable import make_folder
 from edge_agent.errors import SyncError
-from edge_agent.modelstore.durable import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

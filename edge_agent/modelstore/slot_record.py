@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edge_agent.durable import write_file
 from edge_agent.modelstore.desired import ModelRef, Rollout
-from edge_agent.modelstore.durable import write_file
 from edge_agent.modelstore.states import State
 
 if TYPE_CHECKING:

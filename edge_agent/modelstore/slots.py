@@ -14,7 +14,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent.modelstore.durable import sync_folder, write_file
+from edge_agent.durable import sync_folder, write_file
 from edge_agent.modelstore.slot_record import RecordFile
 
 if TYPE_CHECKING:
@@ -78,9 +78,3 @@ class SlotFolder:
         elif path.exists():
             path.unlink()
             sync_folder(path.parent)
-
-
-def known_slots(layout: StoreLayout) -> list[str]:
-    """Return the names of the slots that the store has a folder of."""
-    folder = layout.root / "slots"
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

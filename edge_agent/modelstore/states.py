@@ -15,21 +15,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-State = Literal[
-    "idle",
-    "available",
-    "deferred",
-    "downloading",
-    "verified",
-    "selftesting",
-    "staged",
-    "shadow",
-    "trial",
-    "confirmed",
-    "failed",
-    "rolling_back",
-    "rolled_back",
-]
+from edge_agent.reporting import model_messages
+
+State = model_messages.SlotState
 # offered: another model is to run here. refused: there is one, and it must not. satisfied: what
 # runs is what is wanted. withdrawn: it is wanted no more. waits, due: for a moment to begin.
 # postponed: the line broke, say. exhausted: begun too often. recalled: away from a confirmed model.

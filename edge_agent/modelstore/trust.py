@@ -16,10 +16,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from edge_agent.durable import make_folder, sync_tree, write_file
 from edge_agent.errors import ModelError, SyncError
 from edge_agent.lazy import lazy_module
 from edge_agent.modelstore import desired, floors
-from edge_agent.modelstore.durable import make_folder, sync_tree, write_file
 from edge_agent.modelstore.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ usual before a calibration says nothing about after it.
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from edge_agent.durable import write_file
 from edge_agent.monitoring.drift import Reference
 from edge_agent.monitoring.reference import STEPS, Quantiles
 
@@ -80,14 +80,8 @@ def write(path: Path, reference: Reference, origin: Origin) -> None:
         reject_rate=reference.reject_rate or 1 / (reference.items + 2),
         figures={name: tuple(values) for name, values in reference.figures.items()},
     )
-    part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(msgspec.json.encode(document) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_file(path, msgspec.json.encode(document) + b"\n")
     except OSError as error:
         # Not worth stopping for: after a restart it is learned once more.
         log.warning("%s cannot be kept: %s", path.name, error.strerror)

@@ -16,6 +16,7 @@ import msgspec
 
 from edge_agent import threads
 from edge_agent.clock import utc_text
+from edge_agent.durable import write_file
 from edge_agent.production import state_file
 from edge_agent.production.line import Line, LineAlert, LineState, ShiftFigures
 from edge_agent.production.options import LineOptions
@@ -185,7 +186,7 @@ class Lines:
             if self._written.get(name) == news:
                 continue
             try:
-                state_file.write(self._folder / f"{name}.json", text)
+                write_file(self._folder / f"{name}.json", text)
                 self._written[name] = news
             except OSError as error:
                 detail = f"line figures: not written: {error}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,19 +31,3 @@ def read(path: Path) -> LineState:
     except (OSError, msgspec.DecodeError) as error:
         log.warning("%s: line figures begin anew: %s", path.stem, error)
         return LineState()
-
-
-def write(path: Path, text: bytes) -> None:
-    """Put the file in place, whole or not at all. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

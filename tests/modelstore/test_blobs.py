@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edge_agent import durable
 from edge_agent.errors import SyncError
-from edge_agent.modelstore import durable
 from edge_agent.modelstore.blobs import KEEP_FREE_BYTES, PARTIAL_MAX_AGE_S, BlobStore
 from edge_agent.modelstore.fetcher import Fetcher, Limits
 from edge_agent.modelstore.layout import StoreLayout
@@ -187,7 +187,7 @@ def test_a_write_forces_file_then_name_to_the_disk(tmp_path: Path) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not here")
     code = (
-        "from pathlib import Path; from edge_agent.modelstore.durable import write_file; "
+        "from pathlib import Path; from edge_agent.durable import write_file; "
         f"write_file(Path({str(tmp_path / 'a.json')!r}), b'x')"
     )
     traced = subprocess.run(

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from edge_agent.config import parse_json
+from edge_agent.durable import write_file
 from edge_agent.production import state_file
 from edge_agent.production.line import Line, LineAlert, LineState, ShiftFigures
 from edge_agent.production.lines import Lines
@@ -168,11 +169,11 @@ def test_a_damaged_file_begins_anew(tmp_path: Path, text: bytes) -> None:
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "lines" / "camera.json"
-    state_file.write(path, b'{"seen_ns": 1}')
+    write_file(path, b'{"seen_ns": 1}')
     # What a power cut in the middle of the next write leaves behind.
     path.with_name(".camera.json.part").write_bytes(b'{"seen_')
     assert state_file.read(path).seen_ns == 1
-    state_file.write(path, b'{"seen_ns": 2}')
+    write_file(path, b'{"seen_ns": 2}')
     assert state_file.read(path).seen_ns == 2
 
 

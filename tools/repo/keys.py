@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from securesystemslib.signer import CryptoSigner, Key, Signer
 
-from edge_agent.modelstore.durable import make_folder, write_file
+from edge_agent.durable import make_folder, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -14,9 +14,9 @@ import msgspec
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, TargetFile, Targets
 
+from edge_agent.durable import write_file
 from edge_agent.errors import ModelError
 from edge_agent.modelstore import desired as documents
-from edge_agent.modelstore.durable import write_file
 from edge_agent.modelstore.manifest import Manifest, canonical_json, parse_manifest
 from tools.repo import rollouts
 from tools.repo.keys import make_keys

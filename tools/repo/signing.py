@@ -18,7 +18,7 @@ from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.api.serialization.json import JSONSerializer
 
-from edge_agent.modelstore.durable import write_file
+from edge_agent.durable import write_file
 from tools.repo import keys
 
 if TYPE_CHECKING:
