@@ -32,6 +32,7 @@ LAYERS = (
         | {"processes.wire"}
         | {
             "clock",
+            "durable",
             "environment",
             "field_errors",
             "leaky",
