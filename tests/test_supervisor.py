@@ -104,6 +104,14 @@ def pipeline(fps: float | None = 50, *, loop: bool = True, model: str = "model")
     return {"family": "qc", "model": model, "source": source, "evidence": {"keep": []}}
 
 
+def test_no_thread_of_a_worker_stops_another_in_the_middle_of_a_picture(line: Line) -> None:
+    line.start({"camera": {"camera": pipeline()}})
+    line.until(lambda: line.count("camera"))
+    tasks = Path(f"/proc/{line.supervisor.processes()['camera']}/task")
+    policies = {os.sched_getscheduler(int(task.name)) for task in tasks.iterdir()}
+    assert policies == {os.SCHED_BATCH}
+
+
 def test_a_folder_of_pictures_becomes_verdicts_in_order(line: Line) -> None:
     line.start({"camera": {"camera": pipeline(fps=None, loop=False)}})
     line.until(lambda: line.reports.get("camera") and line.reports["camera"].state == "ended")

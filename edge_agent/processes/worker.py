@@ -21,6 +21,7 @@ from edge_agent.processes import wire
 from edge_agent.processes.crew import Crew
 from edge_agent.processes.worker_memory import keep_memory
 from edge_agent.processes.worker_options import EXIT_NO_MEMORY, REPORT_S
+from edge_agent.processes.worker_turns import finish_turns
 from edge_agent.serving import logs
 from edge_agent.threads import show_name
 from edge_agent.types import Frame
@@ -188,3 +189,4 @@ def _prepare_process(options: WorkerOptions) -> None:
     # What `top` and `ps` show, instead of one more "python".
     show_name(f"ea:{options.name}")
     keep_memory()
+    finish_turns()
