@@ -570,14 +570,18 @@ def test_a_publish_at_the_very_moment_of_a_loss_is_refused_and_never_raises(
     mosquitto: Mosquitto, connect: Connect, wait_for: WaitFor
 ) -> None:
     for _ in range(60):
-        connection, _ = connect(at(mosquitto))
+        connection, trace = connect(at(mosquitto))
         wait_for(lambda c=connection: c.connected)  # type: ignore[misc]
         life = connection._open_life
         assert life is not None
-        loser = threading.Thread(target=life.close)
+        sock = life._client.socket()
+        assert isinstance(sock, socket.socket)
+        loser = threading.Thread(target=sock.shutdown, args=(socket.SHUT_RDWR,))
         loser.start()
-        while loser.is_alive():
+        while "lost" not in trace.events:
             connection.publish("a", b"x", qos=0)
+        assert not life.publish("a", b"x", qos=0, retain=False, properties=None, token=None)
+        loser.join()
         connection.stop()
 
 

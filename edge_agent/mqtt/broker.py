@@ -182,7 +182,6 @@ class Connection:
         except (NotConnected, OSError) as error:
             detail = str(error) or type(error).__name__
         finally:
-            life.close()
             was_open, self._open_life = self._open_life is life, None
             self._learn(life, was_open=was_open)
             self._log_once(detail)

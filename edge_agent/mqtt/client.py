@@ -100,7 +100,16 @@ class Life:
         )
 
     def run(self, stopping: threading.Event) -> str:
-        """Connect and serve until the end; return why it ended. Raises OSError, NotConnected."""
+        """Connect and serve until the end; return why it ended. Raises OSError, NotConnected.
+
+        No socket is left open, however it ends.
+        """
+        try:
+            return self._serve(stopping)
+        finally:
+            self._free()
+
+    def _serve(self, stopping: threading.Event) -> str:
         options = self._plan.options
         deadline_s = time.monotonic() + options.connect_timeout_s
         connect(self._client, self._plan)
@@ -159,8 +168,9 @@ class Life:
                 if not self._closed:
                     self._client.disconnect()
 
-    def close(self) -> None:
-        """Free the sockets, whatever state they are in."""
+    def _free(self) -> None:
+        # By nobody but the thread that runs paho's loop: the loop makes a new pair to be woken by
+        # where it finds none, which another thread that was just closing the old would lose.
         with self._usable:
             self._closed = True
             if sock := self._client.socket():
