@@ -50,8 +50,9 @@ help: ## list these targets
 run: $(RUN_READY) ## the demo: a simulated cell, inspected in this terminal until Ctrl-C
 	@exec $(VENV)/bin/python -m tools.foreground $(VENV)/bin/python -m edge_agent demo $(ARGS)
 
+# Most tests wait for processes and brokers: two files at a time, also on few cores.
 test: $(DEV_READY) mosquitto ## all tests, those of TensorFlow Lite on both of its packages
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 	@$(MAKE) --no-print-directory test-tflite-runtime
 
 check: $(DEV_READY) ## ruff, mypy and the architecture test

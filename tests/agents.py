@@ -45,12 +45,12 @@ class AgentProcess:
         command = [sys.executable, "-m", "edge_agent", "run", str(self.config)]
         self._process = subprocess.Popen(command, start_new_session=True)
 
-    def wait(self, timeout_s: float = 20) -> int:
+    def wait(self, timeout_s: float = 60) -> int:
         """Return the exit status of an agent that ends by itself."""
         assert self._process is not None
         return self._process.wait(timeout_s)
 
-    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 20) -> int:
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 60) -> int:
         """Send a signal and return the exit status."""
         assert self._process is not None
         self._process.send_signal(number)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -29,10 +31,10 @@ T = TypeVar("T")
 class WaitFor(Protocol):
     """Type of the `wait_for` fixture."""
 
-    def __call__(self, predicate: Callable[[], T], timeout_s: float = 30) -> T: ...
+    def __call__(self, predicate: Callable[[], T], timeout_s: float = 60) -> T: ...
 
 
-def _wait_for(predicate: Callable[[], T], timeout_s: float = 30) -> T:
+def _wait_for(predicate: Callable[[], T], timeout_s: float = 60) -> T:
     deadline = time.monotonic() + timeout_s
     while True:
         value = predicate()
@@ -59,11 +61,17 @@ def shared_data() -> Path:
 
 
 def free_port() -> int:
-    """Return a TCP port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port on loopback that nobody listens on.
+
+    Below those that Linux gives to connections by itself (32768 and up): one of those may be taken
+    before the test's own server is there, even by a client that tries to reach it.
+    """
+    while True:
+        # From the system: tests that run beside this one may have seeded `random` alike.
+        port = random.SystemRandom().randrange(10_000, 32_768)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Mosquitto:
@@ -97,7 +105,7 @@ class Mosquitto:
         if self._process is not None:
             os.kill(self._process.pid, signal_number)
             os.kill(self._process.pid, signal.SIGCONT)  # a stopped process would not end
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     def _listens(self) -> bool:
@@ -155,14 +163,14 @@ class Recorder:
         self._patterns: list[str] = []
         self.client.connect_async(host, port, keepalive=5)
         self.client.loop_start()
-        assert self._connected.wait(10)
+        assert self._connected.wait(60)
 
     def subscribe(self, pattern: str) -> None:
         """Record topics that match `pattern`; returns once the broker has agreed."""
         self._patterns.append(pattern)
         self._subscribed.clear()
         self._subscribe_again()
-        assert self._subscribed.wait(10)
+        assert self._subscribed.wait(60)
 
     def publish(
         self,
@@ -174,7 +182,7 @@ class Recorder:
         properties: Properties | None = None,
     ) -> None:
         """Publish and wait for the broker's word on it."""
-        self.client.publish(topic, payload, qos, retain, properties).wait_for_publish(10)
+        self.client.publish(topic, payload, qos, retain, properties).wait_for_publish(60)
 
     def payloads(self, topic: str) -> list[bytes]:
         """Return what was heard on exactly this topic."""

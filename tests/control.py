@@ -53,7 +53,7 @@ class Desk:
     def ask(self, topic: str, request: Any, *, raw: bytes | None = None) -> dict[str, Any]:
         """Return the answer to a request."""
         correlation = self.send(topic, request, raw=raw)
-        return self._wait_for(lambda: self.answers(correlation), 60)[0]
+        return self._wait_for(lambda: self.answers(correlation))[0]
 
     def change(self, **fields: Any) -> dict[str, Any]:
         """Ask for another config on top of the one that is reported."""
@@ -65,7 +65,7 @@ class Desk:
 
     def until_reported(self, **fields: Any) -> dict[str, Any]:
         """Return what is reported once these fields of it are so."""
-        self._wait_for(lambda: self.reported().items() >= fields.items(), 60)
+        self._wait_for(lambda: self.reported().items() >= fields.items())
         return self.reported()
 
     def command(self, verb: str, **fields: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Desk:
 
     def reported(self) -> dict[str, Any]:
         """Return the config in force as the agent reports it."""
-        heard = self._wait_for(lambda: self.client.payloads(f"{ROOT}/config/reported"), 60)
+        heard = self._wait_for(lambda: self.client.payloads(f"{ROOT}/config/reported"))
         found: dict[str, Any] = json.loads(heard[-1])
         return found
 
@@ -87,7 +87,7 @@ class Desk:
 
     def until_running(self, *pipelines: str) -> None:
         for name in pipelines:
-            self._wait_for(lambda name=name: self.stats(name).get("state") == "running", 60)  # type: ignore[misc]
+            self._wait_for(lambda name=name: self.stats(name).get("state") == "running")  # type: ignore[misc]
 
 
 def camera(**more: Any) -> dict[str, Any]:

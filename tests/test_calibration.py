@@ -411,7 +411,7 @@ def test_the_running_agent_judges_by_the_calibration_beside_its_outbox(
     mqtt_client.subscribe(f"{ROOT}/#")
     agent.start()
     topic = f"{ROOT}/qc/camera/verdict"
-    verdict = msgspec.json.decode(wait_for(lambda: mqtt_client.payloads(topic), 20)[0])
+    verdict = msgspec.json.decode(wait_for(lambda: mqtt_client.payloads(topic))[0])
     pixels = cv2.imread(str(plant / "shown" / "part_200.png"))
     assert pixels is not None
     wanted = score(loaded(plant), pixels.astype(np.uint8))
@@ -433,4 +433,4 @@ def test_the_running_agent_says_on_its_stats_that_it_ignores_a_calibration(
     def details() -> list[str]:
         return [msgspec.json.decode(payload)["detail"] for payload in mqtt_client.payloads(topic)]
 
-    wait_for(lambda: any("made with another model" in detail for detail in details()), 20)
+    wait_for(lambda: any("made with another model" in detail for detail in details()))

@@ -141,7 +141,7 @@ def test_closing_does_not_wait_for_a_read_that_hangs(camera: MjpegCamera) -> Non
     thread = threading.Thread(target=read_on)
     thread.start()
     source.close()
-    thread.join(10)
+    thread.join(60)
     assert len(ended) == 1
 
 

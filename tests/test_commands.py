@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -40,12 +41,12 @@ def test_a_restart_is_answered_once_the_pipeline_runs_again(
         {"state": "running"},
     )
     assert worker_of(agent, "one") == before, "its process stays, its line is built anew"
-    # The simulated line begins anew with its first part.
-    wait_for(lambda: [v["part_id"] for v in desk.verdicts("one")].count(first(desk)) == 2)
+    # The simulated line begins anew with its first part; a camera may miss any one of them.
+    wait_for(lambda: any(later < earlier for earlier, later in pairwise(parts(desk))))
 
 
-def first(desk: Desk) -> str:
-    return str(desk.verdicts("one")[0]["part_id"])
+def parts(desk: Desk) -> list[str]:
+    return [str(verdict["part_id"]) for verdict in desk.verdicts("one")]
 
 
 def test_a_snapshot_shows_one_part_with_its_verdict(
@@ -133,7 +134,7 @@ def test_a_product_variant_is_inspected_from_the_next_part_on_and_after_a_restar
     agent.start()
     desk.until_running("one")
     with Belt(mosquitto):
-        live = wait_for(lambda: [v for v in desk.verdicts("one") if not v["replay"]], 30)
+        live = wait_for(lambda: [v for v in desk.verdicts("one") if not v["replay"]])
     assert {verdict["threshold"] for verdict in live} == {0.011}
 
 

@@ -207,7 +207,7 @@ def test_a_change_that_nobody_confirms_is_taken_back(
     patch = {"pipelines": {"one": {"rule": {"fail_at": 0.9}}}}
     request = {"v": 1, "id": "a", "base_rev": 1, "patch": patch, "confirm_within_s": 1.0}
     correlation = desk.send("config/set", request)
-    first, second = wait_for(lambda: (a := desk.answers(correlation))[1:] and a, 30)
+    first, second = wait_for(lambda: (a := desk.answers(correlation))[1:] and a)
     assert (first["status"], first["code"], first["rev"]) == ("unconfirmed", 200, 2)
     assert (second["status"], second["code"], second["rev"]) == ("rolled_back", 500, 1)
     wait_for(lambda: desk.verdicts("one")[-1]["config_rev"] == 1)
@@ -231,10 +231,10 @@ def test_an_agent_that_is_killed_during_a_trial_begins_with_the_last_good_config
     patch = {"pipelines": {"one": {"rule": {"fail_at": 0.9}}}}
     request = {"v": 1, "id": "a", "base_rev": 1, "patch": patch, "confirm_within_s": 60.0}
     correlation = desk.send("config/set", request)
-    wait_for(lambda: desk.answers(correlation), 30)
+    wait_for(lambda: desk.answers(correlation))
     agent.stop(signal.SIGKILL)
     agent.start()
-    answers = wait_for(lambda: (a := desk.answers(correlation))[1:] and a, 30)
+    answers = wait_for(lambda: (a := desk.answers(correlation))[1:] and a)
     assert (answers[1]["status"], answers[1]["code"], answers[1]["rev"]) == ("rolled_back", 500, 1)
     reported = desk.until_reported(rev=1, status="rolled_back")
     assert reported["config"]["pipelines"]["one"]["rule"]["fail_at"] == 0.7

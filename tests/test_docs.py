@@ -51,7 +51,7 @@ def test_mosquitto_takes_the_recommended_configuration(tmp_path: Path, wait_for:
     ) as broker:
         wait_for(lambda: socket.exists() or broker.poll() is not None)
         broker.terminate()
-        said, _ = broker.communicate(timeout=10)
+        said, _ = broker.communicate(timeout=60)
     assert broker.returncode in {0, -signal.SIGTERM}, said.decode()
     assert b"Error" not in said
     assert b"recommended" not in said, "an option that mosquitto is about to drop"

@@ -59,7 +59,7 @@ def test_verdicts_arrive_at_qos_1_and_retained_ones_meet_late_subscribers(
     wait_for(lambda: early.subscribed)
     for number in range(100):
         sender.paho.publish("cell/verdict", str(number), qos=1)
-    sender.paho.publish("cell/last", b"99", qos=1, retain=True).wait_for_publish(10)
+    sender.paho.publish("cell/last", b"99", qos=1, retain=True).wait_for_publish(60)
     wait_for(lambda: len(early.heard) == 101)
     assert [payload for _, payload, _ in early.heard[:100]] == [b"%d" % n for n in range(100)]
     late.paho.subscribe("cell/#", qos=1)

@@ -103,7 +103,7 @@ def test_a_simulation_that_is_ended_leaves_no_process_and_no_folder_behind(
         assert process.stdout.readline().startswith(b"20 gateways in 1 processes")
         children = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
-        assert process.wait(30) == 1
+        assert process.wait(60) == 1
     assert len(children) >= 2
     wait_for(lambda: not any(child.is_running() for child in children))
     assert list(tmp_path.iterdir()) == []

@@ -85,7 +85,7 @@ def test_a_signal_to_the_process_group_stops_the_command_without_a_terminal(
 ) -> None:
     make = _without_a_terminal(makefile)
     os.killpg(make.pid, number)
-    said, _ = make.communicate(timeout=30)
+    said, _ = make.communicate(timeout=60)
     # Nobody lent the command a terminal, so make was hit too. Its own status then depends on which
     # of the two it notices first; ours is that the command stopped cleanly.
     assert said == f"stopped by {number.name}\n"
@@ -104,7 +104,7 @@ def test_make_in_the_background_of_a_script_ends_with_0(makefile: Path) -> None:
     )
     assert shell.stdout is not None
     assert shell.stdout.readline() == "running\n"
-    said, _ = shell.communicate("\n", timeout=30)
+    said, _ = shell.communicate("\n", timeout=60)
     assert (said, shell.returncode) == ("stopped by SIGINT\n", 0)
 
 

@@ -68,7 +68,7 @@ def test_a_waiting_get_wakes_up_when_the_queue_is_closed() -> None:
     thread = threading.Thread(target=read)
     thread.start()
     queue.close()
-    assert ended.wait(10)
+    assert ended.wait(60)
     thread.join()
 
 

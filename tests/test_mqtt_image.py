@@ -138,8 +138,8 @@ def test_a_broker_that_goes_and_returns_is_waited_for(
     with pytest.raises(NotConnected):
         source.connect()
     mosquitto.start()
-    wait_for(lambda: _connects(source), timeout_s=30)
-    wait_for(mqtt_client.client.is_connected, timeout_s=30)
+    wait_for(lambda: _connects(source))
+    wait_for(mqtt_client.client.is_connected)
     mqtt_client.publish("cam", jpeg())
     assert read_one(source).index == 0
     source.close()

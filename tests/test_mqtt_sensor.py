@@ -321,8 +321,8 @@ def test_what_was_missed_while_the_broker_was_away_is_a_gap(
             return False
         return True
 
-    wait_for(connects, timeout_s=30)
-    wait_for(bench.client.client.is_connected, timeout_s=30)
+    wait_for(connects)
+    wait_for(bench.client.client.is_connected)
     bench.send("t", 3, 4, 5, 6)
     [window] = bench.windows(1)
     assert values(window) == [3, 4, 5, 6]

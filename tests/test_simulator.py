@@ -91,7 +91,7 @@ def test_closing_wakes_a_reader_that_waits_for_the_next_plate() -> None:
     reader = threading.Thread(target=lambda: got.append(conveyor.read(60.0)))
     reader.start()
     conveyor.close()
-    reader.join(10)
+    reader.join(60)
     assert got == [None]
     with pytest.raises(EndOfStream):
         conveyor.read(1.0)

@@ -199,7 +199,7 @@ def test_close_ends_a_read_that_waits_in_another_thread(opened: Opened) -> None:
     thread = threading.Thread(target=read_on)
     thread.start()
     opened.source.close()
-    assert ended.wait(10)
+    assert ended.wait(60)
     thread.join()
 
 

@@ -221,7 +221,7 @@ def test_a_worker_leaves_when_the_agent_is_gone(line: Line) -> None:
     assert process is not None
     worker.pipe.close()
     worker.pipe = None
-    process.join(10)
+    process.join(60)
     assert process.exitcode == 0
 
 

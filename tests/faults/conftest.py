@@ -37,7 +37,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How much to inject (`full`: this is `make faults`), and where to say what came of it."""
+    """How much to inject (`full`: this is `make faults`), and where to say what came of it.
+
+    Times and rates are held to their limits at full length alone: beside the short variants other
+    tests run.
+    """
 
     full: bool
     note: Callable[[Finding], None]

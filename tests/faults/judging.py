@@ -47,7 +47,7 @@ def live_again_s(consumer: Consumer, since_s: float) -> float:
 
     What lay in a socket's buffer when the line broke is not live any more.
     """
-    until(lambda: any(not a.replay and a.decided_s > since_s for a in consumer.arrivals[-200:]), 60)
+    until(lambda: any(not a.replay and a.decided_s > since_s for a in consumer.arrivals[-200:]))
     return time.time() - since_s
 
 

@@ -141,7 +141,7 @@ class Consumer:
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish and wait for the broker's word on it."""
-        self._client.publish(topic, payload, 1).wait_for_publish(10)
+        self._client.publish(topic, payload, 1).wait_for_publish(60)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -223,7 +223,7 @@ class Gateway:
         self._process.kill()
         self._process.wait()
 
-    def stop(self, timeout_s: float = 30) -> None:
+    def stop(self, timeout_s: float = 60) -> None:
         """End it as a service manager does; it must leave in order."""
         assert self._process is not None
         self._process.terminate()
@@ -271,7 +271,7 @@ def workers(gateway: Gateway) -> dict[str, int]:
     return found
 
 
-def until(seen: Callable[[], object], timeout_s: float = 30) -> float:
+def until(seen: Callable[[], object], timeout_s: float = 60) -> float:
     """Wait until `seen` is true; return for how long. Fails when it is not true in time."""
     began_s = time.monotonic()
     while not seen():

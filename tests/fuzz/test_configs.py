@@ -131,5 +131,5 @@ def test_wrong_configs_are_refused_with_their_place_while_every_part_is_inspecte
         tree["pipelines"]["two"]["source"] = {"kind": "folder", "path": "not-there"}
         assert desk.change(config=tree)["code"] == 500
     assert desk.reported()["rev"] == 1
-    wait_for(lambda: inspected(desk) == belt.sent, 30)
+    wait_for(lambda: inspected(desk) == belt.sent)
     assert processes[0] == worker_of(agent, "one")

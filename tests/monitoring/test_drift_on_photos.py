@@ -28,12 +28,10 @@ def trial(shared_data: Path, trials: list[Trial]) -> Trial:
     return trials[0]
 
 
-@pytest.mark.timeout(300)
 def test_two_thousand_clean_photos_raise_no_alert_of_all_positions_or_of_one(trial: Trial) -> None:
     assert all(trial.clean())
 
 
-@pytest.mark.timeout(300)
 def test_darker_blurred_and_shifted_photos_raise_the_alert_within_200(trial: Trial) -> None:
     assert len(CHANGES) == 3
     assert all(trial.changed())

@@ -43,7 +43,6 @@ def agents() -> Iterator[list[AgentProcess]]:
         agent.end()
 
 
-@pytest.mark.timeout(120)
 def test_darker_pictures_raise_an_alert_and_their_end_clears_it(
     tmp_path: Path,
     mosquitto: Mosquitto,
@@ -68,20 +67,19 @@ def test_darker_pictures_raise_an_alert_and_their_end_clears_it(
         drifts = [a for a in heard(mqtt_client, "qc/camera/alert") if a["kind"] == "drift"]
         return bool(drifts) and drifts[-1]["alert"] == what
 
-    wait_for(lambda: alert_is("cleared"), 30)
+    wait_for(lambda: alert_is("cleared"))
     write_pictures(folder, 0.7)
-    wait_for(lambda: alert_is("raised"), 30)
+    wait_for(lambda: alert_is("raised"))
     raised = heard(mqtt_client, "qc/camera/alert")[-1]
     assert "brightness" in raised["message"]
     assert raised["score"] >= raised["threshold"] == 0.8
     write_pictures(folder, 1.0)
-    wait_for(lambda: alert_is("cleared"), 30)
+    wait_for(lambda: alert_is("cleared"))
     newest = heard(mqtt_client, "qc/camera/drift")[-1]
     assert (newest["reference"], newest["items"]) == ("learned", 60)
     assert heard(mqtt_client, "qc/camera/source")[-1]["state"] == "connected"
 
 
-@pytest.mark.timeout(120)
 def test_a_sensor_that_is_stuck_is_named_and_its_windows_are_errors(
     tmp_path: Path,
     mosquitto: Mosquitto,
@@ -103,7 +101,7 @@ def test_a_sensor_that_is_stuck_is_named_and_its_windows_are_errors(
 
     def until(state: str, x: float | None, *, silent: bool = False) -> None:
         """Publish windows until the sensors are in this state."""
-        deadline_s = time.monotonic() + 30
+        deadline_s = time.monotonic() + 60
         while not any(s["state"] == state for s in heard(mqtt_client, "pdm/motor/source")[-1:]):
             assert time.monotonic() < deadline_s, heard(mqtt_client, "pdm/motor/source")
             noise = rng.normal(0, 1, (2, 2048)).astype("<f4")
@@ -115,7 +113,7 @@ def test_a_sensor_that_is_stuck_is_named_and_its_windows_are_errors(
             time.sleep(0.25)  # the rate at which they are measured
 
     until("connected", None)
-    wait_for(lambda: heard(mqtt_client, "pdm/motor/verdict"), 20)
+    wait_for(lambda: heard(mqtt_client, "pdm/motor/verdict"))
     until("stuck", 1.5)
     errors = [v for v in heard(mqtt_client, "pdm/motor/verdict") if v["verdict"] == "error"]
     assert "sensor_stuck: accel_x" in errors[-1]["reason"]

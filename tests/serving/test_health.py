@@ -42,7 +42,7 @@ class Asked:
         self.agent.start()
 
     def get(self, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -74,7 +74,7 @@ class Asked:
 @pytest.fixture
 def asked(tmp_path: Path, mosquitto: Mosquitto, wait_for: WaitFor) -> Iterator[Asked]:
     found = Asked(tmp_path, mosquitto)
-    wait_for(found.ready, timeout_s=30)
+    wait_for(found.ready)
     yield found
     found.agent.end()
 
@@ -107,7 +107,7 @@ def test_a_killed_broker_is_the_reason_for_503_until_it_is_back(
     assert asked.get("/healthz")[0] == 200
     mosquitto.start()
     mqtt_client.subscribe(f"{ROOT}/status")
-    wait_for(asked.ready, timeout_s=20)
+    wait_for(asked.ready)
     wait_for(lambda: [m for m in mqtt_client.payloads(f"{ROOT}/status") if b'"ready":true' in m])
 
 
@@ -116,10 +116,10 @@ def test_a_killed_worker_is_not_ready_and_comes_back(
 ) -> None:
     mqtt_client.subscribe(f"{ROOT}/status")
     os.kill(worker_of(asked.agent.pid), signal.SIGSTOP)
-    reason = wait_for(lambda: asked.failing().get("worker_alive"), timeout_s=15)
+    reason = wait_for(lambda: asked.failing().get("worker_alive"))
     assert reason is not None
     assert "silent" in reason or "killed" in reason
-    wait_for(asked.ready, timeout_s=20)
+    wait_for(asked.ready)
     assert asked.metrics()["edge_agent_worker_restarts_total", "camera"] == 1
     told = [json.loads(payload) for payload in mqtt_client.payloads(f"{ROOT}/status")]
     assert any("worker_alive" in each["not_ready"] for each in told)
@@ -145,7 +145,7 @@ def test_a_port_that_is_taken_stops_no_inspection(
     agent = AgentProcess(tmp_path, mosquitto, {"camera": CAMERA}, http={"port": mosquitto.port})
     agent.start()
     try:
-        wait_for(lambda: len(mqtt_client.messages) > 5, timeout_s=30)
+        wait_for(lambda: len(mqtt_client.messages) > 5)
         assert agent.stop() == 0
     finally:
         agent.end()
@@ -164,7 +164,7 @@ def test_a_disk_that_is_nearly_full_is_the_reason_for_503(
         pytest.skip("this machine mounts nothing")
     found = Asked(tmp_path, mosquitto)
     try:
-        wait_for(found.ready, timeout_s=30)
+        wait_for(found.ready)
         ballast = state / "ballast"
         ballast.write_bytes(bytes(shutil.disk_usage(state).free - 10_000_000))
         reason = wait_for(lambda: found.failing().get("disk_room"))
@@ -182,14 +182,14 @@ def test_figures_of_a_shift_outlive_a_restart(
 ) -> None:
     mqtt_client.subscribe(f"{ROOT}/qc/camera/shift")
     first = Asked(tmp_path, mosquitto)
-    wait_for(first.ready, timeout_s=30)
+    wait_for(first.ready)
     wait_for(lambda: first.metrics().get(("edge_agent_shift_parts", "camera", "day"), 0) > 20)
     assert first.agent.stop() == 0
     shifts = [json.loads(payload) for payload in mqtt_client.payloads(f"{ROOT}/qc/camera/shift")]
     parts = shifts[-1]["parts"]
     second = Asked(tmp_path, mosquitto)
     try:
-        wait_for(second.ready, timeout_s=30)
+        wait_for(second.ready)
         assert second.metrics()["edge_agent_shift_parts", "camera", "day"] > parts > 20
     finally:
         second.agent.end()

@@ -25,7 +25,7 @@ class Journal:
         self.path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
-        self._socket.settimeout(10)
+        self._socket.settimeout(60)
 
     def entry(self) -> dict[str, str]:
         """Return the next entry, read by the rules of the native protocol."""

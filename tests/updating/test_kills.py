@@ -40,14 +40,13 @@ def test_after_one_kill_the_update_is_begun_anew_and_ends_well(
     assert gateway.agent.wait(60) == -signal.SIGKILL
     before = len(plant.verdicts(mqtt_client))
     gateway.start()
-    wait_for(lambda: plant.statuses(mqtt_client)[-1]["state"] == "confirmed", 60)
-    wait_for(lambda: plant.verdicts(mqtt_client)[-1]["model_version"] == "2.0.0", 30)
+    wait_for(lambda: plant.statuses(mqtt_client)[-1]["state"] == "confirmed")
+    wait_for(lambda: plant.verdicts(mqtt_client)[-1]["model_version"] == "2.0.0")
     since = [v["model_version"] for v in plant.verdicts(mqtt_client)[before:] if v["model"]]
     assert since == sorted(since), "the old one, then the new one, and never back"
     assert plant.statuses(mqtt_client)[-1]["error"] is None
 
 
-@pytest.mark.timeout(240)
 def test_an_agent_that_is_killed_again_and_again_gives_the_model_up(
     tmp_path: Path,
     server: plant.Server,
@@ -60,7 +59,7 @@ def test_an_agent_that_is_killed_again_and_again_gives_the_model_up(
         gateway.start(fault_point="trial")
         assert gateway.agent.wait(60) == -signal.SIGKILL
     gateway.start(fault_point="trial")
-    wait_for(lambda: plant.statuses(mqtt_client)[-1]["state"] == "failed", 60)
+    wait_for(lambda: plant.statuses(mqtt_client)[-1]["state"] == "failed")
     status = plant.statuses(mqtt_client)[-1]
     assert status["error"]["code"] == "interrupted"
     assert status["from"] == "conveyor-parts@1.0.0"

@@ -51,7 +51,7 @@ class Line:
         )
         self.thread = PipelineThread(self.options, context)
         self.thread.start()
-        wait_for(lambda: len(self.verdicts) > 3, 30)
+        wait_for(lambda: len(self.verdicts) > 3)
 
     def order(self, step: Any, bundle: Path) -> None:
         self.thread.succeed(Succeed("plates", step, str(bundle)))
@@ -63,7 +63,7 @@ class Line:
             report = self.thread.report().succession
             return report if report and report.phase in phases else None
 
-        report = self._wait_for(found, 30)
+        report = self._wait_for(found)
         assert report is not None
         return report
 
@@ -84,7 +84,7 @@ def line(tmp_path: Path, wait_for: WaitFor) -> Iterator[Callable[..., Line]]:
     yield start
     for each in lines:
         each.thread.stop()
-        assert each.thread.join(10)
+        assert each.thread.join(60)
 
 
 def test_a_good_model_is_compared_swapped_in_and_kept(

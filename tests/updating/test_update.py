@@ -27,7 +27,7 @@ def test_a_changed_version_goes_through_every_state_and_no_frame_is_missed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     gateway.start()
-    wait_for(lambda: plant.verdicts(mqtt_client), 30)
+    wait_for(lambda: plant.verdicts(mqtt_client))
     server.publish(plant.changed(tmp_path, "2.0.0"))
     last = plant.settled(mqtt_client, "confirmed", "failed", "rolled_back")
     swap = wait_for(lambda: swap_of(plant.verdicts(mqtt_client)))
@@ -67,7 +67,7 @@ def test_what_was_confirmed_runs_from_the_start_on_without_a_repository(
     server.repo.rename(server.repo.with_name("gone"))
     before = len(plant.verdicts(mqtt_client))
     gateway.start()
-    wait_for(lambda: len(plant.verdicts(mqtt_client)) > before + 5, 30)
+    wait_for(lambda: len(plant.verdicts(mqtt_client)) > before + 5)
     assert {v["model_version"] for v in plant.verdicts(mqtt_client)[before:]} == {"2.0.0"}
     wait_for(lambda: plant.statuses(mqtt_client)[-1]["error"])
     assert plant.statuses(mqtt_client)[-1]["error"]["code"] == "offline"
@@ -111,10 +111,10 @@ def test_a_nudge_has_the_gateway_look_now_and_is_believed_nothing_else(
     text = gateway.agent.config.read_text().replace('"poll_s": 0.5', '"poll_s": 3600')
     gateway.agent.config.write_text(text)
     gateway.start()
-    wait_for((gateway.store / "floor.json").exists, 30)
+    wait_for((gateway.store / "floor.json").exists)
     server.publish(plant.changed(tmp_path, "2.0.0"))
     mqtt_client.publish(f"{ROOT}/model/nudge", b"run conveyor-parts@9.9.9 \xff")
     assert plant.outcome(mqtt_client, "2.0.0")["state"] == "confirmed"
     floors = gateway.store / "floor.json"
-    wait_for(lambda: json.loads(floors.read_text())["confirmed_seqs"], 10)
+    wait_for(lambda: json.loads(floors.read_text())["confirmed_seqs"])
     assert json.loads(floors.read_text())["confirmed_seqs"] == {"conveyor-parts": 3}
