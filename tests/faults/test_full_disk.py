@@ -93,7 +93,7 @@ def test_an_outbox_that_fills_its_disk_drops_counts_and_heals(
     broker.kill()
     until(lambda: used(small_disk) > 0.7, 120)
     most = 0.0
-    for _ in range(60 if trial.full else 10):
+    for _ in range(60 if trial.full else 20):
         time.sleep(0.5)
         most = max(most, used(small_disk))
     assert agent.is_running()
