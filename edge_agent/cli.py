@@ -49,6 +49,9 @@ def _run(options: argparse.Namespace) -> int:
 
     forkserver.start()
     from edge_agent.agent import Agent  # noqa: PLC0415
+    from edge_agent.processes.memory import one_heap  # noqa: PLC0415
+
+    one_heap()
 
     config = _read(options.config)
     folder = options.config.resolve().parent

@@ -43,7 +43,7 @@ LAYERS = (
         }
         | {"reloading"}
         | {"mqtt.broker_options", "mqtt.credentials", "mqtt.properties", "mqtt.receiving"}
-        | {"mqtt.sending", "mqtt.routes", "processes.worker_memory", "processes.worker_options"},
+        | {"mqtt.sending", "mqtt.routes", "processes.memory", "processes.worker_options"},
     ),
     ("connections", {"mqtt.", "delivery.", "line.evidence"}),
     ("plug-ins", {f"{folder}." for folder in PLUGIN_FOLDERS} | {"cell."}),

@@ -3,7 +3,8 @@
 Two cameras of large pictures as fast as the cores allow, one motor, a real broker and a consumer
 that counts; with `--faults`, every fault of soak_faults.py in turn. Printed for each process and
 written to build/soak.json: memory, descriptors and threads, and how memory grows (least squares
-over the samples after the first fifth).
+over the second half: each fault has come several times by then, and each process has been as large
+as it ever must be). A worker that a fault kills begins anew each time: its memory is shown alone.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Sample:
     """What one process takes at one time (s, monotonic)."""
 
     at_s: float
+    pid: int
     rss_mb: float
     descriptors: int
     threads: int
@@ -54,8 +56,10 @@ class Growth:
     """A row of the table."""
 
     process: str
-    rss_mb: float
-    mb_per_h: float
+    rss_mb: tuple[float, float, float]
+    """After a fifth of the time, after half of it, at the end."""
+    mb_per_h: float | None
+    """Over the second half; None: the process began anew in it."""
     more_descriptors: int
     more_threads: int
     holds: bool
@@ -72,12 +76,14 @@ def main() -> int:
         samples, verdicts, lost, injected = run(Path(name), minutes, faults=arguments.faults)
     lasting = {name: of for name, of in samples.items() if len(of) >= FEWEST_SAMPLES}
     rows = [growth(process, of_one, minutes) for process, of_one in sorted(lasting.items())]
-    print("| process | RSS MB | MB an hour | descriptors | threads | holds |")
-    print("|---|---|---|---|---|---|")
+    print("| process | MB at 1/5 | at 1/2 | at end | MB an hour | descriptors | threads | holds |")
+    print("|---|---|---|---|---|---|---|---|")
     for row in rows:
         print(
-            f"| {row.process} | {row.rss_mb:.1f} | {row.mb_per_h:+.2f} | {row.more_descriptors:+d}"
-            f" | {row.more_threads:+d} | {'yes' if row.holds else 'NO'} |"
+            f"| {row.process} | {' | '.join(f'{mb:.1f}' for mb in row.rss_mb)}"
+            f" | {'begins anew' if row.mb_per_h is None else f'{row.mb_per_h:+.2f}'}"
+            f" | {row.more_descriptors:+d} | {row.more_threads:+d}"
+            f" | {'yes' if row.holds else 'NO'} |"
         )
     print(f"{minutes:g} minutes, {verdicts} verdicts, {lost} lost")
     if injected:
@@ -181,6 +187,7 @@ def sample(pid: int) -> Sample:
     status = dict(line.split(":", 1) for line in lines)
     return Sample(
         at_s=time.monotonic(),
+        pid=pid,
         rss_mb=int(status["VmRSS"].split()[0]) / 1024,
         descriptors=len(list(Path(f"/proc/{pid}/fd").iterdir())),
         threads=int(status["Threads"]),
@@ -189,7 +196,10 @@ def sample(pid: int) -> Sample:
 
 def growth(process: str, samples: list[Sample], minutes: float) -> Growth:
     """Judge one process."""
-    late = samples[len(samples) // 5 :]
+    late = samples[len(samples) // 2 :]
+    rss_mb = (samples[len(samples) // 5].rss_mb, late[0].rss_mb, late[-1].rss_mb)
+    if len({one.pid for one in late}) > 1:
+        return Growth(process, rss_mb, None, 0, 0, holds=True)
     slope = 0.0
     if len(late) > 1:
         slope = statistics.linear_regression([s.at_s for s in late], [s.rss_mb for s in late]).slope
@@ -200,7 +210,7 @@ def growth(process: str, samples: list[Sample], minutes: float) -> Growth:
     more_threads = min(s.threads for s in later) - min(s.threads for s in early)
     flat = slope * 3600 < MOST_MB_PER_H or minutes < JUDGED_FROM_MINUTES
     holds = flat and more_descriptors <= 0 and more_threads <= 0
-    return Growth(process, late[-1].rss_mb, slope * 3600, more_descriptors, more_threads, holds)
+    return Growth(process, rss_mb, slope * 3600, more_descriptors, more_threads, holds)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from edge_agent.inference.model import load_model
 from edge_agent.inference.preprocess import WindowPreprocess
 from edge_agent.lazy import lazy_module
 from edge_agent.pictures import image
-from edge_agent.processes.worker_memory import keep_memory
+from edge_agent.processes.memory import keep_memory
 from edge_agent.types import Frame, Window
 
 if TYPE_CHECKING:

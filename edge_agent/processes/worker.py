@@ -19,7 +19,7 @@ from edge_agent.line.pipeline_thread import PipelineContext, PipelineThread
 from edge_agent.pictures import image
 from edge_agent.processes import wire
 from edge_agent.processes.crew import Crew
-from edge_agent.processes.worker_memory import keep_memory
+from edge_agent.processes.memory import keep_memory, one_heap
 from edge_agent.processes.worker_options import EXIT_NO_MEMORY, REPORT_S
 from edge_agent.processes.worker_turns import finish_turns
 from edge_agent.serving import logs
@@ -188,5 +188,6 @@ def _prepare_process(options: WorkerOptions) -> None:
     sys.setswitchinterval(0.0005)
     # What `top` and `ps` show, instead of one more "python".
     show_name(f"ea:{options.name}")
+    one_heap()
     keep_memory()
     finish_turns()
