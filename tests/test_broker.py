@@ -582,6 +582,18 @@ def test_a_publish_at_the_very_moment_of_a_loss_is_refused_and_never_raises(
         connection.stop()
 
 
+def test_nothing_is_published_after_the_goodbye(
+    mosquitto: Mosquitto, connect: Connect, wait_for: WaitFor
+) -> None:
+    connection, trace = connect(at(mosquitto))
+    wait_for(lambda: connection.connected)
+    life = connection._open_life
+    assert life is not None
+    life.finish()
+    assert not life.publish("a", b"x", qos=0, retain=False, properties=None, token=None)
+    wait_for(lambda: "lost" in trace.events)
+
+
 def test_a_refused_subscription_is_named_while_the_rest_works(
     scripted: Callable[..., Scripted], connect: Connect, wait_for: WaitFor
 ) -> None:

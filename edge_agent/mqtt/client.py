@@ -166,7 +166,10 @@ class Life:
         if not self._in_flight.unacknowledged or time.monotonic() >= self._finish_by_s:
             with self._usable:
                 if not self._closed:
-                    self._client.disconnect()
+                    # Whoever published after it would write it, and close the socket, in a thread
+                    # of their own.
+                    said = self._client.disconnect()
+                    self._closed = said == mqtt_enums.MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _free(self) -> None:
         # By nobody but the thread that runs paho's loop: the loop makes a new pair to be woken by
