@@ -101,6 +101,11 @@ class Crew:
         return self._config_rev
 
     @property
+    def has_last_words(self) -> bool:
+        """Whether a pipeline has ended and no report has told of it."""
+        return bool(self._last_words)
+
+    @property
     def changing(self) -> bool:
         """Whether a pipeline is about to end."""
         return any(member.leaving for member in self._members.values())

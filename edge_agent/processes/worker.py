@@ -89,6 +89,8 @@ def _obey(pipe: Connection, writer: _Writer, crew: Crew) -> None:
         if config_rev := crew.step():
             report_at = 0.0
             writer.send(wire.Configured(config_rev))
+        if crew.has_last_words:
+            report_at = 0.0  # a second later it may run again, and nobody has seen that it ended
         if time.monotonic() >= report_at:
             writer.send(wire.Report(crew.reports()))
             report_at = time.monotonic() + REPORT_S
