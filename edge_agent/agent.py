@@ -13,9 +13,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edge_agent.control.candidates import with_recipes
 from edge_agent.control.control import AgentPorts, Control
 from edge_agent.control.ledger import Ledger
+from edge_agent.control.products import Products
+from edge_agent.control.recipes import Recipes
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.publisher import Publisher
 from edge_agent.errors import BadInput
@@ -54,17 +55,19 @@ SHARED = {"pdm": "(pdm)"}
 
 
 class Agent:
-    """One gateway."""
+    """One gateway; `control` is whom to ask for another config."""
 
     def __init__(self, config: Config, *, folder: Path, state_folder: Path) -> None:
         """`folder`: where relative paths of the config start; `state_folder`: outbox, evidence."""
         self._lock = only_agent_of(state_folder)
         ledger = Ledger(state_folder / "config", config)
-        rev = ledger.good.rev
-        self._rev = rev
-        self._config = config = with_recipes(ledger.good.config, ledger.document.recipes)
+        # `base`: as it was written; `config`: with the product variants that were chosen.
+        self._base, self._rev = ledger.good.config, ledger.good.rev
+        self._recipes = Recipes(ledger.document.choices, lambda: self._change(None))
+        self._config = config = self._recipes.of(self._base)
+        rev = self._rev
         self._identities = _identities(config, rev)
-        # None: what is in force, but with other models.
+        # None: what is in force, but with other models or product variants.
         self._changes: queue.SimpleQueue[tuple[Config, int] | None] = queue.SimpleQueue()
         self._outbox = Outbox(
             state_folder / "outbox.db",
@@ -75,22 +78,23 @@ class Agent:
             config.broker, config.device, self._outbox, subscriptions=self._triggers()
         )
         self._models = self._new_models(config, folder, state_folder)
-        self._publisher.resubscribe(self._subscriptions())
         self._board = Board(config, self._publisher.topics, self._publisher.state, rev)
+        self._products = Products(self._recipes, self._publisher.topics, self._board.alert)
+        self._publisher.resubscribe(self._subscriptions())
         self._supervisor = Supervisor(
             self._models.workers(config, rev),
             Listener(self._heard, self._worker_lost),
         )
         self._desk = TriggerDesk(self._supervisor.order, self._accept, self._board.trouble)
         ports = AgentPorts(
-            apply=lambda new, new_rev: self._changes.put((new, new_rev)),
+            apply=lambda new, new_rev: self._change((new, new_rev)),
             standings=self._board.standings,
             show=self._publisher.state,
             order=self._supervisor.order,
             folder=folder,
             topics=self._publisher.topics,
         )
-        self._control = Control(config, ledger, ports)
+        self.control = Control(config, ledger, self._recipes, ports)
         self._lines = self._new_lines(config, state_folder / "lines")
         self._readiness = Readiness(self._outbox, self._publisher, state_folder, config.health)
         self._serving = self._new_serving(config)
@@ -99,7 +103,7 @@ class Agent:
     def _new_models(self, config: Config, folder: Path, state_folder: Path) -> Models:
         workers = partial(_workers, folder=folder, evidence_folder=state_folder / "evidence")
         ports = ModelPorts(
-            folder, state_folder, self._publisher, workers, self._order, self._changes.put
+            folder, state_folder, self._publisher, workers, self._order, self._change
         )
         return Models(config, ports)
 
@@ -124,6 +128,11 @@ class Agent:
         )
         return Serving(config, places)
 
+    def _change(self, change: tuple[Config, int] | None) -> None:
+        """Have the agent's own thread go over to this, at once."""
+        self._changes.put(change)
+        self._supervisor.wake()
+
     def run(self, stopping: threading.Event, reloading: threading.Event | None = None) -> None:
         """Inspect until either is set, then finish what was accepted.
 
@@ -133,7 +142,7 @@ class Agent:
         self._outbox.start(on_live=self._publisher.live)
         self._board.introduce()
         self._publisher.start()
-        self._control.start()
+        self.control.start()
         self._models.start()
         self._lines.start()
         self._serving.start()
@@ -143,10 +152,10 @@ class Agent:
         while not any(end.is_set() for end in ends):
             self._supervisor.step(STEP_S)
             while not self._changes.empty():
-                self._apply(*(self._changes.get() or (self._config, self._rev)))
+                self._apply(*(self._changes.get() or (self._base, self._rev)))
             self._look_around(time.monotonic())
             # A thread that a bug ended comes back only with a new process.
-            threads = (self._outbox, self._publisher, self._control, self._models)
+            threads = (self._outbox, self._publisher, self.control, self._models)
             if all(each.alive for each in threads):
                 systemd.alive()
         if stopping.is_set():
@@ -161,7 +170,7 @@ class Agent:
     def _stop(self) -> None:
         began_s = time.monotonic()
         self._serving.stop()
-        self._control.stop()
+        self.control.stop()
         self._models.stop()
         self._desk.close()
         self._supervisor.stop(self._config.stop_timeout_s)
@@ -175,7 +184,8 @@ class Agent:
 
     def _apply(self, config: Config, rev: int) -> None:
         """Go over to another config; what it does not touch does not notice."""
-        self._config, self._rev = config, rev
+        self._base, self._rev = config, rev
+        self._config = config = self._recipes.of(config)
         # Those of pipelines that are gone stay: their last verdicts are still to come.
         self._identities = self._identities | _identities(config, rev)
         self._board.reconfigure(config, rev)
@@ -185,6 +195,7 @@ class Agent:
         self._models.configure(config, rev)
         self._supervisor.configure(self._models.workers(config, rev), config.stop_timeout_s)
         self._publisher.resubscribe(self._subscriptions())
+        self._products.configure(self._base)
 
     def _heard(self, message: wire.FromWorker) -> None:
         match message:
@@ -198,7 +209,7 @@ class Agent:
             case wire.TriggerTaken(trigger_id):
                 self._desk.taken(trigger_id)
             case wire.SnapshotTaken() | wire.Logged():
-                self._control.heard(message)
+                self.control.heard(message)
 
     def _decided(self, verdict: Verdict) -> None:
         if self._is_triggered(verdict.pipeline) and not self._desk.settle(verdict):
@@ -211,7 +222,7 @@ class Agent:
         self._board.decided(verdict)
         self._lines.decided(verdict)
         self._readiness.decided(verdict)
-        self._control.decided(verdict)
+        self.control.decided(verdict)
 
     def _is_triggered(self, name: str) -> bool:
         options = self._config.pipelines.get(name)
@@ -227,7 +238,8 @@ class Agent:
                 self._accept(error_verdict(self._identities[name], reason))
 
     def _subscriptions(self) -> list[Subscription]:
-        return self._triggers() + self._models.subscriptions()
+        products = self._products.subscriptions(self._base)
+        return self._triggers() + self._models.subscriptions() + products
 
     def _triggers(self) -> list[Subscription]:
         return [

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge_agent.config import Config
+    from edge_agent.control.control import Control
     from edge_agent.reloading import Reloading
 
 # sysexits.h: a service manager can tell "the config is wrong" from "it crashed".
@@ -55,14 +56,15 @@ def _run(options: argparse.Namespace) -> int:
 
     config = _read(options.config)
     folder = options.config.resolve().parent
-    stopping, reloading = stop_on_signals(), _reloading(options, config)
+    stopping = stop_on_signals()
     agent = Agent(config, folder=folder, state_folder=_state(options))
+    reloading = _reloading(options, config, agent.control)
     agent.run(stopping, reloading.due)
     reloading.begin_anew(stopping)
     return 0
 
 
-def _reloading(options: argparse.Namespace, running: Config) -> Reloading:
+def _reloading(options: argparse.Namespace, running: Config, control: Control) -> Reloading:
     from edge_agent.commands.checks import check_pipelines  # noqa: PLC0415
     from edge_agent.reloading import Reloading, is_wanted  # noqa: PLC0415
     from edge_agent.sdnotify import Systemd  # noqa: PLC0415
@@ -72,18 +74,23 @@ def _reloading(options: argparse.Namespace, running: Config) -> Reloading:
         check_pipelines(config, options.config.resolve().parent)
         return config
 
-    reloading = Reloading(read, running, Systemd(os.environ, os.getpid()))
+    systemd = Systemd(os.environ, os.getpid())
+    reloading = Reloading(read, running, systemd, control.reload, control.reload_refused)
     if is_wanted():
         reloading.listen()
     return reloading
 
 
 def _check(options: argparse.Namespace) -> int:
-    from edge_agent.commands.checks import calibrations, check_pipelines  # noqa: PLC0415
+    from edge_agent.commands.checks import calibrations, check_tree  # noqa: PLC0415
+    from edge_agent.commands.named_files import missing_files  # noqa: PLC0415
+    from edge_agent.config_file import read_tree, secrets  # noqa: PLC0415
     from edge_agent.control.ledger import in_force  # noqa: PLC0415
 
-    config, folder = _read(options.config), options.config.resolve().parent
-    check_pipelines(config, folder)
+    folder = options.config.resolve().parent
+    config = check_tree(read_tree(options.config), secrets(), folder)
+    for field in missing_files(config, folder):
+        print(f"{options.config}: {field.path}: {field.message} (what needs it waits for it)")
     for line in calibrations(config, folder, _state(options)):
         print(f"{options.config}: {line}")
     print(f"{options.config}: {in_force(_state(options), config)}")
@@ -97,9 +104,13 @@ def _doctor(options: argparse.Namespace) -> int:
     logging.getLogger().setLevel(logging.CRITICAL)  # what is found is said in sentences
     if options.config is None and options.installed.exists():
         options.config = options.installed
-    config = _read(options.config) if options.config else None
+    config, wrong = None, []
+    try:
+        config = _read(options.config) if options.config else None
+    except ConfigError as error:
+        wrong = error.fields
     levels = []
-    for finding in examine(gateway(options, config)):
+    for finding in examine(gateway(options, config), wrong):
         levels.append(finding.level)
         print(finding.line(), flush=True)
     print(f"{levels.count('fail')} failed, {levels.count('warn')} warnings")
@@ -253,15 +264,9 @@ def _state(options: argparse.Namespace) -> Path:
 
 
 def _read(path: Path) -> Config:
-    from edge_agent.config import parse_json, parse_toml  # noqa: PLC0415
+    from edge_agent.config_file import read_config  # noqa: PLC0415
 
-    parse = parse_json if path.suffix == ".json" else parse_toml
-    if not any(name.upper().startswith("EDGE_AGENT_") for name in os.environ):
-        return parse(path.read_bytes())
-    # Only where there are secrets: its library costs a gateway 16 MB and a quarter of a second.
-    from edge_agent.environment import Secrets  # noqa: PLC0415
-
-    return parse(path.read_bytes(), Secrets())
+    return read_config(path)
 
 
 def stop_on_signals() -> threading.Event:

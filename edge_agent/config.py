@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from edge_agent import pointer
 from edge_agent.errors import ConfigError, FieldError
 from edge_agent.field_errors import field_errors
 from edge_agent.modelstore.sync_options import SyncOptions
@@ -88,6 +89,23 @@ class TriggerOptions(StrictOptions):
     and triggers may overtake each other on their ways: give them some 50 ms."""
 
 
+class ProductOptions(StrictOptions):
+    """Where the line says which product it makes: the pipeline goes over to its recipe."""
+
+    topic: Topic
+    """Of the PLC, or of whoever else knows; what is retained there counts."""
+    code: str = ""
+    """JSON pointer to the product code in the message; "" takes the whole message as the code."""
+    codes: dict[str, str] = Field(default_factory=dict, max_length=1024)
+    """Recipes by product code, where the code is not the recipe's name itself; "" stands for the
+    pipeline's own model and rule."""
+
+    @model_validator(mode="after")
+    def _code_is_a_pointer(self) -> ProductOptions:
+        pointer.parse(self.code)
+        return self
+
+
 class RecipeOptions(StrictOptions):
     """How one product variant is inspected instead; its model is loaded from the start."""
 
@@ -111,7 +129,8 @@ class PipelineOptions(StrictOptions):
     """Product variants by their code; each takes the memory of its model."""
     recipe: str = ""
     """The variant to begin with; "": the pipeline's own model and rule. Another one is chosen with
-    the command `recipe`."""
+    the command `recipe`, or by `product`."""
+    product: ProductOptions | None = None
     trigger: TriggerOptions | None = None
     roi: tuple[int, int, int, int] | None = None
     """The part of the picture to inspect: left, top, width, height in pixels."""
@@ -148,6 +167,16 @@ class PipelineOptions(StrictOptions):
             raise ValueError(f"recipe {self.recipe!r} is not in recipes; there are: {known}")
         return self
 
+    @model_validator(mode="after")
+    def _codes_have_recipes(self) -> PipelineOptions:
+        codes = self.product.codes if self.product else {}
+        for code, recipe in codes.items():
+            if recipe not in {"", *self.recipes}:
+                known = ", ".join(self.recipes) or "none"
+                text = f"product code {code!r} has recipe {recipe!r}, not in recipes; there are:"
+                raise ValueError(f"{text} {known}")
+        return self
+
 
 class Config(StrictOptions):
     """The whole file."""
@@ -182,6 +211,11 @@ class Config(StrictOptions):
 
 def parse_toml(text: bytes, secrets: Secrets | None = None) -> Config:
     """Return the config in a TOML file's bytes. Raises ConfigError."""
+    return parse_tree(toml_tree(text), secrets)
+
+
+def toml_tree(text: bytes) -> object:
+    """Return what a TOML file's bytes say, as JSON would. Raises ConfigError."""
     try:
         tree = tomllib.loads(_checked_size(text).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -191,7 +225,8 @@ def parse_toml(text: bytes, secrets: Secrets | None = None) -> Config:
         as_json = json.dumps(tree, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ConfigError([FieldError("", "toml", str(error))]) from None
-    return parse_tree(json.loads(as_json), secrets)
+    found: object = json.loads(as_json)
+    return found
 
 
 def parse_json(text: bytes, secrets: Secrets | None = None) -> Config:

@@ -1,9 +1,10 @@
 """SIGHUP, which `systemctl reload` sends: the config file is read again, and what it says begins.
 
-Theory of operation. A file that is wrong, or that says what runs already, changes nothing. For any
-other the agent stops as it always does (what was accepted is inspected and on the disk) and becomes
-a new program in the same process, which systemd has seen neither stop nor start. `systemctl reload`
-returns when that one is ready.
+Theory of operation. A file that is wrong, or that says what runs already, changes nothing. What the
+agent can go over to (pipelines, above all) it does, as with a config over MQTT: only what differs
+notices. For the rest (who it is, where the broker is) the agent stops as it always does (what was
+accepted is inspected and on the disk) and becomes a new program in the same process, which systemd
+has seen neither stop nor start. `systemctl reload` returns when all that has happened.
 """
 
 from __future__ import annotations
@@ -37,12 +38,25 @@ PASSED_ON_S = 0.1
 class Reloading:
     """Answers SIGHUP from `listen` on; `due` is set when the agent shall stop and begin anew."""
 
-    def __init__(self, read: Callable[[], Config], running: Config, systemd: Systemd) -> None:
-        """`read`: the file as it is now; raises ConfigError, EdgeAgentError, OSError."""
+    def __init__(
+        self,
+        read: Callable[[], Config],
+        running: Config,
+        systemd: Systemd,
+        take: Callable[[Config], str],
+        refused: Callable[[str], None],
+    ) -> None:
+        """Take what the agent offers.
+
+        `read`: the file as it is now; raises ConfigError, EdgeAgentError, OSError. `take`: go over
+        to a config and say what was done, "" where that needs a new start. `refused`: note why not.
+        """
         self.due = threading.Event()
         self._read = read
         self._running = running
         self._systemd = systemd
+        self._take = take
+        self._refused = refused
         self._heard: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def listen(self) -> None:
@@ -54,15 +68,20 @@ class Reloading:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def reload(self) -> None:
-        """Read the file again and set `due` where it says something new."""
+        """Read the file again and go over to it, or set `due` where that needs a new start."""
         self._systemd.reloading(time.monotonic_ns() // 1000)
         try:
             new = self._read()
         except (EdgeAgentError, OSError) as error:
+            self._refused(str(error))
             self._stay(f"reload refused, what ran goes on: {error}", logging.ERROR)
             return
         if new == self._running:
             self._stay("reload: the config is what runs already", logging.INFO)
+            return
+        if done := self._take(new):
+            self._running = new
+            self._stay(f"reload: {done}", logging.INFO)
             return
         log.info("reload: the config has changed; stopping in order to begin with it")
         self.due.set()

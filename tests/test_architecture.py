@@ -47,7 +47,7 @@ LAYERS = (
     ),
     ("connections", {"mqtt.", "delivery.", "line.evidence"}),
     ("plug-ins", {f"{folder}." for folder in PLUGIN_FOLDERS} | {"cell."}),
-    ("config", {"config", "modelstore."}),
+    ("config", {"config", "config_file", "modelstore."}),
     (
         "lines",
         {"inference.model", "line.pipeline", "line.pipeline_thread", "line.trigger_desk"}

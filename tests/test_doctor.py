@@ -16,7 +16,7 @@ from edge_agent.commands.doctor_broker import check_broker
 from edge_agent.commands.doctor_cameras import check_cameras
 from edge_agent.commands.doctor_disk import check_disk
 from edge_agent.commands.doctor_machine import check_clock, check_cpu, check_memory
-from edge_agent.commands.doctor_models import check_models
+from edge_agent.commands.doctor_models import check_files, check_models
 from edge_agent.commands.doctor_runtimes import check_codecs, check_runtimes
 from edge_agent.config import parse_json
 from tests.agents import MODELS, ROOT
@@ -116,6 +116,13 @@ def test_a_stream_must_give_a_picture(tmp_path: Path) -> None:
     assert bad.level == "fail"
 
 
+def test_files_that_are_not_there_fail(tmp_path: Path) -> None:
+    pipelines = {"a": camera(tmp_path / "pictures", 5)}
+    (found,) = check_files(_gateway(tmp_path, pipelines=pipelines))
+    assert found.level == "fail"
+    assert f"/pipelines/a/source/path: no such folder: {tmp_path}/pictures" in found.text
+
+
 def test_models_run_their_golden_samples_and_a_damaged_one_fails(tmp_path: Path) -> None:
     subprocess.run(["cp", "-r", MODEL, str(tmp_path / "damaged")], check=True)
     for file in (tmp_path / "damaged").glob("*.tflite"):
@@ -190,6 +197,11 @@ def test_the_command_prints_a_line_each_and_its_status_says_whether_anything_fai
     assert bad.returncode != 0
     assert "fail  broker      127.0.0.1:" in bad.stdout
     assert "1 failed, " in bad.stdout
+    config.write_text(json.dumps(tree | {"stats_every_s": 0}))
+    wrong = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert wrong.returncode == 69
+    assert "fail  config      /stats_every_s: Input should be greater" in wrong.stdout
+    assert "ok    disk" in wrong.stdout
 
 
 def _triggered() -> dict[str, Any]:

@@ -44,7 +44,76 @@ def test_a_bundle_that_is_missing_or_damaged_is_named(
     assert main(["check", str(config)]) == 78
     shown = capsys.readouterr().err
     assert "/pipelines/recorded/model: " in shown
-    assert "nowhere/manifest.json" in shown
+    assert f"no such folder: {tmp_path}/nowhere" in shown
+
+
+def test_all_that_is_wrong_is_named_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "wrong.toml"
+    config.write_text("""
+        [device]
+        name = "no good"
+        [pipelines.one]
+        family = "qc"
+        model = "nowhere"
+        threads = 0
+        source = { kind = "folder", path = "pictures" }
+        [pipelines.two]
+        family = "qc"
+        model = "neither"
+        source = { kind = "mqtt_image", topic = "t" }
+        recipes.P-2.model = "nor-this"
+    """)
+    assert main(["check", str(config)]) == 78
+    shown = capsys.readouterr().err
+    for place in (
+        *("/device/name: must be", "/device/site: Field required"),
+        *("/pipelines/one/threads: ", "/pipelines/one/model: no such"),
+        *("/pipelines/two/model: no such", "/pipelines/two/recipes/P-2/model: no such"),
+    ):
+        assert f"wrong.toml: {place}" in shown
+
+
+def test_a_file_or_folder_that_is_not_there_is_named_and_keeps_nothing_from_starting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "here.pem").touch()
+    models = Path(__file__).parents[1] / "models"
+    config = tmp_path / "agent.toml"
+    config.write_text(f"""
+        [device]
+        enterprise = "acme"
+        site = "s"
+        area = "a"
+        line = "l"
+        cell = "c"
+        name = "gw"
+        [broker]
+        password_file = "/run/credentials/no-such.service/secret_broker"
+        tls = {{ ca_file = "{tmp_path}/ca.pem", cert_file = "{tmp_path}/here.pem" }}
+        [pipelines.one]
+        family = "qc"
+        model = "{models}/conveyor-parts"
+        source = {{ kind = "folder", path = "pictures" }}
+        [pipelines.two]
+        family = "qc"
+        model = "{models}/conveyor-parts"
+        source = {{ kind = "camera", file = "film.mp4" }}
+        [pipelines.three]
+        family = "qc"
+        model = "{models}/conveyor-parts"
+        source = {{ kind = "folder", path = "here.pem" }}
+    """)
+    assert main(["check", str(config)]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if "waits for it" in line]
+    assert [line.removeprefix(f"{config}: ").partition(" (")[0] for line in shown] == [
+        f"/broker/tls/ca_file: no such file: {tmp_path}/ca.pem",
+        f"/pipelines/one/source/path: no such folder: {tmp_path}/pictures",
+        f"/pipelines/two/source/file: no such file: {tmp_path}/film.mp4",
+        f"/pipelines/three/source/path: is no folder: {tmp_path}/here.pem",
+    ]
+    capsys.readouterr()
 
 
 def test_a_source_that_lacks_a_channel_of_the_model_is_named(

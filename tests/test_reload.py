@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from edge_agent.control.trees import merged
 from tests.agents import ROOT, AgentProcess
+from tests.control import Belt, Desk, every_picture, inspected
+from tests.control import camera as simulated
 from tests.faults.plant import camera, pictures
 
 if TYPE_CHECKING:
@@ -80,7 +83,7 @@ def _seqs(client: Recorder, pipeline: str = "+") -> list[int]:
     ]
 
 
-def test_a_changed_config_begins_in_the_same_process_and_loses_no_number(
+def test_what_needs_a_new_start_begins_in_the_same_process_and_loses_no_number(
     agent: AgentProcess,
     change: Callable[..., None],
     systemd: Notifications,
@@ -89,8 +92,8 @@ def test_a_changed_config_begins_in_the_same_process_and_loses_no_number(
 ) -> None:
     wait_for(lambda: len(_seqs(mqtt_client, "a")) > 5)
     one = json.loads(agent.config.read_text())["pipelines"]["a"]
-    for pipelines in ({"a": one, "b": one}, {"c": one}):
-        change(pipelines=pipelines)
+    for hours, pipelines in ((1.0, {"a": one, "b": one}), (2.0, {"c": one})):
+        change(pipelines=pipelines, outbox={"max_age_h": hours})
         assert systemd.next("RELOADING").startswith("RELOADING=1\nMONOTONIC_USEC=")
         assert systemd.next("READY", "STOPPING") == "READY=1"
         newest = next(iter(pipelines.keys() - {"a"}))
@@ -121,12 +124,16 @@ def test_a_wrong_or_unchanged_config_disturbs_nothing_and_says_so(  # noqa: PLR0
     wrong: dict[str, Any],
     named: str,
 ) -> None:
+    mqtt_client.subscribe(f"{ROOT}/config/reported")
     wait_for(lambda: _seqs(mqtt_client))
     workers = psutil.Process(agent.pid).children(recursive=True)
     change(**wrong)
     systemd.next("RELOADING")
     assert systemd.next("READY", "STOPPING") == "READY=1"
     assert named in systemd.next("STATUS")
+    if "runs already" not in named:
+        heard = f"{ROOT}/config/reported"
+        wait_for(lambda: named in json.loads(mqtt_client.payloads(heard)[-1])["last_error"])
     assert psutil.Process(agent.pid).children(recursive=True) == workers
     came = len(_seqs(mqtt_client))
     wait_for(lambda: len(_seqs(mqtt_client)) > came)
@@ -135,6 +142,92 @@ def test_a_wrong_or_unchanged_config_disturbs_nothing_and_says_so(  # noqa: PLR0
 def test_a_stop_during_a_reload_ends_the_agent(
     agent: AgentProcess, change: Callable[..., None], systemd: Notifications
 ) -> None:
-    change(stats_every_s=1)
+    change(outbox={"max_age_h": 1.0})
     systemd.next("RELOADING")
     assert agent.stop() == 0
+
+
+@pytest.fixture
+def line(tmp_path: Path, mosquitto: Mosquitto, systemd: Notifications) -> Iterator[AgentProcess]:
+    """Start an agent with a pipeline that must judge every picture, and one beside it."""
+    agent = AgentProcess(tmp_path, mosquitto, {"one": every_picture(), "two": simulated()})
+    agent.start()
+    systemd.next("READY")
+    yield agent
+    agent.end()
+
+
+def reload(agent: AgentProcess, systemd: Notifications, **patch: Any) -> str:
+    """Merge a patch into the config file, say SIGHUP, and return what systemd shows then."""
+    tree = merged(json.loads(agent.config.read_text()), patch)
+    agent.config.write_text(json.dumps(tree))
+    psutil.Process(agent.pid).send_signal(signal.SIGHUP)
+    systemd.next("RELOADING")
+    assert systemd.next("READY", "STOPPING") == "READY=1"
+    return systemd.next("STATUS")
+
+
+def workers(agent: AgentProcess) -> dict[str, int]:
+    children = psutil.Process(agent.pid).children(recursive=True)
+    return {each.name(): each.pid for each in children if each.name().startswith("ea:")}
+
+
+def test_a_reload_touches_only_what_differs_and_no_picture_is_missed(
+    line: AgentProcess,
+    systemd: Notifications,
+    mosquitto: Mosquitto,
+    mqtt_client: Recorder,
+    wait_for: WaitFor,
+) -> None:
+    desk = Desk(mqtt_client, wait_for)
+    desk.until_running("one", "two")
+    before = workers(line)
+    with Belt(mosquitto) as belt:
+        wait_for(lambda: inspected(desk))
+        pipelines: dict[str, Any] = {"one": {"rule": {"fail_at": 0.9}}}
+        status = reload(line, systemd, pipelines=pipelines)
+        assert status == "STATUS=reload: revision 2 is in force; changed between two items: one"
+        wait_for(lambda: desk.verdicts("one")[-1]["config_rev"] == 2)
+        assert workers(line) == before
+        source = simulated()["source"] | {"seed": 7}
+        status = reload(line, systemd, pipelines={"two": {"source": source}, "three": simulated()})
+        assert status.endswith("revision 3 is in force; built anew: two, three")
+        desk.until_running("three")
+        wait_for(lambda: str(desk.verdicts("two")[-1]["part_id"]).startswith("plate-7-"))
+        assert workers(line).items() > before.items()
+        status = reload(line, systemd, pipelines={"three": None}, health={"disk_free_mb": 1.0})
+        assert status.endswith("revision 4 is in force; taken out: three")
+        wait_for(lambda: workers(line) == before)
+    wait_for(lambda: inspected(desk) == belt.sent)
+    reported = desk.until_reported(rev=4, status="applied", source="file")
+    assert reported["config"]["pipelines"]["one"]["rule"]["fail_at"] == 0.9
+
+
+def test_a_reload_takes_back_what_is_on_trial_and_tells_who_asked(
+    line: AgentProcess, systemd: Notifications, mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    desk = Desk(mqtt_client, wait_for)
+    desk.until_running("one", "two")
+    patch = {"pipelines": {"two": {"rule": {"fail_at": 0.8}}}}
+    request = {"v": 1, "id": "a", "base_rev": 1, "patch": patch, "confirm_within_s": 60.0}
+    correlation = desk.send("config/set", request)
+    wait_for(lambda: desk.answers(correlation), 30)
+    reload(line, systemd, stats_every_s=1.0)
+    answers = wait_for(lambda: (a := desk.answers(correlation))[1:] and a, 30)
+    assert (answers[1]["status"], answers[1]["rev"]) == ("rolled_back", 3)
+    reported = desk.until_reported(rev=3, source="file")
+    assert reported["config"]["pipelines"]["two"]["rule"]["fail_at"] == 0.7
+
+
+def test_a_reload_needs_no_broker(
+    line: AgentProcess, systemd: Notifications, mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    assert line.stop() == 0
+    systemd.next("STOPPING")
+    mosquitto.stop()
+    line.start()
+    systemd.next("READY")
+    status = reload(line, systemd, pipelines={"two": {"rule": {"fail_at": 0.8}}})
+    assert "changed between two items: two" in status
+    kept = json.loads((tmp_path / "state/config/control.json").read_bytes())
+    assert kept["good"]["tree"]["pipelines"]["two"]["rule"]["fail_at"] == 0.8

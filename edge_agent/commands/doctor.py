@@ -15,16 +15,17 @@ from edge_agent.commands.doctor_cameras import check_cameras
 from edge_agent.commands.doctor_disk import check_disk
 from edge_agent.commands.doctor_findings import Finding, Gateway
 from edge_agent.commands.doctor_machine import check_clock, check_cpu, check_memory
-from edge_agent.commands.doctor_models import check_models
+from edge_agent.commands.doctor_models import check_files, check_models
 from edge_agent.commands.doctor_runtimes import check_codecs, check_runtimes
 from edge_agent.commands.doctor_service import check_service, unit_properties
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from edge_agent.commands.doctor_findings import Check
     from edge_agent.config import Config
+    from edge_agent.errors import FieldError
 
 __all__ = ["Finding", "Gateway", "examine", "gateway"]
 
@@ -39,14 +40,21 @@ CHECKS: tuple[Check, ...] = (
     check_service,
     check_codecs,
     check_runtimes,
+    check_files,
     check_cameras,
     check_models,
     check_broker,
 )
 
 
-def examine(gateway: Gateway) -> Iterator[Finding]:
-    """Yield what every check finds, as it is found; takes some seconds."""
+def examine(gateway: Gateway, wrong: Iterable[FieldError] = ()) -> Iterator[Finding]:
+    """Yield what every check finds, as it is found; takes some seconds.
+
+    `wrong`: why there is no config, where there is a file for one.
+    """
+    for field in wrong:
+        advice = "`edge-agent check` looks at the rest, too"
+        yield Finding("fail", "config", f"{field.path or '/'}: {field.message}", advice)
     for check in CHECKS:
         yield from check(gateway)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.commands.checks import check_pipelines
 from edge_agent.commands.doctor_findings import Finding
+from edge_agent.commands.named_files import missing_files
 from edge_agent.commands.verification import verify
 from edge_agent.errors import ConfigError
 
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edge_agent.commands.doctor_findings import Gateway
+
+
+def check_files(gateway: Gateway) -> Iterator[Finding]:
+    """Look for every file and folder that the config names, beside cameras and models."""
+    if gateway.config is None:
+        return
+    for field in missing_files(gateway.config, gateway.folder):
+        advice = "put it there, or correct the config; what needs it waits for it"
+        yield Finding("fail", "files", f"{field.path}: {field.message}", advice)
 
 
 def check_models(gateway: Gateway) -> Iterator[Finding]:

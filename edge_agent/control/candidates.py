@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # What a running agent can go over to. The rest says who it is and how it is reached: whoever
 # changes that from afar may cut it off, and it is set once, in the file.
 LIVE = ("pipelines", "worker_memory_mb", "stop_timeout_s", "stats_every_s")
+# And to these from the file alone: who may be told what, and how the plant counts, is its owner's.
+RELOADED = ("production", "http", "health")
 FIXED = "cannot be changed over MQTT; change the config file on the gateway, and restart"
 
 
@@ -50,15 +52,10 @@ def with_fixed(config: Config, current: Config) -> Config:
     return config.model_copy(update=fixed)
 
 
-def with_recipes(config: Config, recipes: dict[str, str]) -> Config:
-    """Return a config with the product variants that were chosen, as far as they are there."""
-    pipelines = {
-        name: options.model_copy(update={"recipe": recipes[name]})
-        if recipes.get(name) in {"", *options.recipes}
-        else options
-        for name, options in config.pipelines.items()
-    }
-    return config.model_copy(update={"pipelines": pipelines})
+def same_start(before: Config, after: Config) -> bool:
+    """Say whether an agent that began with the file `before` can go over to `after`."""
+    same = {name: getattr(after, name) for name in (*LIVE, *RELOADED)}
+    return before.model_copy(update=same) == after
 
 
 def _differences(before: object, after: object, path: str) -> Iterator[str]:

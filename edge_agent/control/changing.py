@@ -162,6 +162,18 @@ class Changing:
         self._ledger.refused(why)
         self.report()
 
+    def reload(self, config: Config) -> None:
+        """Put in force what the config file says; a change on trial is taken back with that."""
+        tried, self._tried = self._tried, None
+        self._step("reloaded")
+        self._ledger.adopt(config)
+        self._ports.apply(self._ledger.good.config, self.rev)
+        log.info("config: the file was read again: it is in force, as revision %d", self.rev)
+        self.report()
+        if tried is not None:
+            fault = Fault("", "reload", "the config file was read again, and is in force")
+            self._send(tried, self._result(tried.request.id, "rolled_back", 500, [fault]))
+
     # ------------------------------------------------------------------ before a change
 
     def _tree(self, request: ConfigRequest) -> dict[str, Any]:
@@ -208,7 +220,7 @@ class Changing:
         self._step("accepted")
         self._tried = _Tried(found, request, sender, expected, time.monotonic())
         log.info("config: revision %d on trial: %s", found.rev, ", ".join(touched) or "no pipeline")
-        self._apply(found.config, found.rev)
+        self._ports.apply(found.config, found.rev)
         self.report()
 
     def _settle_s(self, tried: _Tried) -> float:
@@ -257,13 +269,10 @@ class Changing:
         self._state, self._tried = "steady", None
         why = f"revision {tried.found.rev} was taken back: {fault.path or '/'}: {fault.msg}"
         log.warning("config: %s", why)
-        self._apply(self._ledger.good.config, self._ledger.good.rev)
+        self._ports.apply(self._ledger.good.config, self._ledger.good.rev)
         self._keep(lambda: self._ledger.roll_back(why))
         self.report()
         self._send(tried, self._result(tried.request.id, "rolled_back", 500, [fault]))
-
-    def _apply(self, config: Config, rev: int) -> None:
-        self._ports.apply(candidates.with_recipes(config, self._ledger.document.recipes), rev)
 
     def _keep(self, write: Callable[[], None]) -> None:
         try:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.clock import utc_text
-from edge_agent.control import candidates, threshold
+from edge_agent.control import threshold
+from edge_agent.control.recipes import Choice
 from edge_agent.control.requests import ConfigRequest, Refused
 from edge_agent.errors import FieldError
 from edge_agent.processes import wire
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from edge_agent.control.changing import Changing, Ports
     from edge_agent.control.ledger import Ledger
     from edge_agent.control.mailbox import Sender
+    from edge_agent.control.recipes import Recipes
     from edge_agent.control.requests import Command
     from edge_agent.types import Verdict
 
@@ -64,12 +66,14 @@ class Commands:
         changing: Changing,
         ledger: Ledger,
         ports: Ports,
+        recipes: Recipes,
         order: Callable[[Order], bool],
         told: Callable[[Sender, str, bytes], None],
     ) -> None:
         self._changing = changing
         self._ledger = ledger
         self._ports = ports
+        self._recipes = recipes
         self._order = order
         self._told = told
         self._waiting: dict[str, _Waiting] = {}
@@ -163,14 +167,12 @@ class Commands:
         if command.code not in {"", *options.recipes}:
             known = ", ".join(options.recipes) or "none"
             raise _refused(422, "/code", f"no such recipe; there are: {known}", command.id)
-        recipes = {**self._ledger.document.recipes, command.pipeline: command.code}
+        choice = Choice(command.code, options.recipe)
         try:
-            self._ledger.note_recipes(recipes)
+            self._ledger.note_recipes({**self._recipes.chosen, command.pipeline: choice})
         except OSError as error:
             raise _refused(500, "", f"cannot be kept: {error}", command.id) from None
-        self._ports.apply(
-            candidates.with_recipes(self._changing.config, recipes), self._changing.rev
-        )
+        self._recipes.choose(command.pipeline, choice)
 
         def inspects() -> dict[str, Any] | None:
             there = self._standing(command.pipeline).recipe == command.code

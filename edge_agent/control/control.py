@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_agent import threads
+from edge_agent.control.candidates import same_start
 from edge_agent.control.changing import Changing, Ports
 from edge_agent.control.commands import Commands
 from edge_agent.control.mailbox import VERBS, Mailbox, Sender
 from edge_agent.control.requests import Command, ConfigRequest, Refused, read
 from edge_agent.control.signature import Seal
+from edge_agent.control.trial import differences
 from edge_agent.errors import FieldError
 from edge_agent.reporting.control_messages import CommandResult, ConfigResult, Fault
 from edge_agent.reporting.messages import encode
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from edge_agent.control.commands import Order
     from edge_agent.control.ledger import Ledger, OnTrial
     from edge_agent.control.mailbox import Letter
+    from edge_agent.control.recipes import Recipes
     from edge_agent.processes import wire
     from edge_agent.reporting.standing import Standing
     from edge_agent.reporting.topics import Topics
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 # How soon a trial's end is seen. Also how long a stop may take.
 TICK_S = 0.1
+# How long a reload may wait for a candidate that is being looked at, and for the workers.
+RELOAD_S, FOLLOW_S = 60.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +56,14 @@ class AgentPorts:
 class Control:
     """Start, stop, and what it is told meanwhile; any thread may call anything."""
 
-    def __init__(self, config: Config, ledger: Ledger, agent: AgentPorts) -> None:
+    def __init__(self, config: Config, ledger: Ledger, recipes: Recipes, agent: AgentPorts) -> None:
         self._mailbox = Mailbox(config, agent.topics)
         self._seal = Seal(config.remote)
         self._ledger = ledger
+        self._recipes = recipes
+        self._recipes_kept = ledger.document.choices
+        self._file_config = config
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         ports = Ports(
             apply=agent.apply,
             standings=agent.standings,
@@ -62,8 +72,9 @@ class Control:
             folder=agent.folder,
             topics=agent.topics,
         )
+        self._ports = ports
         self._changing = Changing(ledger, ports)
-        self._commands = Commands(self._changing, ledger, ports, agent.order, self._told)
+        self._commands = Commands(self._changing, ledger, ports, recipes, agent.order, self._told)
         self._stopping = threading.Event()
         self._thread = threads.thread(self._run, "control")
 
@@ -91,17 +102,59 @@ class Control:
         """Take what a worker says to whoever sent a command."""
         self._commands.heard(message)
 
+    def reload(self, config: Config) -> str:
+        """Go over to what the config file says now; return what was done, "" if that cannot be.
+
+        Any thread but ours; it waits until the workers follow.
+        """
+        if not same_start(self._file_config, config):
+            return ""
+        before, self._file_config = self._changing.config, config
+        done = threading.Event()
+
+        def reload() -> None:
+            self._changing.reload(config)
+            done.set()
+
+        self._calls.put(reload)
+        done.wait(RELOAD_S)
+        by_s = time.monotonic() + FOLLOW_S
+        while time.monotonic() < by_s and not self._followed():
+            time.sleep(TICK_S / 2)
+        return f"revision {self._changing.rev} is in force; {differences(before, config)}"
+
+    def reload_refused(self, why: str) -> None:
+        """Report why what the config file says now is not in force; any thread."""
+        self._calls.put(lambda: self._changing.refused(f"the config file: {why}"))
+
+    def _followed(self) -> bool:
+        rev = self._changing.rev
+        return all(each.config_rev == rev for each in self._ports.standings().values())
+
     def _run(self) -> None:
-        # Whoever sees what is reported may ask for another one at once: it must be heard then.
-        while not (self._mailbox.connection.connected or self._stopping.wait(TICK_S)):
-            pass
-        self._changing.start(self._tell_interrupted)
+        started = False
         while not self._stopping.is_set():
+            # Whoever sees what is reported may ask for another one at once: it must be heard then.
+            if not started and self._mailbox.connection.connected:
+                self._changing.start(self._tell_interrupted)
+                started = True
             letter = self._mailbox.get(TICK_S)
             if letter is not None:
                 self._take(letter)
+            while not self._calls.empty():
+                self._calls.get()()
             self._changing.watch(time.monotonic())
             self._commands.watch(time.monotonic())
+            self._keep_recipes()
+
+    def _keep_recipes(self) -> None:
+        """Write down what a product topic chose; it is in force already."""
+        chosen = self._recipes.chosen
+        if chosen != self._recipes_kept:
+            self._recipes_kept = chosen
+            # A full disk costs no more than the choice at the next start.
+            with contextlib.suppress(OSError):
+                self._ledger.note_recipes(chosen)
 
     def _take(self, letter: Letter) -> None:
         try:

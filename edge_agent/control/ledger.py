@@ -18,6 +18,7 @@ import msgspec
 
 from edge_agent.config import parse_tree
 from edge_agent.control import candidates
+from edge_agent.control.recipes import Choice
 from edge_agent.control.trees import digest
 from edge_agent.durable import write_file
 from edge_agent.errors import ConfigError
@@ -61,7 +62,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["applied", "rolled_back"] = "applied"
     source: Literal["file", "mqtt"] = "file"
     last_error: str = ""
-    recipes: dict[str, str] = {}
+    choices: dict[str, Choice] = {}
     answers: dict[str, bytes] = {}
 
 
@@ -107,6 +108,13 @@ class Ledger:
         )
         self.good = found
 
+    def adopt(self, file_config: Config) -> None:
+        """Make what the config file says now the last good config, also where the disk refuses."""
+        tree = candidates.tree_of(file_config)
+        self._file_config, self.interrupted = file_config, None
+        self.document = self._kept(_anew(self.document, tree, digest(tree)))
+        self.good = InForce(self.document.good.rev, file_config, tree)
+
     def roll_back(self, why: str) -> None:
         """Forget what was tried, but not why."""
         self._write(
@@ -117,9 +125,9 @@ class Ledger:
         """Note why the last request changed nothing; it stays in memory until the next write."""
         self.document = msgspec.structs.replace(self.document, last_error=why)
 
-    def note_recipes(self, recipes: dict[str, str]) -> None:
+    def note_recipes(self, choices: dict[str, Choice]) -> None:
         """Keep which product variant each pipeline inspects."""
-        self._write(msgspec.structs.replace(self.document, recipes=recipes))
+        self._write(msgspec.structs.replace(self.document, choices=choices))
 
     def note_answer(self, request_id: str, answer: bytes) -> None:
         """Keep an answer for a request that comes again."""
@@ -134,12 +142,9 @@ class Ledger:
         kept = self._read()
         if kept is None:
             return fresh
-        rev = kept.highest_rev + 1
-        anew = Document(
-            file_hash=file_hash, highest_rev=rev, good=Revision(rev, tree), answers=kept.answers
-        )
+        anew = _anew(kept, tree, file_hash)
         if kept.file_hash != file_hash:
-            log.info("config: the file has changed: it is in force, as revision %d", rev)
+            log.info("config: the file has changed: it is in force, as revision %d", anew.good.rev)
             return self._kept(anew)
         try:
             self._in_force(kept.good)
@@ -173,6 +178,18 @@ class Ledger:
     def _in_force(self, revision: Revision) -> InForce:
         config = candidates.with_fixed(parse_tree(revision.tree), self._file_config)
         return InForce(revision.rev, config, revision.tree)
+
+
+def _anew(kept: Document, tree: dict[str, Any], file_hash: str) -> Document:
+    """Return what follows when the file says something new."""
+    rev = kept.highest_rev + 1
+    return Document(
+        file_hash=file_hash,
+        highest_rev=rev,
+        good=Revision(rev, tree),
+        choices=kept.choices,
+        answers=kept.answers,
+    )
 
 
 def in_force(state_folder: Path, file_config: Config) -> str:

@@ -5,6 +5,8 @@
                          trial, unconfirmed --failed--> steady, with the last good config
                          unconfirmed --not confirmed--> the same
 
+                         any --the file was read again--> steady, with what the file says
+
 The agent starts in `interrupted` where it finds a trial on its disk: it ended in the midst of it.
 """
 
@@ -13,10 +15,13 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 State = Literal["steady", "trial", "unconfirmed", "interrupted"]
-Event = Literal["accepted", "healthy", "well", "failed", "confirmed", "expired", "started"]
+Event = Literal[
+    "accepted", "healthy", "well", "failed", "confirmed", "expired", "started", "reloaded"
+]
 # begin: keep the trial on the disk, then put it in force. commit: it is the last good one now.
-# roll_back: the last good one is in force again. wait: ask for a person's word.
-Action = Literal["begin", "commit", "roll_back", "wait"]
+# roll_back: the last good one is in force again. wait: ask for a person's word. adopt: the file's
+# is in force.
+Action = Literal["begin", "commit", "roll_back", "wait", "adopt"]
 
 
 class Step(NamedTuple):
@@ -35,6 +40,10 @@ TABLE: dict[tuple[State, Event], Step] = {
     ("unconfirmed", "failed"): Step("steady", "roll_back"),
     ("unconfirmed", "expired"): Step("steady", "roll_back"),
     ("interrupted", "started"): Step("steady", "roll_back"),
+    ("steady", "reloaded"): Step("steady", "adopt"),
+    ("trial", "reloaded"): Step("steady", "adopt"),
+    ("unconfirmed", "reloaded"): Step("steady", "adopt"),
+    ("interrupted", "reloaded"): Step("steady", "adopt"),
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from edge_agent.line.variants import same_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -38,6 +40,25 @@ def touched(before: Config, after: Config) -> tuple[str, ...]:
         for name, options in after.pipelines.items()
         if everyone or before.pipelines.get(name) != options
     )
+
+
+def differences(before: Config, after: Config) -> str:
+    """Return in words what a change does to the pipelines."""
+    changed = touched(before, after)
+    if before.worker_memory_mb != after.worker_memory_mb:
+        return "all pipelines are built anew"
+    live = [
+        name
+        for name in changed
+        if name in before.pipelines and same_line(before.pipelines[name], after.pipelines[name])
+    ]
+    what = {
+        "built anew": [name for name in changed if name not in live],
+        "changed between two items": live,
+        "taken out": [name for name in before.pipelines if name not in after.pipelines],
+    }
+    said = [f"{how}: {', '.join(names)}" for how, names in what.items() if names]
+    return "; ".join(said) or "no pipeline is touched"
 
 
 def excused(before: Config, after: Config, seen: Mapping[str, Standing]) -> frozenset[str]:

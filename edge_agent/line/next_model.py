@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config import PipelineOptions
     from edge_agent.inference.model import Model
-    from edge_agent.line.pipeline_thread import PipelineContext
+    from edge_agent.line.pipeline_context import PipelineContext
     from edge_agent.line.succession_report import Phase
     from edge_agent.line.variants import Variants
     from edge_agent.types import Decision, Item

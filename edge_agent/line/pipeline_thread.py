@@ -5,7 +5,8 @@ States, published as they are:
     loading   the model is being loaded
     waiting   the source is away; it is tried again and again
     running   items are inspected, or awaited
-    failed    the model, its manifest or the config cannot be used; nothing is inspected
+    failed    the model, its manifest or the config cannot be used; nothing is inspected until
+              their files are others
     degraded  a bug ended this pipeline; the log has the traceback
     ended     the source has no more items, or the pipeline was stopped
 """
@@ -19,12 +20,13 @@ import time
 import uuid
 from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge_agent import threads
 from edge_agent.backoff import full_jitter
 from edge_agent.errors import BadInput, ConfigError, EndOfStream, ModelError, NotConnected
+from edge_agent.line.bundle_files import BundleFiles
 from edge_agent.line.evidence import EvidenceRing
 from edge_agent.line.next_model import Stand
 from edge_agent.line.pipeline import Pipeline, error_verdict
@@ -36,15 +38,11 @@ from edge_agent.metrics import Counters
 from edge_agent.processes.wire import PipelineReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from edge_agent.config import PipelineOptions
-    from edge_agent.line.pipeline import Identity
-    from edge_agent.mqtt.broker_options import BrokerOptions
+    from edge_agent.line.pipeline_context import PipelineContext
     from edge_agent.processes.wire import Succeed, Trigger
     from edge_agent.sources.base import Source
-    from edge_agent.types import Item, Verdict
+    from edge_agent.types import Item
 
 log = logging.getLogger(__name__)
 
@@ -54,27 +52,6 @@ RETRY_BASE_S, RETRY_CAP_S = 0.2, 5.0
 EVIDENCE_CLOSE_S = 2.0
 SILENCE_S = 10.0  # a connected source that gives nothing for this long is worth a word
 FAULT_SHOWN_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class PipelineContext:
-    """What a pipeline needs beside its own options.
-
-    `folder` is where model paths start. `emit` hands a verdict over and may block while the agent
-    is busy: that is the back-pressure. `taken` is told a trigger for which an item was found.
-    `seen` is told an item that a snapshot was asked of, with its verdict. `calibration` is the file
-    that says what is normal here, if it is there.
-    """
-
-    identity: Identity
-    device: str
-    folder: Path
-    evidence_folder: Path
-    broker: BrokerOptions
-    emit: Callable[[Verdict], None]
-    taken: Callable[[str], None]
-    seen: Callable[[str, Verdict, Item], None]
-    calibration: Path | None = None
 
 
 class PipelineThread:
@@ -172,10 +149,8 @@ class PipelineThread:
 
     def _run(self) -> None:
         try:
-            self._inspect_all()
-        except (ModelError, ConfigError) as error:
-            self._enter("failed", str(error))
-            self._emit_error(str(error))
+            while not self._ends():
+                pass
         except MemoryError:
             raise  # no bug: the worker ends, and a new one starts clean
         except Exception:
@@ -183,6 +158,17 @@ class PipelineThread:
             log.exception("%s: bug", self.name)
             self._enter("degraded", "a bug ended this pipeline; see the log")
             self._emit_error("a bug ended this pipeline")
+
+    def _ends(self) -> bool:
+        """Inspect until that ends; return False when it failed and may go better now."""
+        files = BundleFiles(self._context.folder, self._options)
+        try:
+            self._inspect_all()
+        except (ModelError, ConfigError) as error:
+            self._enter("failed", str(error))
+            self._emit_error(str(error))
+            return not files.wait_for_others(self._stopping)
+        return True
 
     def _inspect_all(self) -> None:
         options = self._options

@@ -29,7 +29,7 @@ class Ready:
 
 
 # What may change between two items; any other change of a pipeline starts it anew.
-LIVE_FIELDS = ("rule", "recipe", "run_timeout_s", "evidence")
+LIVE_FIELDS = ("rule", "recipe", "product", "run_timeout_s", "evidence")
 
 
 def same_line(before: PipelineOptions, after: PipelineOptions) -> bool:

@@ -20,7 +20,7 @@ from edge_agent.sources.base import SourceContext
 if TYPE_CHECKING:
     from edge_agent.config import PipelineOptions
     from edge_agent.inference.model import Model
-    from edge_agent.line.pipeline_thread import PipelineContext
+    from edge_agent.line.pipeline_context import PipelineContext
     from edge_agent.line.variants import Variants
     from edge_agent.metrics import Counters
     from edge_agent.monitoring.watch import Health

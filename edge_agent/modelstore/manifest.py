@@ -195,6 +195,8 @@ def load_bundle(folder: Path) -> Bundle:
 
     Raises ModelError that names the file.
     """
+    if not folder.is_dir():
+        raise ModelError(f"no such folder: {folder}")
     manifest = parse_manifest(_read(folder / "manifest.json", MAX_MANIFEST_BYTES))
     variant = next((v for v in manifest.variants if "cpu" in v.hw), None)
     if variant is None:

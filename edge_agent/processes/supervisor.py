@@ -10,9 +10,11 @@ A worker that was killed for being silent or hung goes the way of one that died.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import selectors
+import socket
 import sys
 import threading
 import time
@@ -63,6 +65,11 @@ class Supervisor:
         self._context = multiprocessing.get_context("forkserver")
         self._lock = threading.Lock()  # guards the pipes against `order` from another thread
         self._pipes = selectors.DefaultSelector()
+        # Whoever has something for the thread that calls `step` ends its wait.
+        self._bell, self._rung = socket.socketpair()
+        for end in (self._bell, self._rung):
+            end.setblocking(False)  # noqa: FBT003  positional in the standard library
+        self._pipes.register(self._rung, selectors.EVENT_READ)
         self._workers = [resting(options) for options in workers]
 
     def step(self, timeout_s: float) -> None:
@@ -76,6 +83,11 @@ class Supervisor:
             reason = entry.trouble(time.monotonic())
             if reason:
                 self._lose(entry, reason)
+
+    def wake(self) -> None:
+        """End the wait of `step`; any thread."""
+        with contextlib.suppress(BlockingIOError):  # it has been rung often enough
+            self._bell.send(b".")
 
     def order(self, order: wire.Order) -> bool:
         """Pass an order to the pipeline that it names; return False when its worker is away."""
@@ -123,6 +135,9 @@ class Supervisor:
             if entry.pipe is not None:
                 log.warning("worker %s: killed, it did not stop in time", entry.options.name)
             self._end(entry)
+        self._pipes.unregister(self._rung)
+        self._bell.close()
+        self._rung.close()
 
     def processes(self) -> dict[str, int]:
         """Return the process id of each worker that runs, by name."""
@@ -157,7 +172,10 @@ class Supervisor:
         if due:
             timeout_s = min(timeout_s, max(0.0, min(due) - time.monotonic()))
         for key, _ in self._pipes.select(timeout_s):
-            self._receive(key.data, key.fileobj)  # type: ignore[arg-type]
+            if key.fileobj is self._rung:
+                self._rung.recv(4096)
+            else:
+                self._receive(key.data, key.fileobj)  # type: ignore[arg-type]
 
     def _receive(self, entry: Worker, pipe: Connection) -> None:
         try:

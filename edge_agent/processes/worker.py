@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from edge_agent.inference.calibration_file import file_of
 from edge_agent.line.pipeline import Identity
-from edge_agent.line.pipeline_thread import PipelineContext, PipelineThread
+from edge_agent.line.pipeline_context import PipelineContext
+from edge_agent.line.pipeline_thread import PipelineThread
 from edge_agent.pictures import image
 from edge_agent.processes import wire
 from edge_agent.processes.crew import Crew

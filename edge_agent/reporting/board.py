@@ -235,6 +235,7 @@ class Board:
             model_sha256=report.model_sha256 if report else "",
             accelerator=report.accelerator if report else "",
             config_rev=self.config_rev,
+            recipe=report.recipe if report else "",
         )
         self.show(self.topics.stats(pipeline.family, pipeline.name), messages.encode(stats))
 

@@ -132,6 +132,9 @@ class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
     model_sha256: str = ""
     accelerator: str = ""
     config_rev: int = 0
+    recipe: Annotated[
+        str, Meta(description="The product variant; empty: the model of its own.")
+    ] = ""
 
 
 class CheckState(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,7 +210,7 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str
     id: Annotated[str, Meta(description="The same when raised and when cleared.")]
     kind: Annotated[
-        Literal["condition", "drift", "reject_rate", "chart"],
+        Literal["condition", "drift", "reject_rate", "chart", "product"],
         Meta(description="What it is about: a machine's condition, or figures of a pipeline."),
     ] = "condition"
     alert: Literal["raised", "cleared"]

@@ -41,9 +41,7 @@ def test_the_sandbox_leaves_the_agent_its_processor_and_its_limits(
     installed: Machine, consumer: Consumer
 ) -> None:
     goes_on(consumer)
-    pids = installed.run("cat", "/sys/fs/cgroup/system.slice/edge-agent.service/cgroup.procs")
-    names = {pid: installed.run("cat", f"/proc/{pid}/comm").strip() for pid in pids.split()}
-    worker = next(pid for pid, name in names.items() if name == "ea:left")
+    worker = _workers(installed)["left"]
     limits = installed.run("cat", f"/proc/{worker}/limits")
     assert "Max data size             1024000000" in limits
     status = installed.run("cat", f"/proc/{worker}/status")
@@ -85,15 +83,20 @@ def test_a_stopped_agent_is_back_by_the_watchdog(
 def test_reload_takes_a_changed_config_in_the_same_process_and_loses_nothing(
     installed: Machine, consumer: Consumer
 ) -> None:
-    before = installed.agent("MainPID")
+    before, worker = installed.agent("MainPID"), _workers(installed)["left"]
     for pipelines in (("right",), (), ("right", "top"), ()):
         goes_on(consumer)
         configure(installed, *pipelines)
         installed.run("systemctl", "reload", "edge-agent")
         assert installed.agent("ActiveState") == "active"
+        assert "is in force" in installed.agent("StatusText")
         for name in pipelines:
             came = len(consumer.of(name))
             until(lambda n=name, c=came: len(consumer.of(n)) > c)  # type: ignore[misc]
+    assert _workers(installed)["left"] == worker, "what did not change was not started anew"
+    configure(installed, outbox={"max_age_h": 24.0})
+    installed.run("systemctl", "reload", "edge-agent")
+    assert _workers(installed)["left"] != worker, "the outbox needs a new start"
     assert installed.agent("MainPID") == before
     goes_on(consumer)
     assert catch_up(consumer, 30)
@@ -160,6 +163,15 @@ def test_removal_keeps_state_and_config_and_a_purge_takes_all(
         assert not (installed.tree / gone).exists(), gone
     assert "edge-agent" not in (installed.tree / "etc/passwd").read_text()
     assert "edge-agent" not in installed.run("systemctl", "list-unit-files", "--no-pager")
+
+
+def _workers(machine: Machine) -> dict[str, str]:
+    """Return the process of each worker, by its name."""
+    pids = machine.run("cat", "/sys/fs/cgroup/system.slice/edge-agent.service/cgroup.procs")
+    names = {
+        machine.run("cat", f"/proc/{pid}/comm", check=False).strip(): pid for pid in pids.split()
+    }
+    return {name.removeprefix("ea:"): pid for name, pid in names.items() if name.startswith("ea:")}
 
 
 def _config(machine: Machine) -> Path:

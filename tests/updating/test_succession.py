@@ -9,7 +9,8 @@ import pytest
 
 from edge_agent.config import PipelineOptions
 from edge_agent.line.pipeline import Identity
-from edge_agent.line.pipeline_thread import PipelineContext, PipelineThread
+from edge_agent.line.pipeline_context import PipelineContext
+from edge_agent.line.pipeline_thread import PipelineThread
 from edge_agent.mqtt.broker_options import BrokerOptions
 from edge_agent.processes.wire import Succeed
 from tests.agents import MODELS

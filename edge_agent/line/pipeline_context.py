@@ -1,0 +1,35 @@
+"""What surrounds a pipeline: who it is, where its files are, and whom it tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edge_agent.line.pipeline import Identity
+    from edge_agent.mqtt.broker_options import BrokerOptions
+    from edge_agent.types import Item, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineContext:
+    """What a pipeline needs beside its own options.
+
+    `folder` is where model paths start. `emit` hands a verdict over and may block while the agent
+    is busy: that is the back-pressure. `taken` is told a trigger for which an item was found.
+    `seen` is told an item that a snapshot was asked of, with its verdict. `calibration` is the file
+    that says what is normal here, if it is there.
+    """
+
+    identity: Identity
+    device: str
+    folder: Path
+    evidence_folder: Path
+    broker: BrokerOptions
+    emit: Callable[[Verdict], None]
+    taken: Callable[[str], None]
+    seen: Callable[[str, Verdict, Item], None]
+    calibration: Path | None = None

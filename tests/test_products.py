@@ -1,0 +1,233 @@
+"""A product code straight from a PLC's topic: the recipe follows, or an alert says why not."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edge_agent.control.products import Products
+from edge_agent.control.recipes import Choice, Recipes
+from edge_agent.mqtt.broker_options import Message
+from edge_agent.reporting.topics import Topics
+from tests.agents import ROOT, AgentProcess
+from tests.control import Belt, Desk, every_picture, inspected
+from tests.test_config import good, parse, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from edge_agent.reporting.messages import AlertMessage
+    from tests.conftest import Mosquitto, Recorder, WaitFor
+
+PLC = "plc/line2/product"
+OWN, STRICT = 0.7, 0.011  # limits that show in every verdict which variant it is by
+ALERTS = f"{ROOT}/qc/one/alert"
+
+
+@pytest.fixture
+def desk(mqtt_client: Recorder, wait_for: WaitFor) -> Desk:
+    return Desk(mqtt_client, wait_for)
+
+
+@pytest.fixture
+def start(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Callable[..., AgentProcess]]:
+    agents: list[AgentProcess] = []
+
+    def begin(*recipes: str, **product: Any) -> AgentProcess:
+        one = every_picture(recipes={name: variant() for name in recipes})
+        one["product"] = {"topic": PLC, "codes": {"P-1": ""}} | product
+        agents.append(AgentProcess(tmp_path, mosquitto, {"one": one}))
+        agents[-1].start()
+        return agents[-1]
+
+    yield begin
+    for agent in agents:
+        agent.end()
+
+
+def variant() -> dict[str, Any]:
+    rule = {"kind": "threshold", "fail_at": STRICT}
+    return {"model": every_picture()["model"], "rule": rule}
+
+
+def limits(desk: Desk) -> list[float]:
+    return [v["threshold"] for v in desk.verdicts("one") if v["verdict"] != "error"]
+
+
+def alerts(desk: Desk) -> list[dict[str, Any]]:
+    return [json.loads(payload) for payload in desk.client.payloads(ALERTS) if payload]
+
+
+def test_the_first_picture_after_a_product_code_is_judged_by_its_recipe(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
+) -> None:
+    start("P-2")
+    desk.until_running("one")
+    late = []
+    with Belt(mosquitto) as belt:
+        wait_for(lambda: limits(desk))
+        for change in range(10):
+            code, limit = (b"P-2", STRICT) if change % 2 == 0 else (b"P-1", OWN)
+            desk.client.publish(PLC, code)
+            sent = belt.sent
+            wait_for(lambda limit=limit: limits(desk)[-1] == limit)  # type: ignore[misc]
+            seen = limits(desk)
+            first = max(n for n, each in enumerate(seen) if each != limit) + 1
+            late.append(first - sent)
+    wait_for(lambda: inspected(desk) == belt.sent)
+    # In pictures that were sent after the code; a machine that is busy may take longer once.
+    assert statistics.median(late) <= 1
+
+
+def test_what_is_retained_on_the_topic_holds_from_the_start_on(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
+) -> None:
+    desk.client.publish(PLC, b'{"order": 7, "product": "P-2"}', retain=True)
+    agent = start("P-2", code="/product")
+    desk.until_running("one")
+    wait_for(lambda: desk.stats("one")["recipe"] == "P-2")
+    with Belt(mosquitto):
+        wait_for(lambda: limits(desk))
+    assert set(limits(desk)) == {STRICT}
+    # It is kept on the disk, too, for a PLC that does not retain.
+    kept = agent.folder / "state/config/control.json"
+    wait_for(lambda: kept.exists() and b'"P-2"' in kept.read_bytes().partition(b"choices")[2])
+    desk.client.publish(PLC, b"", retain=True)
+    assert agent.stop() == 0
+    desk.client.messages.clear()
+    agent.start()
+    desk.until_running("one")
+    wait_for(lambda: desk.stats("one")["recipe"] == "P-2")
+
+
+def test_an_unknown_code_raises_an_alert_and_changes_nothing_until_its_recipe_is_there(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
+) -> None:
+    start("P-2")
+    desk.until_running("one")
+    with Belt(mosquitto):
+        desk.client.publish(PLC, b"P-2")
+        wait_for(lambda: STRICT in limits(desk))
+        desk.client.publish(PLC, b"P-9")
+        wait_for(lambda: alerts(desk) and alerts(desk)[-1]["kind"] == "product")
+        raised = alerts(desk)[-1]
+        assert raised["alert"] == "raised"
+        assert "no recipe for product code 'P-9'; there are: P-1, P-2" in raised["message"]
+        seen = len(limits(desk))
+        wait_for(lambda: len(limits(desk)) > seen + 3)
+        assert set(limits(desk)[seen:]) == {STRICT}
+        patch = {"pipelines": {"one": {"recipes": {"P-9": variant()}}}}
+        assert desk.change(patch=patch)["status"] == "applied"
+        wait_for(lambda: alerts(desk)[-1]["alert"] == "cleared")
+        assert alerts(desk)[-1]["id"] == raised["id"]
+        wait_for(lambda: desk.stats("one")["recipe"] == "P-9")
+
+
+def with_product(recipes: dict[str, Any], **product: Any) -> dict[str, Any]:
+    tree = good()
+    tree["pipelines"]["camera-1"] |= {"product": {"topic": PLC} | product, "recipes": recipes}
+    return tree
+
+
+class Line:
+    """A pipeline with two recipes, its product topic, and what became of what was said there."""
+
+    def __init__(self, **product: Any) -> None:
+        recipes = {name: {"model": "m"} for name in ("P-2", "P-3")}
+        self.config = parse(with_product(recipes=recipes, **product))
+        self.alerts: list[AlertMessage] = []
+        self.recipes = Recipes({}, lambda: None)
+        topics = Topics("acme/edge/gw", "gw")
+        self.products = Products(self.recipes, topics, lambda _, alert: self.alerts.append(alert))
+
+    def say(self, payload: bytes, *, retain: bool = False) -> None:
+        for subscription in self.products.subscriptions(self.config):
+            subscription.handler(Message(PLC, payload, retain))
+
+    @property
+    def recipe(self) -> str:
+        (pipeline,) = self.recipes.of(self.config).pipelines.values()
+        return pipeline.recipe
+
+
+@pytest.mark.parametrize(
+    ("pointer", "payload", "recipe"),
+    [
+        ("", b"P-2", "P-2"),
+        ("", b"P-2\0\0\0\0", "P-2"),  # a PLC's string of fixed length
+        ("", b"  P-2\r\n", "P-2"),
+        ("", b"4711.02/A", "P-3"),
+        ("/order/product", b'{"order": {"product": "P-2"}}', "P-2"),
+        ("/product", b'{"product": 4711}', "P-3"),
+    ],
+)
+def test_a_code_is_text_or_a_number_in_json(pointer: str, payload: bytes, recipe: str) -> None:
+    line = Line(code=pointer, codes={"4711": "P-3", "4711.02/A": "P-3"})
+    line.say(payload)
+    assert line.recipe == recipe
+    assert not line.alerts
+
+
+@pytest.mark.parametrize(
+    ("pointer", "payload", "said"),
+    [
+        ("", b"P-9", "no recipe for product code 'P-9'; there are: P-2, P-3"),
+        ("", b"\xff\xfe", "is no text"),
+        ("", b"x" * 100_000, "100000 bytes"),
+        ("/product", b"P-2", "no product code at /product"),
+        ("/product", b'{"order": 1}', "no product code at /product"),
+        ("/product", b'{"product": true}', "neither text nor a whole number"),
+        ("/product", b"[" * 60_000, "no product code at /product"),
+    ],
+)
+def test_what_is_no_known_code_is_told_once_and_changes_nothing(
+    pointer: str, payload: bytes, said: str
+) -> None:
+    line = Line(code=pointer)
+    line.say(b'{"product": "P-2"}' if pointer else b"P-2")
+    for _ in range(3):
+        line.say(payload)
+    assert line.recipe == "P-2"
+    (alert,) = line.alerts
+    assert said in alert.message
+    line.say(b'{"product": "P-3"}' if pointer else b"P-3")
+    assert [each.alert for each in line.alerts] == ["raised", "cleared"]
+    assert line.recipe == "P-3"
+
+
+def test_what_was_retained_comes_again_after_a_reconnect_and_overrules_nobody() -> None:
+    line = Line()
+    line.say(b"P-2", retain=True)
+    line.recipes.choose("camera-1", Choice("P-3", ""))  # a person's command
+    line.say(b"P-2", retain=True)
+    assert line.recipe == "P-3"
+    line.say(b"P-2")
+    assert line.recipe == "P-2"
+
+
+def test_a_choice_ends_when_the_config_itself_says_another_recipe() -> None:
+    line = Line()
+    line.say(b"P-2")
+    (options,) = line.config.pipelines.values()
+    other = options.model_copy(update={"recipe": "P-3"})
+    line.config = line.config.model_copy(update={"pipelines": {"camera-1": other}})
+    assert line.recipe == "P-3"
+
+
+@pytest.mark.parametrize(
+    ("product", "path", "message"),
+    [
+        ({"codes": {"7": "P-9"}}, "/pipelines/camera-1", "product code '7' has recipe 'P-9'"),
+        ({"code": "product"}, "/pipelines/camera-1/product", "a JSON pointer begins with /"),
+        ({"topic": "plc/+/product"}, "/pipelines/camera-1/product/topic", "pattern"),
+    ],
+)
+def test_a_wrong_product_option_is_refused_with_its_place(
+    product: dict[str, Any], path: str, message: str
+) -> None:
+    found = refused(with_product({"P-2": {"model": "m"}}, **product))
+    assert message in found[path]
