@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge_agent.line.pipeline import Identity, error_verdict
 from edge_agent.reporting import condition
+from edge_agent.reporting.board import Board
+from edge_agent.reporting.topics import topics
+from tests.test_config import good, parse
 
 if TYPE_CHECKING:
     from edge_agent.reporting.condition import Condition
@@ -51,3 +55,19 @@ def test_the_next_fail_after_a_clear_is_a_new_alert() -> None:
 
 def test_a_machine_that_was_never_bad_has_no_alert_to_clear() -> None:
     assert all(state.alert is None for state in history("pass", "uncertain", "pass", "error"))
+
+
+def test_a_change_of_health_is_shown_at_once_and_a_score_alone_is_not() -> None:
+    tree = good()
+    tree["pipelines"] = {"motor": tree["pipelines"]["camera-1"] | {"family": "pdm"}}
+    config, shown = parse(tree), []
+    where = topics(config.device)
+
+    def show(topic: str, payload: bytes) -> None:
+        if topic == where.health("motor"):
+            shown.append(json.loads(payload)["health"])
+
+    board = Board(config, where, show, 1)
+    for outcome in ("pass", "pass", "fail", "fail", "uncertain", "pass"):
+        board.decided(replace(BLANK, outcome=outcome))
+    assert shown == ["good", "bad", "uncertain", "good"]

@@ -94,6 +94,7 @@ def test_every_change_ends_steady_whatever_happens() -> None:
         "failed": "roll_back",
         "expired": "roll_back",
         "started": "roll_back",
+        "reloaded": "adopt",
     }
 
 

@@ -79,7 +79,7 @@ def _seqs(client: Recorder, pipeline: str = "+") -> list[int]:
     return [
         json.loads(heard.payload)["seq"]
         for heard in client.messages
-        if pipeline == "+" or f"/{pipeline}/" in heard.topic
+        if heard.topic.endswith("/verdict") and pipeline in {"+", heard.topic.split("/")[-2]}
     ]
 
 

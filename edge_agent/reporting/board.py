@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from edge_agent.reporting.topics import Family, Topics
     from edge_agent.types import Verdict
 
-HEALTH_EVERY_S = 1.0  # a machine's condition is for people and dashboards
+# A machine's score is for people and dashboards; that its health has changed is told at once.
+HEALTH_EVERY_S = 1.0
 
 
 @dataclass
@@ -173,7 +174,7 @@ class Board:
                 self._pipelines[name].figures.count(what)
 
     def decided(self, verdict: Verdict) -> None:
-        """Take a verdict; a change of a machine's alert is shown at once."""
+        """Take a verdict; a change of a machine's health or alert is shown at once."""
         pipeline = self._pipelines.get(verdict.pipeline)
         if pipeline is None or pipeline.family != "pdm":
             return
@@ -184,6 +185,8 @@ class Board:
             if alert is not None and (before is None or alert is not before.alert):
                 message = self._alert(pipeline, alert)
                 self._alerts.tell(self.topics.alert(pipeline.name), message)
+            if before is None or before.health != pipeline.condition.health:
+                self._show_health(pipeline)
 
     def trouble(self, name: str) -> str:
         """Return why a pipeline may not answer: its state if it is not running, else ""."""
