@@ -84,6 +84,25 @@ def test_the_threshold_follows_the_last_good_parts(
     assert reported["config"]["pipelines"]["one"]["rule"]["fail_at"] < 0.7
 
 
+def test_a_threshold_is_calibrated_again_for_the_recipe_that_is_inspected(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
+) -> None:
+    rule = {"kind": "threshold", "fail_at": 0.7, "pass_at": 0.3}
+    recipes = {"P-2": {"model": camera()["model"], "rule": rule}}
+    agent = start({"one": every_picture(recipes=recipes, recipe="P-2")})
+    desk.until_running("one")
+    before = worker_of(agent, "one")
+    with Belt(mosquitto) as belt:
+        wait_for(lambda: inspected(desk) >= 20)
+        answer = desk.command("recalibrate", pipeline="one", parts=20)
+        assert (answer["status"], answer["rev"]) == ("applied", 2)
+    wait_for(lambda: inspected(desk) == belt.sent)
+    one = desk.until_reported(rev=2, status="applied")["config"]["pipelines"]["one"]
+    assert one["recipes"]["P-2"]["rule"]["fail_at"] != 0.7
+    assert one["rule"]["fail_at"] == 0.7
+    assert worker_of(agent, "one") == before
+
+
 def test_the_log_can_be_read_from_afar(
     start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
 ) -> None:

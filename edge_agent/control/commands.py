@@ -78,14 +78,16 @@ class Commands:
         self._told = told
         self._waiting: dict[str, _Waiting] = {}
         self._snapshots: dict[str, wire.SnapshotTaken] = {}
-        self._scores: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=SCORES_MOST))
+        self._scores: dict[str, deque[tuple[str, float]]] = defaultdict(
+            lambda: deque(maxlen=SCORES_MOST)
+        )
         self._log = Log()
         logging.getLogger().addHandler(_Tail(self._log))
 
     def decided(self, verdict: Verdict) -> None:
         """Take the score of an inspected item."""
         if verdict.outcome != "error":
-            self._scores[verdict.pipeline].append(verdict.score)
+            self._scores[verdict.pipeline].append((verdict.model_sha256, verdict.score))
 
     def heard(self, message: wire.SnapshotTaken | wire.Logged) -> None:
         """Take what a worker says."""
@@ -181,25 +183,34 @@ class Commands:
         self._wait("recipe", command, sender, inspects)
 
     def _recalibrate(self, command: Command, sender: Sender, options: PipelineOptions) -> None:
-        scores = list(self._scores[command.pipeline])[-command.parts :]
-        if len(scores) < command.parts:
-            text = f"only {len(scores)} parts were inspected since the agent started"
-            raise _refused(409, "/parts", text, command.id)
-        if options.rule is None:
+        scores = self._latest(command)
+        code = self._recipes.of(self._changing.config).pipelines[command.pipeline].recipe
+        place = options.recipes.get(code, options)
+        if place.rule is None:
             text = "has no rule in the config: write the bundle's own there, to be adjusted"
             raise _refused(422, "/pipeline", text, command.id)
-        found = threshold.from_good(options.rule, scores, command.false_reject)
+        found = threshold.from_good(place.rule, scores, command.false_reject)
         if found is None:
             text = "is no rule with limits that good parts can move"
             raise _refused(422, "/pipeline", text, command.id)
         rule = {key: value for key, value in found.items() if value is not None}
-        patch = {"pipelines": {command.pipeline: {"rule": rule}}}
+        change = {"recipes": {code: {"rule": rule}}} if code else {"rule": rule}
+        patch = {"pipelines": {command.pipeline: change}}
         request = ConfigRequest(
             id=command.id, base_rev=self._changing.rev, patch=patch, dry_run=command.dry_run
         )
         result = self._changing.ask(request, sender)
         if result is not None:
             self._answer("recalibrate", command, sender, {**rule, "rev": result.rev})
+
+    def _latest(self, command: Command) -> list[float]:
+        """Return the scores of the last parts, by the model that inspects now. Raises Refused."""
+        seen = list(self._scores[command.pipeline])
+        scores = [score for model, score in seen if model == seen[-1][0]][-command.parts :]
+        if len(scores) < command.parts:
+            text = f"only {len(scores)} parts were inspected by this model since the agent started"
+            raise _refused(409, "/parts", text, command.id)
+        return scores
 
     # ------------------------------------------------------------------ common to all
 

@@ -28,14 +28,22 @@ class Ready:
     chosen: object
 
 
-# What may change between two items; any other change of a pipeline starts it anew.
+# What may change between two items, with the rules of the recipes; any other change of a pipeline
+# starts it anew.
 LIVE_FIELDS = ("rule", "recipe", "product", "run_timeout_s", "evidence")
 
 
 def same_line(before: PipelineOptions, after: PipelineOptions) -> bool:
     """Say whether a running pipeline can go over from `before` to `after` between two items."""
     live = {field: getattr(after, field) for field in LIVE_FIELDS}
+    if _bundles(before) == _bundles(after):
+        live["recipes"] = after.recipes
     return before.model_copy(update=live) == after
+
+
+def _bundles(options: PipelineOptions) -> dict[str, str]:
+    """Return the folder of each model by the code of its variant, "" being the pipeline's own."""
+    return {"": options.model} | {code: r.model for code, r in options.recipes.items()}
 
 
 class Variants:
@@ -49,8 +57,7 @@ class Variants:
         self._made: tuple[object, Rule] | None = None
         self._former: list[Model] = []  # still asked about by items under way
         stack.callback(self._close)
-        bundles = {"": options.model} | {code: r.model for code, r in options.recipes.items()}
-        for code, bundle in bundles.items():
+        for code, bundle in _bundles(options).items():
             self._models[code] = load_model(
                 folder / bundle, threads=options.threads, roi=options.roi, calibration=calibration
             )
