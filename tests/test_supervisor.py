@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,3 +242,11 @@ def test_a_worker_that_speaks_for_a_pipeline_it_does_not_run_is_replaced(line: L
 
 def replace_pipeline(report: wire.PipelineReport, name: str) -> wire.PipelineReport:
     return msgspec.structs.replace(report, pipeline=name)
+
+
+def test_whoever_has_something_to_do_need_not_wait_for_a_message(line: Line) -> None:
+    waiting = threading.Thread(target=line.supervisor.step, args=(3600,), daemon=True)
+    waiting.start()
+    line.supervisor.wake()
+    waiting.join(30)
+    assert not waiting.is_alive()

@@ -10,11 +10,10 @@ A worker that was killed for being silent or hung goes the way of one that died.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import multiprocessing
+import os
 import selectors
-import socket
 import sys
 import threading
 import time
@@ -66,10 +65,8 @@ class Supervisor:
         self._lock = threading.Lock()  # guards the pipes against `order` from another thread
         self._pipes = selectors.DefaultSelector()
         # Whoever has something for the thread that calls `step` ends its wait.
-        self._bell, self._rung = socket.socketpair()
-        for end in (self._bell, self._rung):
-            end.setblocking(False)  # noqa: FBT003  positional in the standard library
-        self._pipes.register(self._rung, selectors.EVENT_READ)
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._pipes.register(self._bell, selectors.EVENT_READ)
         self._workers = [resting(options) for options in workers]
 
     def step(self, timeout_s: float) -> None:
@@ -86,8 +83,7 @@ class Supervisor:
 
     def wake(self) -> None:
         """End the wait of `step`; any thread."""
-        with contextlib.suppress(BlockingIOError):  # it has been rung often enough
-            self._bell.send(b".")
+        os.eventfd_write(self._bell, 1)
 
     def order(self, order: wire.Order) -> bool:
         """Pass an order to the pipeline that it names; return False when its worker is away."""
@@ -135,9 +131,6 @@ class Supervisor:
             if entry.pipe is not None:
                 log.warning("worker %s: killed, it did not stop in time", entry.options.name)
             self._end(entry)
-        self._pipes.unregister(self._rung)
-        self._bell.close()
-        self._rung.close()
 
     def processes(self) -> dict[str, int]:
         """Return the process id of each worker that runs, by name."""
@@ -172,8 +165,8 @@ class Supervisor:
         if due:
             timeout_s = min(timeout_s, max(0.0, min(due) - time.monotonic()))
         for key, _ in self._pipes.select(timeout_s):
-            if key.fileobj is self._rung:
-                self._rung.recv(4096)
+            if key.fileobj == self._bell:
+                os.eventfd_read(self._bell)
             else:
                 self._receive(key.data, key.fileobj)  # type: ignore[arg-type]
 
