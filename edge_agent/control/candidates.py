@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LIVE = ("pipelines", "worker_memory_mb", "stop_timeout_s", "stats_every_s")
 # And to these from the file alone: who may be told what, and how the plant counts, is its owner's.
 RELOADED = ("production", "http", "health")
-FIXED = "cannot be changed over MQTT; change the config file on the gateway, and restart"
+FIXED = "cannot be changed over MQTT; change the config file on the gateway, and reload"
 
 
 def tree_of(config: Config) -> dict[str, Any]:

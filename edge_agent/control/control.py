@@ -117,7 +117,8 @@ class Control:
             done.set()
 
         self._calls.put(reload)
-        done.wait(RELOAD_S)
+        if not done.wait(RELOAD_S):
+            return ""
         by_s = time.monotonic() + FOLLOW_S
         while time.monotonic() < by_s and not self._followed():
             time.sleep(TICK_S / 2)

@@ -110,6 +110,7 @@ def test_reload_of_a_wrong_config_fails_and_disturbs_nothing(
     configure(installed, stats_every_s=-1)
     assert "failed" in installed.run("systemctl", "reload", "edge-agent", check=False)
     assert "/stats_every_s" in installed.journal()
+    assert "reload refused" in installed.agent("StatusText")
     goes_on(consumer)
     assert installed.agent("MainPID") == before
     configure(installed)
