@@ -61,8 +61,8 @@ def test_a_processor_is_never_hidden_from_the_runtimes() -> None:
     assert "ProcSubset" not in _settings()
 
 
-def test_a_wrong_config_fails_a_reload_before_the_agent_hears_of_it() -> None:
-    check, tell = _settings()["ExecReload"]
+def test_a_wrong_config_fails_a_reload_and_the_agent_hears_of_it() -> None:
+    tell, check = _settings()["ExecReload"]
     assert check.endswith("check /etc/edge-agent/config.toml")
     assert "kill -HUP $MAINPID" in tell
 
