@@ -171,7 +171,7 @@ def test_a_rule_that_the_config_changes_on_trial_holds_for_the_old_model_as_well
     ("bundle", "words"),
     [
         (MODELS / "motor-bearing", "takes other items"),
-        (MODELS / "nothing", "No such file"),
+        (MODELS / "nothing", "no such folder"),
     ],
 )
 def test_what_cannot_run_here_is_given_up_before_it_sees_an_item(
