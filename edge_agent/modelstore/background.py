@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 class Background:
     """Whoever gives jobs takes their results; the thread is its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "models-job") -> None:
         self._jobs: queue.SimpleQueue[tuple[str, Callable[[], Any]] | None] = queue.SimpleQueue()
         self._results: dict[str, Any] = {}
         self._busy = ""
-        self._thread = threads.thread(self._run, "models-job")
+        self._thread = threads.thread(self._run, name)
 
     def start(self) -> None:
         """Start the thread."""

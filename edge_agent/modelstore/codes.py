@@ -45,5 +45,7 @@ MODEL = {
     "recalled": "somebody at the gateway went back to the model before",
     "quarantined": "it failed here before",
 }
+# Said to a fleet server alone: it asked for a slot that no pipeline here has.
+NO_SLOT = "no_slot"
 # Not the model's fault: it may come again.
 WITHDRAWN = "withdrawn"

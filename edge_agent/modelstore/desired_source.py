@@ -36,8 +36,23 @@ class SlotReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str = ""
 
 
+class OpenAction(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fleet server waits to hear the end of.
+
+    `wants`: the model of each slot; `confirmed`: the slots that got there.
+    """
+
+    id: str
+    wants: dict[str, desired.ModelRef]
+    confirmed: tuple[str, ...] = ()
+
+
 class DesiredSource(Protocol):
     """Where choices come from and where reports go."""
+
+    @property
+    def action(self) -> OpenAction | None:
+        """What wants to be reported, after `get` or `report`; None: nothing does."""
 
     def get(self, view: TrustedView, running: dict[str, ModelRef]) -> dict[str, Choice]:
         """Return what each slot should run; a slot that is absent stays as it is.
@@ -56,6 +71,7 @@ class RepositorySource:
 
     fleet: str
     gateway: Gateway
+    action: None = None
 
     def get(self, view: TrustedView, running: dict[str, ModelRef]) -> dict[str, Choice]:
         """See DesiredSource."""

@@ -32,8 +32,9 @@ class Gateway:
     """What the updater needs of the agent; all of it from any thread.
 
     `show(slot, payload)`: publish a status, retained. `order`: tell a pipeline's worker. `moved`:
-    have the workers follow what is in force now. `test`: verify a bundle in a child. `fault_point`:
-    the state at which a test wants the process to end.
+    have the workers follow what is in force now. `test`: verify a bundle in a child.
+    `fleet_server`: what reports go through, None: nobody wants any. `fault_point`: the state at
+    which a test wants the process to end.
     """
 
     device: str
@@ -49,4 +50,5 @@ class Gateway:
     clock_s: Callable[[], float] = time.time
     mono_s: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
+    fleet_server: Supplier | None = None
     fault_point: str = ""

@@ -14,7 +14,7 @@ API: https://eclipse.dev/hawkbit/rest-api/ddi/
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -23,6 +23,7 @@ import msgspec
 from edge_agent.clock import utc_text
 from edge_agent.errors import SyncError
 from edge_agent.modelstore.desired import Choice, ModelRef, Version, Word
+from edge_agent.modelstore.desired_source import OpenAction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,29 +93,48 @@ class CancelBase(msgspec.Struct, frozen=True):
     id: str
 
 
-@dataclass(slots=True)
-class _Action:
-    """The action that is open: its slots, and those that were confirmed."""
+class HawkbitAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where hawkBit is and who asks it.
 
-    id: str
-    slots: frozenset[str]
-    confirmed: set[str] = field(default_factory=set)
+    `token_file`: holds the target's token or, where `shared`, that of all gateways of the tenant.
+    """
+
+    url: str
+    tenant: str
+    controller: str
+    token_file: str
+    shared: bool = False
+
+    def authorization(self) -> str:
+        """Return the header; raise SyncError `disk` where the file cannot be read."""
+        try:
+            token = Path(self.token_file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SyncError("disk", f"token_file: {error}") from None
+        return f"{'GatewayToken' if self.shared else 'TargetToken'} {token}"
 
 
 class HawkbitSource:
     """See DesiredSource. `server`: an HttpOrigin for the root of the hawkBit server.
 
-    `utc_ns`: nanoseconds since 1970, for the reports. One thread uses it.
+    `controller`: what hawkBit calls this gateway. `utc_ns`: nanoseconds since 1970, for the
+    reports. `action`: the one that is open, from an earlier `get`. One thread uses it.
     """
 
     def __init__(
-        self, server: HttpOrigin, tenant: str, gateway: Gateway, utc_ns: Callable[[], int]
+        self,
+        server: HttpOrigin,
+        address: HawkbitAddress,
+        gateway: Gateway,
+        utc_ns: Callable[[], int],
+        action: OpenAction | None = None,
     ) -> None:
+        tenant, controller = (quote(n, safe="") for n in (address.tenant, address.controller))
         self._server = server
-        self._base = f"{quote(tenant, safe='')}/controller/v1/{quote(gateway.device, safe='')}"
+        self._base = f"{tenant}/controller/v1/{controller}"
         self._gateway = gateway
         self._utc_ns = utc_ns
-        self._action: _Action | None = None
+        self.action = action
 
     def get(self, view: TrustedView, running: dict[str, ModelRef]) -> dict[str, Choice]:  # noqa: ARG002  as every source
         """See DesiredSource: what the open action says, nothing where there is none."""
@@ -125,47 +145,52 @@ class HawkbitSource:
             self._cancel(links["cancelAction"])
             return {}
         if "deploymentBase" not in links:
-            self._action = None
+            self.action = None
             return {}
         found = self._read(_target(links["deploymentBase"]), DeploymentBase)
         chosen = {choice.slot: choice for choice in map(_choice, found.deployment.chunks)}
-        if self._action is None or self._action.id != found.id:
-            self._action = _Action(found.id, frozenset(chosen))
+        if self.action is None or self.action.id != found.id:
+            wants = {slot: choice.model for slot, choice in chosen.items()}
+            self.action = OpenAction(id=found.id, wants=wants)
         waits = found.deployment.update == "skip" or found.deployment.window == "unavailable"
         return {} if waits else chosen
 
     def report(self, report: SlotReport) -> None:
         """See DesiredSource: the action is closed once all its slots are confirmed, or one failed.
 
-        Reports of slots that no open action is about are nobody's business there.
+        Reports of slots or models that no open action is about are nobody's business there.
         """
-        action = self._action
-        if action is None or report.slot not in action.slots:
+        action = self.action
+        if action is None or action.wants.get(report.slot) != report.model:
             return
+        confirmed = set(action.confirmed)
         if report.state == "confirmed":
-            action.confirmed.add(report.slot)
+            confirmed.add(report.slot)
         finished = "none"
         if report.state in FAILED:
             finished = "failure"
-        elif action.confirmed == action.slots:
+        elif confirmed == action.wants.keys():
             finished = "success"
         execution = EXECUTION.get(report.state, "proceeding")
         says = [f"{report.slot}: {report.model} {report.state}", report.code, report.detail]
-        progress = {"cnt": len(action.confirmed), "of": len(action.slots)}
+        progress = {"cnt": len(confirmed), "of": len(action.wants)}
         self._feedback(
             f"deploymentBase/{action.id}",
             "closed" if finished != "none" else execution,
             {"finished": finished, "progress": progress},
             [text for text in says if text],
         )
-        if finished != "none":
-            self._action = None
+        self.action = (
+            OpenAction(id=action.id, wants=action.wants, confirmed=tuple(sorted(confirmed)))
+            if finished == "none"
+            else None
+        )
 
     def _cancel(self, link: Link) -> None:
         """Agree: an action that is open has confirmed nothing yet, so nothing must be undone."""
         found = self._read(_target(link), CancelBase)
         self._feedback(f"cancelAction/{found.id}", "closed", {"finished": "success"}, [])
-        self._action = None
+        self.action = None
 
     def _tell_attributes(self) -> None:
         gateway = self._gateway

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,9 +19,15 @@ from edge_agent.errors import SyncError
 from edge_agent.modelstore import supply
 from edge_agent.modelstore.blobs import BlobStore
 from edge_agent.modelstore.desired import Gateway, ModelRef, Rollout
-from edge_agent.modelstore.desired_source import RepositorySource, origin_of
+from edge_agent.modelstore.desired_source import (
+    OpenAction,
+    RepositorySource,
+    SlotReport,
+    origin_of,
+)
 from edge_agent.modelstore.fetcher import Fetcher, Limits
-from edge_agent.modelstore.http_origin import HttpSettings
+from edge_agent.modelstore.hawkbit import HawkbitAddress, HawkbitSource
+from edge_agent.modelstore.http_origin import HttpOrigin, HttpSettings
 from edge_agent.modelstore.layout import StoreLayout
 from edge_agent.modelstore.manifest import parse_manifest
 from edge_agent.modelstore.trust import Repository, SignedManifest
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from edge_agent.modelstore.desired import Choice
+    from edge_agent.modelstore.desired_source import DesiredSource
     from edge_agent.modelstore.fetcher import Progress
     from edge_agent.modelstore.trust import TrustedView
 
@@ -53,12 +61,14 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What a look found. `satisfied`: slots that run what they should, or that nobody names.
 
-    `refused`: why a slot's model must not come, as code and sentence.
+    `refused`: why a slot's model must not come, as code and sentence. `action`: what a fleet server
+    waits to hear of.
     """
 
     news: tuple[News, ...] = ()
     refused: dict[str, tuple[str, str]] = {}
     satisfied: tuple[str, ...] = ()
+    action: OpenAction | None = None
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -86,10 +96,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    hawkbit: HawkbitAddress | None = None
 
 
 class Supplier(Protocol):
-    """Both methods may take long. Raise SyncError, OSError."""
+    """All but `stop` may take long. Raise SyncError, OSError."""
 
     def look(self, running: Mapping[str, ModelRef]) -> Look:
         """Ask for news about these slots, which run these models."""
@@ -98,6 +109,9 @@ class Supplier(Protocol):
         self, news: News, folder: Path, keep: Collection[str], say: Callable[[int], None]
     ) -> Fetched:
         """Make `folder` the bundle. `keep`: hashes of blobs in use; `say` hears bytes so far."""
+
+    def tell(self, action: OpenAction, reports: Collection[SlotReport]) -> OpenAction | None:
+        """Report to the fleet server, in order; return what it still waits for."""
 
     def stop(self) -> None:
         """Have whatever goes on end soon; for any thread."""
@@ -115,10 +129,7 @@ class RepositorySupplier:
     def look(self, running: Mapping[str, ModelRef]) -> Look:
         """See Supplier."""
         place, layout = self.place, StoreLayout(Path(self.place.store))
-        gateway = Gateway(
-            place.device, place.site, place.line, frozenset(place.hw), frozenset(place.tags)
-        )
-        source = RepositorySource(place.fleet, gateway)
+        source = self._source(None)
         origin = origin_of(place.url, self._http())
         with layout.locked():
             pinned = Path(place.root).read_bytes()
@@ -136,7 +147,9 @@ class RepositorySupplier:
                     news.append(self._news(view, choice))
                 except SyncError as error:
                     refused[slot] = (error.code, error.detail)
-        return Look(news=tuple(news), refused=refused, satisfied=tuple(satisfied))
+        return Look(
+            news=tuple(news), refused=refused, satisfied=tuple(satisfied), action=source.action
+        )
 
     def fetch(
         self, news: News, folder: Path, keep: Collection[str], say: Callable[[int], None]
@@ -165,9 +178,28 @@ class RepositorySupplier:
             fetcher.store.collect({*keep, *news.blobs}, self.clock_s())
         return Fetched(got.fetched_bytes, got.requests)
 
+    def tell(self, action: OpenAction, reports: Collection[SlotReport]) -> OpenAction | None:
+        """See Supplier."""
+        source = self._source(action)
+        for report in reports:
+            source.report(report)
+        return source.action
+
     def stop(self) -> None:
         """See Supplier."""
         self.stopping.set()
+
+    def _source(self, action: OpenAction | None) -> DesiredSource:
+        place = self.place
+        gateway = Gateway(
+            place.device, place.site, place.line, frozenset(place.hw), frozenset(place.tags)
+        )
+        if place.hawkbit is None:
+            return RepositorySource(place.fleet, gateway)
+        settings = replace(self._http(), authorization=place.hawkbit.authorization())
+        server = HttpOrigin(place.hawkbit.url, settings)
+        utc_ns = partial(_utc_ns, self.clock_s)
+        return HawkbitSource(server, place.hawkbit, gateway, utc_ns, action)
 
     def _news(self, view: TrustedView, choice: Choice) -> News:
         version, hw = self.place.agent_version, self.place.hw
@@ -186,3 +218,7 @@ class RepositorySupplier:
     def _http(self) -> HttpSettings:
         place = self.place
         return HttpSettings(place.proxy, place.ca_file, place.cert_file, place.key_file)
+
+
+def _utc_ns(clock_s: Callable[[], float]) -> int:
+    return int(clock_s() * 1e9)

@@ -21,6 +21,7 @@ import msgspec
 
 from edge_agent.errors import ModelError, SyncError
 from edge_agent.modelstore.desired import ModelRef
+from edge_agent.modelstore.desired_source import OpenAction, SlotReport
 from edge_agent.modelstore.supplier import Fetched, Look, News, Place, RepositorySupplier
 
 if TYPE_CHECKING:
@@ -32,13 +33,21 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """To look, where there is no `news`; else to fetch it into `folder`."""
+    """To fetch `news` into `folder`, to tell `reports` of `action`, or else to look."""
 
     place: Place
     running: dict[str, ModelRef] = {}
     news: News | None = None
     folder: str = ""
     keep: list[str] = []
+    action: OpenAction | None = None
+    reports: list[SlotReport] = []
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What the fleet server still waits for."""
+
+    action: OpenAction | None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,6 +56,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     progress: int | None = None
     look: Look | None = None
     fetched: Fetched | None = None
+    told: Told | None = None
     refused: tuple[str, str] | None = None
 
 
@@ -76,6 +86,14 @@ class ChildSupplier:
         if answer.fetched is None:
             raise SyncError("bad_answer", "the child that fetches answered something else")
         return answer.fetched
+
+    def tell(self, action: OpenAction, reports: Collection[SlotReport]) -> OpenAction | None:
+        """See Supplier."""
+        order = Order(place=self.place, action=action, reports=list(reports))
+        answer = self._ask(order, lambda _: None)
+        if answer.told is None:
+            raise SyncError("bad_answer", "the child that reports answered something else")
+        return answer.told.action
 
     def stop(self) -> None:
         """See Supplier."""
@@ -151,6 +169,8 @@ def _answer(orders: IO[bytes], answers: IO[bytes]) -> None:
 
 
 def _obeyed(supplier: RepositorySupplier, order: Order, say: Callable[[int], None]) -> Answer:
+    if order.action is not None:
+        return Answer(told=Told(supplier.tell(order.action, order.reports)))
     if order.news is None:
         return Answer(look=supplier.look(order.running))
     return Answer(fetched=supplier.fetch(order.news, Path(order.folder), order.keep, say))

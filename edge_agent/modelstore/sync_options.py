@@ -9,6 +9,30 @@ from pydantic import Field
 from edge_agent.options import Name, StrictOptions
 
 
+class RepositoryOptions(StrictOptions):
+    """The repository itself says what runs, in the fleet's signed document."""
+
+    kind: Literal["repository"] = "repository"
+
+
+class HawkbitOptions(StrictOptions):
+    """Eclipse hawkBit says what runs, over its Direct Device Integration API.
+
+    What may run, the repository's `models` role says all the same.
+    """
+
+    kind: Literal["hawkbit"]
+    url: Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
+    """The server. `proxy`, `ca_file`, `cert_file` and `key_file` of [sync] hold for it, too."""
+    tenant: Annotated[str, Field(min_length=1, max_length=128)] = "DEFAULT"
+    controller: Annotated[str, Field(max_length=256)] = ""
+    """What hawkBit calls this gateway; "": the device's name."""
+    token_file: Annotated[str, Field(min_length=1)]
+    """A file with the security token alone, relative to the config file; read at each request."""
+    shared: bool = False
+    """Whether that is the gateway token, which all of a tenant share, and not the target's own."""
+
+
 class SyncOptions(StrictOptions):
     """Models from a signed repository. Left out: every pipeline runs the bundle of its config."""
 
@@ -17,8 +41,12 @@ class SyncOptions(StrictOptions):
     root: Annotated[str, Field(min_length=1)]
     """The file root.json that came with the gateway, relative to the config file. Whom it names is
     believed, and nobody else."""
+    source: Annotated[RepositoryOptions | HawkbitOptions, Field(discriminator="kind")] = (
+        RepositoryOptions()
+    )
+    """Who says what runs."""
     fleet: Name = "default"
-    """Whose document of wanted models is followed."""
+    """Whose document of wanted models is followed, where the repository says what runs."""
     poll_s: Annotated[float, Field(ge=0.2, le=86_400)] = 300.0
     """How often the repository is asked for news; each gateway varies it by a fifth."""
     quota_mb: Annotated[float, Field(ge=1, le=1_000_000)] = 1024.0

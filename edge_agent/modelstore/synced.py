@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edge_agent import __version__
 from edge_agent.commands.verification import verify
 from edge_agent.modelstore.gateway import Gateway, Slot
+from edge_agent.modelstore.hawkbit import HawkbitAddress
 from edge_agent.modelstore.in_force import in_force
 from edge_agent.modelstore.layout import StoreLayout
 from edge_agent.modelstore.supplier import Place
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from edge_agent.config import Config
     from edge_agent.modelstore.models import ModelPorts
     from edge_agent.modelstore.slot_steps import Verified
-    from edge_agent.modelstore.sync_options import SyncOptions
+    from edge_agent.modelstore.sync_options import (
+        HawkbitOptions,
+        RepositoryOptions,
+        SyncOptions,
+    )
     from edge_agent.processes.worker_options import WorkerOptions
 
 
@@ -45,10 +50,12 @@ class Synced:
         def test(bundle: Path) -> Verified:
             return verify(bundle, memory_mb=memory_mb)
 
+        place = place_of(config, options, ports.folder, self._layout.root)
         gateway = Gateway(
             device=config.device.name,
             layout=self._layout,
-            supplier=ChildSupplier(place_of(config, options, ports.folder, self._layout.root)),
+            supplier=ChildSupplier(place),
+            fleet_server=ChildSupplier(place) if place.hawkbit else None,
             poll_s=options.poll_s,
             window=options.window,
             pause=options.swap_mode == "pause",
@@ -104,6 +111,21 @@ def place_of(config: Config, options: SyncOptions, folder: Path, store: Path) ->
         ca_file=absolute(options.ca_file),
         cert_file=absolute(options.cert_file),
         key_file=absolute(options.key_file),
+        hawkbit=_hawkbit(options.source, config.device.name, folder),
+    )
+
+
+def _hawkbit(
+    options: RepositoryOptions | HawkbitOptions, device: str, folder: Path
+) -> HawkbitAddress | None:
+    if options.kind == "repository":
+        return None
+    return HawkbitAddress(
+        url=options.url,
+        tenant=options.tenant,
+        controller=options.controller or device,
+        token_file=str((folder / options.token_file).absolute()),
+        shared=options.shared,
     )
 
 

@@ -20,6 +20,7 @@ from edge_agent import threads
 from edge_agent.errors import SyncError
 from edge_agent.modelstore.background import Background
 from edge_agent.modelstore.desired import ModelRef
+from edge_agent.modelstore.fleet_reports import FleetReports
 from edge_agent.modelstore.floors import FloorFile, with_confirmed
 from edge_agent.modelstore.in_force import bundle_name
 from edge_agent.modelstore.slot_course import SlotCourse
@@ -56,6 +57,7 @@ class Updater:
     def __init__(self, slots: list[Slot], gateway: Gateway) -> None:
         self._gateway = gateway
         self._background = Background()
+        self._reports = FleetReports(gateway.fleet_server, gateway.mono_s)
         self._heard: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._statuses = StatusQueue(gateway.show)
         self._boot_id = boot_id()
@@ -77,6 +79,7 @@ class Updater:
     def start(self) -> None:
         """Begin; the first look comes within a poll."""
         self._background.start()
+        self._reports.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -85,11 +88,12 @@ class Updater:
         self._gateway.supplier.stop()
         self._thread.join(STOP_S)
         self._background.stop(STOP_S)
+        self._reports.stop(STOP_S)
 
     @property
     def alive(self) -> bool:
         """Whether its threads run: if not, a bug ended them."""
-        return self._thread.is_alive() and self._background.alive
+        return self._thread.is_alive() and self._background.alive and self._reports.alive
 
     def report(self, report: PipelineReport) -> None:
         """Take a pipeline's report."""
@@ -122,6 +126,7 @@ class Updater:
             self._raise_floors()
             self._look_if_due()  # last: what was found goes before looking again
             self._statuses.send(self._gateway.mono_s())
+            self._reports.step()
         for course in self._courses.values():
             course.stop()
         self._statuses.flush()
@@ -156,6 +161,7 @@ class Updater:
             else:
                 # The model changed while the look went on: what it found is for the one before.
                 self._look_s = self._gateway.mono_s()
+        self._reports.found(found, self._courses)
 
     def _forget_results(self) -> None:
         """Drop what nobody waits for any more: of a slot that was withdrawn, or changed."""
@@ -175,8 +181,6 @@ class Updater:
         for name in pipelines:
             if course := self._by_pipeline.get(name):
                 course.workers.lost(name, reason)
-
-    # ------------------------------------------------------------------ slots
 
     def _configure(self, slots: list[Slot]) -> None:
         before, self._courses, self._by_pipeline = self._courses, {}, {}
@@ -273,11 +277,10 @@ class Updater:
         if state == self._gateway.fault_point:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    # ------------------------------------------------------------------ what is published
-
     def _note_status(self, course: SlotCourse) -> None:
         payload = encode(course.view.message(course.record))
         self._statuses.put(course.folder.slot, payload)
+        self._reports.note(course)
 
     def _show_progress(self) -> None:
         slot, count = self._progress

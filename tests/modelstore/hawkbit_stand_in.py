@@ -22,13 +22,14 @@ EXECUTIONS = {
     "downloaded",
     "download",
 }
-BASE = "/plant/controller/v1/gw-1"
 
 
 @dataclass
 class Hawkbit:
-    """What the server wants of the controller, and what it heard."""
+    """What the server wants of the controller, and what it heard. `url`: set by who serves it."""
 
+    controller: str = "gw-1"
+    url: str = ""
     chunks: list[dict[str, Any]] = field(default_factory=list)
     action: str = ""
     cancel: str = ""
@@ -62,10 +63,11 @@ class _Controller(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         hawkbit = self.hawkbit
+        base = f"/plant/controller/v1/{hawkbit.controller}"
         path = self.path.partition("?")[0]
         if not self._known():
             return
-        if path == BASE:
+        if path == base:
             links = {
                 "deploymentBase": hawkbit.action and f"deploymentBase/{hawkbit.action}?c=-21",
                 "cancelAction": hawkbit.cancel and f"cancelAction/{hawkbit.cancel}",
@@ -73,9 +75,9 @@ class _Controller(BaseHTTPRequestHandler):
             }
             # Behind a proxy hawkBit names hosts that a gateway does not know.
             host = "http://hawkbit.internal:8080"
-            hrefs = {n: {"href": f"{host}{BASE}/{to}"} for n, to in links.items() if to}
+            hrefs = {n: {"href": f"{host}{base}/{to}"} for n, to in links.items() if to}
             self._answer({"config": {"polling": {"sleep": "00:05:00"}}, "_links": hrefs})
-        elif path == f"{BASE}/deploymentBase/{hawkbit.action}":
+        elif path == f"{base}/deploymentBase/{hawkbit.action}":
             deployment: dict[str, Any] = {
                 "download": "forced",
                 "update": hawkbit.update,
@@ -84,7 +86,7 @@ class _Controller(BaseHTTPRequestHandler):
             if hawkbit.window:
                 deployment["maintenanceWindow"] = hawkbit.window
             self._answer({"id": hawkbit.action, "deployment": deployment})
-        elif path == f"{BASE}/cancelAction/{hawkbit.cancel}":
+        elif path == f"{base}/cancelAction/{hawkbit.cancel}":
             self._answer({"id": hawkbit.cancel, "cancelAction": {"stopId": hawkbit.action}})
         else:
             self._answer({"errorCode": "hawkbit.server.error.repo.entitiyNotFound"}, 404)

@@ -7,7 +7,7 @@ import pytest
 from edge_agent.errors import SyncError
 from edge_agent.modelstore.desired import Choice, Gateway, ModelRef
 from edge_agent.modelstore.desired_source import SlotReport
-from edge_agent.modelstore.hawkbit import HawkbitSource
+from edge_agent.modelstore.hawkbit import HawkbitAddress, HawkbitSource
 from edge_agent.modelstore.http_origin import HttpOrigin, HttpSettings
 from tests.modelstore.hawkbit_stand_in import Hawkbit, server
 from tests.modelstore.plant import serving
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.modelstore.plant import Owner, Site
 
 WEAR, SOUND = ModelRef("wear", "1.0.0"), ModelRef("sound", "4")
+ADDRESS = HawkbitAddress(url="", tenant="plant", controller="gw-1", token_file="")
 GATEWAY = Gateway("gw-1", "plant-7", "line-a", frozenset({"cpu"}), frozenset({"pilot"}))
 
 
@@ -31,7 +32,7 @@ def source(hawkbit: Hawkbit) -> Iterator[HawkbitSource]:
     """Return a gateway's source at a running stand-in."""
     with serving(server(hawkbit)) as url:
         origin = HttpOrigin(url, HttpSettings(authorization="TargetToken secret"))
-        yield HawkbitSource(origin, "plant", GATEWAY, lambda: 0)
+        yield HawkbitSource(origin, ADDRESS, GATEWAY, lambda: 0)
         origin.close()
 
 
@@ -137,5 +138,5 @@ def test_a_wrong_token_and_a_wrong_answer_are_told(hawkbit: Hawkbit, gateway: Si
         for token, code in (("TargetToken wrong", "401"), ("TargetToken secret", "bad_answer")):
             origin = HttpOrigin(url, HttpSettings(authorization=token))
             with pytest.raises(SyncError, match=code):
-                HawkbitSource(origin, "plant", GATEWAY, lambda: 0).get(view, {})
+                HawkbitSource(origin, ADDRESS, GATEWAY, lambda: 0).get(view, {})
             origin.close()
