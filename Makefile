@@ -28,6 +28,8 @@ VENV_TRAIN ?= .venv-train
 TRAIN_READY := $(VENV_TRAIN)/train.stamp
 VENV_KERAS ?= .venv-keras
 KERAS_READY := $(VENV_KERAS)/keras.stamp
+VENV_MLFLOW ?= .venv-mlflow
+MLFLOW_READY := $(VENV_MLFLOW)/mlflow.stamp
 
 # The recordings that shipped models are made from (docs/models.md).
 DATA ?= ../shared/data
@@ -41,7 +43,7 @@ SYSTEM_PYTHON ?= /usr/bin/python3
 ARGS ?=
 
 .PHONY: help run test check bench faults fuzz soak golden models test-tools training-environment
-.PHONY: install deb test-system fleet-sim
+.PHONY: install deb test-system test-registry fleet-sim
 .PHONY: lock schemas clean mosquitto
 
 help: ## list these targets
@@ -89,6 +91,9 @@ test-tools: $(TRAIN_READY) $(KERAS_READY) mosquitto ## the model tools, on small
 	    tests/tools --ignore tests/tools/test_keras_zoo.py
 	$(VENV_KERAS)/bin/python -m pytest -m tools -p no:cacheprovider $(ARGS) tests/tools/test_keras_zoo.py
 
+test-registry: $(DEV_READY) $(MLFLOW_READY) ## models from a real MLflow server into a repository
+	VENV_MLFLOW=$(VENV_MLFLOW) $(VENV)/bin/python -m pytest -m registry $(ARGS) tests/registry
+
 training-environment: $(TRAIN_READY) $(KERAS_READY) ## make .venv-train and .venv-keras alone: 4.6 GB
 
 # backports-strenum 1.3 refuses Python 3.11 and later, which pip minds and uv does not.
@@ -124,7 +129,7 @@ test-system: $(DEV_READY) mosquitto deb ## the package in a booted Debian: watch
 	$(VENV)/bin/python -m pytest -m system -p no:cacheprovider tests/system $(ARGS)
 
 clean: ## remove the environments and everything that was built
-	rm -rf .venv .venv-tflite-runtime .venv-train .venv-keras build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-tflite-runtime .venv-train .venv-keras .venv-mlflow build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # --- the same on tflite-runtime, where its last Python is at hand --------------------------------
@@ -174,4 +179,10 @@ $(TRAIN_READY): requirements-dev.lock tools/requirements-train.txt
 
 $(KERAS_READY): requirements-dev.lock tools/requirements-keras.txt
 	@tools/training_environment.sh $(VENV_KERAS) "$(PYTHON311)" keras
+	@touch $@
+
+$(MLFLOW_READY): tools/requirements-mlflow.txt
+	@echo "Setting up $(VENV_MLFLOW): 0.9 GB and some minutes, the first time and when it has changed."
+	@"$(PYTHON)" -m venv --clear $(VENV_MLFLOW)
+	@$(VENV_MLFLOW)/bin/python -m pip install --quiet --no-deps --requirement $<
 	@touch $@

@@ -72,6 +72,12 @@ class Origin(StrictOptions):
     training: str = ""
     git: str = ""
     data_sha256: str = ""
+    run: str = ""
+    """The run of a registry that made it."""
+    evaluation: Annotated[dict[str, float], Field(max_length=100)] = Field(default_factory=dict)
+    """What was measured there, by name."""
+    tags: Annotated[dict[str, str], Field(max_length=100)] = Field(default_factory=dict)
+    """What was noted there."""
 
 
 class License(StrictOptions):

@@ -246,3 +246,42 @@ def test_the_development_server_serves_ranges_and_nothing_beside_the_repository(
         for secret in ("/staged/draft.json", "/../repo-keys/online/keyring.json", "/", "/metadata"):
             assert get(secret)[0] == 404
         connection.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--slot", "two words"],
+        ["--to", "wear"],
+        ["--stages", "a,b"],
+        ["--stages", "50,1"],
+        ["--deadline", "tomorrow"],
+        ["--window", "late"],
+        ["--match", "lines=a"],
+        ["--match", "line"],
+    ],
+)
+def test_a_rollout_that_no_gateway_could_read_is_not_signed(
+    repo: Path, tmp_path: Path, wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ["rollout", str(repo), "--slot", "spindle", "--to", "wear@2.0.0"]
+    try:
+        status = main([*start, *wrong])
+    except SystemExit as ended:  # argparse names the option
+        status = int(str(ended.code))
+    assert status != 0
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "invalid _" not in said, "a name of the code's own"
+    assert models(repo, tmp_path) == [OLD] * 100
+    assert main(start) == 0, "the document is as good as before"
+
+
+def test_a_key_in_a_device_whose_library_is_absent_is_refused_in_a_sentence(
+    repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (repo / "metadata" / "timestamp.json").read_bytes()
+    for uri in ("tpm:1", "hsm:2?label=nobody", "awskms:alias/nothing", "azurekms:"):
+        assert main(["rotate", str(repo), "--role", "models", "--key", uri]) == 1
+        assert capsys.readouterr().err.startswith(f"refused: {uri}: ")
+    assert (repo / "metadata" / "timestamp.json").read_bytes() == before

@@ -2,6 +2,7 @@
 
 init REPO                       keys in REPO-keys, an empty signed repository
 add-model REPO BUNDLE...        publish bundles; --slot: every gateway runs the last one there
+import REPO --from mlflow M@A   bring a model and its evaluation from a registry, to be looked at
 rollout REPO --slot S --to M@V  begin a change in stages
 promote REPO --id R             its next stage; after the last it is the default
 halt REPO --id R                no further gateway takes it (promote --resume goes on)
@@ -16,6 +17,8 @@ control REPO                    promote and halt by what gateways report over MQ
 from __future__ import annotations
 
 import argparse
+import datetime as dt
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +27,8 @@ import msgspec
 
 from edge_agent.errors import ModelError, SyncError
 from edge_agent.modelstore.desired import Match, ModelRef, Rollout
-from tools.repo import controller, publishing, rollouts
+from tools.repo import controller, importing, publishing, rollouts
+from tools.repo.keys import NoKey
 from tools.repo.publishing import Quorum
 from tools.repo.serving import make_server
 from tools.repo.signing import RepositoryError, SigningDesk
@@ -32,7 +36,10 @@ from tools.repo.signing import RepositoryError, SigningDesk
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-REFUSALS = (RepositoryError, ModelError, SyncError, rollouts.NoSuchRule, msgspec.ValidationError)
+REFUSALS = (
+    *(RepositoryError, ModelError, SyncError, NoKey),
+    *(rollouts.NoSuchRule, msgspec.ValidationError),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,13 +80,23 @@ def _add_model(desk: SigningDesk, options: argparse.Namespace) -> list[str]:
     return said
 
 
+def _import(desk: SigningDesk, options: argparse.Namespace) -> list[str]:
+    kind, reference = options.origin
+    if kind not in importing.REGISTRIES:
+        raise RepositoryError(f"{kind}: there is {', '.join(importing.REGISTRIES)}")
+    out = options.out or desk.folder.with_name(f"{desk.folder.name}-imported")
+    registry = importing.REGISTRIES[kind](options.server, os.environ)
+    seqs = publishing.seqs(desk)
+    return importing.stage(registry.find(reference), out, options.like, seqs)
+
+
 def _rollout(desk: SigningDesk, options: argparse.Namespace) -> list[str]:
     name = options.id or f"{options.slot}-{options.to.version}"
     tree = {
         "id": name,
         "to": options.to,
         "unit": options.unit,
-        "stages": [{"pct": float(percent)} for percent in options.stages.split(",")],
+        "stages": [{"pct": percent} for percent in options.stages],
         "window": options.window,
         "deadline": options.deadline,
         "jitter_s": options.jitter_s,
@@ -110,7 +127,9 @@ def _halt(desk: SigningDesk, options: argparse.Namespace, *, halt: bool = True) 
 
 
 def _rotate(desk: SigningDesk, options: argparse.Namespace) -> list[str]:
-    return publishing.rotate(desk, desk.key_folders[0], options.role, set(options.revoke))
+    return publishing.rotate(
+        desk, desk.key_folders[0], options.role, set(options.revoke), options.key
+    )
 
 
 def _serve(desk: SigningDesk, options: argparse.Namespace) -> list[str]:
@@ -145,6 +164,11 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--min-seq", type=int, help="gateways never again run one below")
     add.add_argument("--slot", default="", help="run the last bundle there, on all that match")
     _fleet_options(add, matching=True)
+    bring = command("import", _import)
+    bring.add_argument("--from", dest="origin", nargs=2, required=True, metavar=("mlflow", "M@A"))
+    bring.add_argument("--server", default="", help="address; default: MLFLOW_TRACKING_URI")
+    bring.add_argument("--like", type=Path, help="a bundle of the same task, for a plain file")
+    bring.add_argument("--out", type=Path, help="default: REPO-imported")
     _rollout_options(command("rollout", _rollout))
     promote = command("promote", _promote)
     promote.add_argument("--resume", action="store_true", help="end a halt instead")
@@ -154,6 +178,9 @@ def _parser() -> argparse.ArgumentParser:
     rotate = command("rotate", _rotate)
     rotate.add_argument("--role", required=True, choices=publishing.OFFLINE + publishing.ONLINE)
     rotate.add_argument("--revoke", action="append", default=[], help="a key id; default: all")
+    rotate.add_argument(
+        "--key", action="append", default=[], metavar="URI", help="a key in a device, like hsm:2"
+    )
     command("sign", lambda desk, _: desk.advance())
     command("refresh", lambda desk, _: publishing.refresh(desk))
     command("status", lambda desk, _: publishing.status(desk))
@@ -169,9 +196,13 @@ def _rollout_options(rollout: argparse.ArgumentParser) -> None:
     rollout.add_argument("--to", type=_model, required=True, metavar="MODEL@VERSION")
     rollout.add_argument("--id", default="", help="default: SLOT-VERSION")
     rollout.add_argument("--unit", choices=("device", "site"), default="device")
-    rollout.add_argument("--stages", default="100", help="percents, for example 1,25,100")
+    rollout.add_argument(
+        "--stages", type=_percents, default=[100.0], help="percents, for example 1,25,100"
+    )
     rollout.add_argument("--window", help="local times, for example 22:00-06:00")
-    rollout.add_argument("--deadline", help="ISO 8601; afterwards it waits for no window")
+    rollout.add_argument(
+        "--deadline", type=_moment, help="ISO 8601; afterwards it waits for no window"
+    )
     rollout.add_argument("--jitter-s", type=float, default=3600.0)
     rollout.add_argument("--allow-downgrade", action="store_true")
     _fleet_options(rollout, matching=True)
@@ -190,19 +221,43 @@ def _match(words: list[str]) -> Match:
     tree: dict[str, list[str]] = {}
     for word in words:
         name, _, value = word.partition("=")
+        if name not in Match.__struct_fields__ or not value:
+            known = ", ".join(Match.__struct_fields__)
+            raise rollouts.NoSuchRule(f"--match {word}: one of {known}, like line=A")
         tree.setdefault(name, []).append(value)
     return msgspec.convert(tree, Match)
 
 
 def _model(text: str) -> ModelRef:
     model_id, _, version = text.partition("@")
-    return msgspec.convert({"model_id": model_id, "version": version}, ModelRef)
+    try:
+        return msgspec.convert({"model_id": model_id, "version": version}, ModelRef)
+    except msgspec.ValidationError:
+        raise argparse.ArgumentTypeError(f"{text}: MODEL@VERSION, like wear@1.2.0") from None
+
+
+def _percents(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: percents, like 1,25,100") from None
+
+
+def _moment(text: str) -> str:
+    try:
+        dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: like 2026-12-24T06:00:00Z") from None
+    return text
 
 
 def _quorum(text: str) -> tuple[str, Quorum]:
     role, _, numbers = text.partition("=")
     threshold, _, keys = numbers.partition("/")
-    if role not in publishing.OFFLINE + publishing.ONLINE or not 0 < int(threshold) <= int(keys):
+    known = role in publishing.OFFLINE + publishing.ONLINE
+    if not (
+        known and threshold.isdecimal() and keys.isdecimal() and 0 < int(threshold) <= int(keys)
+    ):
         raise argparse.ArgumentTypeError(f"{text}: a role and a quorum, like models=2/3")
     return role, Quorum(int(threshold), int(keys))
 

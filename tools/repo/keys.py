@@ -2,8 +2,8 @@
 
 A key folder holds keyring.json and private keys (`models-1.pem`, PKCS#8, mode 0600). An entry of
 the keyring names its key by a URI: `file2:models-1.pem`, or `hsm:...`, `awskms:...`, `gcpkms:...`,
-`azurekms:...` where the libraries for those are installed; whoever adds such an entry writes it by
-hand, with the public key that the device shows.
+`azurekms:...`, `hv:...` where the libraries for those are installed. Of a key in a device only the
+public part is read; the private one never leaves it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,20 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from getpass import getpass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
-from securesystemslib.signer import CryptoSigner, Key, Signer
+from securesystemslib.signer import (
+    AWSSigner,
+    AzureSigner,
+    CryptoSigner,
+    GCPSigner,
+    HSMSigner,
+    Key,
+    Signer,
+    VaultSigner,
+)
 
 from edge_agent.durable import make_folder, write_file
 
@@ -22,6 +33,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEYRING = "keyring.json"
+PIN = "REPO_KEY_PIN"
+
+
+class NoKey(Exception):
+    """A key in a device cannot be had; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +53,7 @@ class KeyEntry:
         """Return what signs with it. Raises OSError where the private part is not here."""
         scheme, _, path = self.uri.partition(":")
         uri = f"file2:{self.folder / path}" if scheme == "file2" else self.uri
-        return Signer.from_priv_key_uri(uri, self.public)
+        return Signer.from_priv_key_uri(uri, self.public, _ask)
 
 
 def make_keys(folder: Path, role: str, count: int) -> list[Key]:
@@ -56,8 +72,41 @@ def make_keys(folder: Path, role: str, count: int) -> list[Key]:
             os.fsync(descriptor)
         entries.append(_tree(KeyEntry(folder, role, f"file2:{name}", signer.public_key)))
         public.append(signer.public_key)
-    write_file(folder / KEYRING, (json.dumps(entries, indent=1) + "\n").encode(), mode=0o600)
+    _write(folder, entries)
     return list(public)
+
+
+def device_key(uri: str) -> tuple[str, Key]:
+    """Return URI and public part of a key in a device. Raises NoKey."""
+    scheme, _, rest = uri.partition(":")
+    try:
+        match scheme:
+            case "hsm":  # hsm:KEYID?label=TOKEN, both optional
+                number, _, query = rest.partition("?")
+                label = parse_qs(query).get("label", [None])[0]
+                return HSMSigner.import_(int(number) if number else None, label, _ask)
+            case "awskms":
+                return AWSSigner.import_(rest)
+            case "gcpkms":
+                return GCPSigner.import_(rest)
+            case "azurekms":  # azurekms://VAULT.vault.azure.net/keys/KEY
+                parts = urlsplit(uri)
+                vault, key = parts.netloc.partition(".")[0], parts.path.split("/")[2]
+                return AzureSigner.import_(vault, key)
+            case "hv":
+                return VaultSigner.import_(rest)
+    except Exception as error:  # each of their libraries has exceptions of its own
+        raise NoKey(f"{uri}: {error or type(error).__name__}") from error
+    raise NoKey(f"{uri}: none of hsm:, awskms:, gcpkms:, azurekms:, hv:")
+
+
+def add_entries(folder: Path, role: str, found: Iterable[tuple[str, Key]]) -> list[Key]:
+    """Enter keys in devices into a folder's keyring; return their public parts."""
+    make_folder(folder)
+    entries = [KeyEntry(folder, role, uri, public) for uri, public in found]
+    if entries:
+        _write(folder, [_tree(entry) for entry in [*read_keyring(folder), *entries]])
+    return [entry.public for entry in entries]
 
 
 def read_keyring(folder: Path) -> list[KeyEntry]:
@@ -87,6 +136,16 @@ def _free_name(folder: Path, role: str) -> str:
     while (folder / f"{role}-{number}.pem").exists():
         number += 1
     return f"{role}-{number}.pem"
+
+
+def _ask(secret: str) -> str:
+    """Return the PIN of a device: from the environment, where nobody sits before it."""
+    return os.environ.get(PIN) or getpass(f"{secret} of the key's device: ")
+
+
+def _write(folder: Path, entries: list[dict[str, Any]]) -> None:
+    content = (json.dumps(entries, indent=1) + "\n").encode()
+    write_file(folder / KEYRING, content, mode=0o600)
 
 
 def _tree(entry: KeyEntry) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from edge_agent.errors import ModelError
 from edge_agent.modelstore import desired as documents
 from edge_agent.modelstore.manifest import Manifest, canonical_json, parse_manifest
 from tools.repo import rollouts
-from tools.repo.keys import make_keys
+from tools.repo.keys import add_entries, device_key, make_keys
 from tools.repo.signing import ANCHOR, TARGETS_ROLES, RepositoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from securesystemslib.signer import Key
@@ -127,15 +127,21 @@ def edit_desired(desk: SigningDesk, fleet: str, change: Callable[[Desired], Desi
                 raise RepositoryError(f"{model} is not in this repository: `add-model` puts it in")
     rollout = desk.require("rollout")
     path = f"rollout/{fleet}/desired.json"
-    _publish_target(desk.folder, rollout.signed, path, documents.encode(changed), {})
+    content = documents.encode(changed)
+    # As a gateway reads it: once signed, a document that nobody takes stands in everybody's way.
+    documents.parse(content)
+    _publish_target(desk.folder, rollout.signed, path, content, {})
     desk.draft("rollout", rollout.signed)
     return desk.advance()
 
 
-def rotate(desk: SigningDesk, keys: Path, role: str, revoked: set[str]) -> list[str]:
-    """Replace keys of a role by as many new ones, made in `keys`; no `revoked` means all of them.
+def rotate(
+    desk: SigningDesk, keys: Path, role: str, revoked: set[str], devices: Sequence[str] = ()
+) -> list[str]:
+    """Replace keys of a role by as many new ones; no `revoked` means all of them.
 
-    The role itself is signed anew, and all that follows from it.
+    `devices`: URIs of keys in hardware or a KMS, taken before new ones are made in `keys`. The role
+    itself is signed anew, and all that follows from it.
     """
     delegator = "targets" if role in DELEGATED else "root"
     metadata = desk.require(delegator)
@@ -146,7 +152,12 @@ def rotate(desk: SigningDesk, keys: Path, role: str, revoked: set[str]) -> list[
         raise RepositoryError(f"{role} has no key {', '.join(sorted(revoked - set(old)))}")
     for keyid in leaving:
         owner.revoke_key(keyid, role)
-    for key in make_keys(key_folder(keys, role), role, len(leaving)):
+    if len(devices) > len(leaving):
+        raise RepositoryError(f"{len(devices)} keys for {len(leaving)} places")
+    there = [device_key(uri) for uri in devices]
+    new = add_entries(key_folder(keys, role), role, there)
+    new += make_keys(key_folder(keys, role), role, len(leaving) - len(new))
+    for key in new:
         _add_key(owner, key, role)
     desk.draft(delegator, owner)
     if role in TARGETS_ROLES:
@@ -184,6 +195,19 @@ def _manifest(bundle: Path, min_seq: int | None) -> tuple[Manifest, bytes]:
     return parse_manifest(content), content
 
 
+def seqs(desk: SigningDesk) -> dict[str, int]:
+    """Return the highest `seq` that is published of each model."""
+    return _seqs(desk.require("models").signed)
+
+
+def _seqs(models: Targets) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, target in models.targets.items():
+        model_id = name.split("/")[1]
+        found[model_id] = max(found.get(model_id, 0), target.custom["seq"])
+    return found
+
+
 def _require_new(models: Targets, path: str, manifest: Manifest, content: bytes) -> None:
     """Refuse a second content under one name, and a `seq` that gateways would take for older."""
     known = models.targets.get(path)
@@ -191,13 +215,9 @@ def _require_new(models: Targets, path: str, manifest: Manifest, content: bytes)
         if known.hashes.get("sha256") != hashlib.sha256(content).hexdigest():
             raise RepositoryError(f"{path} is published with other content: use a new version")
         return
-    before = [
-        target.custom["seq"]
-        for name, target in models.targets.items()
-        if name.split("/")[1] == manifest.model_id
-    ]
-    if manifest.seq <= max(before, default=-1):
-        raise RepositoryError(f"{path}: seq {manifest.seq} is not above the last, {max(before)}")
+    before = _seqs(models).get(manifest.model_id, -1)
+    if manifest.seq <= before:
+        raise RepositoryError(f"{path}: seq {manifest.seq} is not above the last, {before}")
 
 
 def _publish_blobs(folder: Path, bundle: Path, manifest: Manifest) -> None:
