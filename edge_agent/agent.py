@@ -35,6 +35,8 @@ from edge_agent.serving.collector import Places
 from edge_agent.serving.readiness import Readiness
 from edge_agent.serving.serving import Serving
 from edge_agent.state_lock import only_agent_of
+from edge_agent.upload.options import UploadOrders
+from edge_agent.upload.uploads import Uploads
 
 if TYPE_CHECKING:
     import threading
@@ -96,12 +98,15 @@ class Agent:
         )
         self.control = Control(config, ledger, self._recipes, ports)
         self._lines = self._new_lines(config, state_folder / "lines")
-        self._readiness = Readiness(self._outbox, self._publisher, state_folder, config.health)
+        self._uploads = Uploads(config, folder, state_folder / "upload")
+        self._readiness = Readiness(
+            self._outbox, self._publisher, state_folder, config.health, self._uploads.figures
+        )
         self._serving = self._new_serving(config)
         logs.name_pipelines(config.pipelines)
 
     def _new_models(self, config: Config, folder: Path, state_folder: Path) -> Models:
-        workers = partial(_workers, folder=folder, evidence_folder=state_folder / "evidence")
+        workers = partial(_workers, folder=folder, state_folder=state_folder)
         ports = ModelPorts(
             folder, state_folder, self._publisher, workers, self._order, self._change
         )
@@ -125,6 +130,7 @@ class Agent:
             views=self._board.views,
             shifts=self._lines.figures,
             processes=self._supervisor.processes,
+            uploads=self._uploads.figures,
         )
         return Serving(config, places)
 
@@ -146,6 +152,7 @@ class Agent:
         self._models.start()
         self._lines.start()
         self._serving.start()
+        self._uploads.start()
         gc.freeze()  # what is there by now stays: no need to look through it again and again
         systemd.ready()
         ends = [stopping] if reloading is None else [stopping, reloading]
@@ -155,7 +162,7 @@ class Agent:
                 self._apply(*(self._changes.get() or (self._base, self._rev)))
             self._look_around(time.monotonic())
             # A thread that a bug ended comes back only with a new process.
-            threads = (self._outbox, self._publisher, self.control, self._models)
+            threads = (self._outbox, self._publisher, self.control, self._models, self._uploads)
             if all(each.alive for each in threads):
                 systemd.alive()
         if stopping.is_set():
@@ -172,6 +179,7 @@ class Agent:
         self._serving.stop()
         self.control.stop()
         self._models.stop()
+        self._uploads.stop()
         self._desk.close()
         self._supervisor.stop(self._config.stop_timeout_s)
         self._board.publish(time.monotonic(), at_once=True)
@@ -266,9 +274,8 @@ def _identities(config: Config, rev: int) -> dict[str, Identity]:
     return {name: Identity(name, each.family, rev) for name, each in config.pipelines.items()}
 
 
-def _workers(
-    config: Config, rev: int, *, folder: Path, evidence_folder: Path
-) -> list[WorkerOptions]:
+def _workers(config: Config, rev: int, *, folder: Path, state_folder: Path) -> list[WorkerOptions]:
+    upload = UploadOrders(config.upload, state_folder / "upload") if config.upload else None
     groups: dict[str, dict[str, PipelineOptions]] = {}
     for name, pipeline in config.pipelines.items():
         worker = pipeline.worker or SHARED.get(pipeline.family, name)
@@ -279,12 +286,13 @@ def _workers(
             device=config.device.name,
             config_rev=rev,
             folder=folder,
-            evidence_folder=evidence_folder,
+            evidence_folder=state_folder / "evidence",
             broker=config.broker,
             pipelines=pipelines,
             log_level=log.getEffectiveLevel(),
             log_form=logs.form_in_use(),
             memory_bytes=int(config.worker_memory_mb * 1e6),
+            upload=upload,
         )
         for worker, pipelines in groups.items()
     ]

@@ -23,6 +23,7 @@ from edge_agent.options import Name, StrictOptions, Topic
 from edge_agent.production.options import LineOptions, ProductionOptions
 from edge_agent.registry import options_type
 from edge_agent.serving.options import HealthOptions, HttpOptions
+from edge_agent.upload.options import UploadOptions
 
 if TYPE_CHECKING:
     from edge_agent.environment import Secrets
@@ -189,6 +190,7 @@ class Config(StrictOptions):
     health: HealthOptions = HealthOptions()
     remote: RemoteOptions = RemoteOptions()
     sync: SyncOptions | None = None
+    upload: UploadOptions | None = None
     pipelines: Annotated[dict[Name, PipelineOptions], Field(max_length=256, default_factory=dict)]
     worker_memory_mb: Annotated[float, Field(ge=256, le=1_000_000)] = 1024.0
     """What a worker process may take. One that wants more (a damaged model, say) is ended and

@@ -27,7 +27,7 @@ LAYERS = (
     ("ground", {"", "types", "errors", "lazy", "options", "registry", "metrics", "backoff"}),
     (
         "parts",
-        {"pictures.", "sensing.", "inference.", "monitoring.", "reporting.", "line."}
+        {"pictures.", "sensing.", "inference.", "monitoring.", "reporting.", "line.", "upload."}
         | {"production.", "serving."}
         | {"processes.wire"}
         | {
@@ -58,7 +58,8 @@ LAYERS = (
     (
         "agent",
         {"agent", "control.", "commands.calibrating", "commands.checks", "commands.bundler"}
-        | {"commands.selftest", "commands.verification", "modelstore.models", "modelstore.synced"},
+        | {"commands.selftest", "commands.verification", "modelstore.models", "modelstore.synced"}
+        | {"upload.sending", "upload.uploader", "upload.uploads"},
     ),
     ("front", {"cli", "__main__", "command_line", "commands."}),
 )

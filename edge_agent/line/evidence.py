@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import io
 import logging
 import os
 import time
@@ -12,22 +11,19 @@ from typing import TYPE_CHECKING
 
 from edge_agent import threads
 from edge_agent.errors import EndOfStream
-from edge_agent.lazy import lazy_module
 from edge_agent.leaky import LeakyQueue
 from edge_agent.pictures import image
+from edge_agent.sensing import window_file
 from edge_agent.types import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
-
-    import numpy as np
 
     from edge_agent.config import EvidenceOptions
     from edge_agent.metrics import Counters
     from edge_agent.types import Item, Verdict
-else:
-    np = lazy_module("numpy")
+    from edge_agent.upload.outgoing import Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +44,7 @@ class EvidenceRing:
 
     For a frame `<name>.jpg` shows the regions and `<name>.raw.jpg` is the picture (its region of
     interest) without them; for a window `<name>.npz` holds samples and channels. Names begin with
-    the UTC time, so that their order is their age.
+    the UTC time, so that their order is their age. `upload` makes what sends it on.
     """
 
     def __init__(
@@ -57,11 +53,13 @@ class EvidenceRing:
         options: EvidenceOptions,
         counters: Counters,
         roi: tuple[int, int, int, int] | None = None,
+        upload: Callable[[Counters], Outgoing] | None = None,
     ) -> None:
         self._folder = folder
         self.options = options
         self._counters = counters
         self._roi = roi
+        self._outgoing = upload(counters) if upload else None
         self._queue: LeakyQueue[tuple[str, Verdict, Item]] = LeakyQueue(
             QUEUE_ITEMS, lambda dropped: counters.add("evidence_dropped", dropped)
         )
@@ -101,6 +99,8 @@ class EvidenceRing:
             for name, content in self._files(stem, verdict, item):
                 self._make_room(len(content))
                 self._write(name, content)
+            if self._outgoing is not None:
+                self._outgoing.put(stem, verdict, item)
         except OSError as error:
             # A full or read-only disk costs evidence, never inspection.
             if not self._counters.totals().get("evidence_errors"):
@@ -115,7 +115,7 @@ class EvidenceRing:
             raw = item.pixels[y : y + h, x : x + w]
             yield f"{stem}.raw.jpg", image.encode_jpeg(raw, JPEG_QUALITY)
         else:
-            yield f"{stem}.npz", _npz(item.samples, item.channels, item.rate_hz)
+            yield f"{stem}.npz", window_file.encode(item)
 
     def _write(self, name: str, content: bytes) -> None:
         # A reader never sees half a file. No fsync: evidence explains a verdict, it is not one.
@@ -156,9 +156,3 @@ class EvidenceRing:
 def _on_disk(size: int) -> int:
     """Return the room that a file takes: whole blocks, which small ones do not fill."""
     return -(-size // BLOCK_BYTES) * BLOCK_BYTES
-
-
-def _npz(samples: np.ndarray, channels: tuple[str, ...], rate_hz: float) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, samples=samples, channels=np.array(channels), rate_hz=rate_hz)
-    return buffer.getvalue()

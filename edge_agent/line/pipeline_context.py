@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.line.pipeline import Identity
+    from edge_agent.metrics import Counters
     from edge_agent.mqtt.broker_options import BrokerOptions
     from edge_agent.types import Item, Verdict
+    from edge_agent.upload.outgoing import Outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class PipelineContext:
     `folder` is where model paths start. `emit` hands a verdict over and may block while the agent
     is busy: that is the back-pressure. `taken` is told a trigger for which an item was found.
     `seen` is told an item that a snapshot was asked of, with its verdict. `calibration` is the file
-    that says what is normal here, if it is there.
+    that says what is normal here, if it is there. `upload` makes what sends it on.
     """
 
     identity: Identity
@@ -33,3 +35,4 @@ class PipelineContext:
     taken: Callable[[str], None]
     seen: Callable[[str, Verdict, Item], None]
     calibration: Path | None = None
+    upload: Callable[[Counters], Outgoing] | None = None

@@ -171,12 +171,13 @@ class PipelineThread:
         return True
 
     def _inspect_all(self) -> None:
-        options = self._options
-        folder, evidence_folder = self._context.folder, self._context.evidence_folder
+        options, here = self._options, self._context
         with ExitStack() as stack:
-            evidence = EvidenceRing(evidence_folder, options.evidence, self._counters, options.roi)
+            evidence = EvidenceRing(
+                here.evidence_folder, options.evidence, self._counters, options.roi, here.upload
+            )
             stack.callback(evidence.close, EVIDENCE_CLOSE_S)
-            variants = Variants(options, folder, self._context.calibration, stack)
+            variants = Variants(options, here.folder, here.calibration, stack)
             with self._follows:
                 terms = variants.terms(self._identity, self._options)
                 pipeline = Pipeline(terms, evidence, self._counters)

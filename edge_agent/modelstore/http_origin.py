@@ -25,7 +25,7 @@ from edge_agent.errors import SyncError
 from edge_agent.modelstore.origin import CHUNK_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from urllib.parse import SplitResult
 
 BUSY = {http.client.TOO_MANY_REQUESTS, http.client.SERVICE_UNAVAILABLE}
@@ -83,11 +83,15 @@ class HttpOrigin:
                 raise SyncError("offline", f"{path}: the connection broke")
             return content
 
-    def exchange(self, method: str, target: str, body: bytes, limit: int) -> bytes:
-        """Send `body` as JSON to `target` (path and query, already quoted); return the answer.
+    def put(self, target: str, body: Iterable[bytes], head: dict[str, str], limit_s: float) -> int:
+        """Send what may be iterated more than once, its length in `head`; return the status."""
+        with self._request(target, head, limit_s, "PUT", body) as answer:
+            for _ in _bounded(answer, ERROR_PAGE_BYTES):
+                pass
+            return answer.status
 
-        Raises SyncError as `read` does; any status from 200 to 299 is an answer.
-        """
+    def exchange(self, method: str, target: str, body: bytes, limit: int) -> bytes:
+        """Send JSON to `target` (path and query, quoted), return what a 2xx brings; as `read`."""
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         with self._request(target, headers, self._settings.read_s, method, body) as answer:
             if answer.status // 100 != 2:  # noqa: PLR2004  the class of success
@@ -122,7 +126,7 @@ class HttpOrigin:
         headers: dict[str, str],
         limit_s: float,
         method: str = "GET",
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
         connection = self._connected()
         watchdog = threading.Timer(limit_s, _hang_up, [connection])
@@ -176,9 +180,11 @@ def _answer(
         send()
         return connection.getresponse()
     except (ConnectionError, http.client.BadStatusLine):
-        # The server let go of a connection that was kept: usual, and no failure.
-        if not kept:
+        if not kept and connection.sock is None:
             raise
+        if not kept:
+            return connection.getresponse()  # it answered before it had heard all, and hung up
+        # The server let go of a connection that was kept: usual, and no failure.
         connection.close()
         send()
         return connection.getresponse()

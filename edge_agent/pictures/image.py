@@ -82,6 +82,23 @@ def draw_defects(pixels: Pixels, defects: Sequence[Defect]) -> Pixels:
     return drawn
 
 
+def coarse_outside(pixels: Pixels, box: tuple[int, int, int, int]) -> Pixels:
+    """Return a copy of BGR `pixels` that shows nothing but large spots outside of `box`.
+
+    Each spot is the mean of what it covers, a 24th of the longer side: what was there cannot be
+    computed back. `box`: left, top, width, height.
+    """
+    height, width = pixels.shape[:2]
+    spot = max(1, max(height, width) // 24)
+    spots = (max(1, width // spot), max(1, height // spot))
+    means = cv2.resize(pixels, spots, interpolation=cv2.INTER_AREA)
+    coarse: Pixels = cv2.resize(means, (width, height))  # type: ignore[assignment]
+    left, top, box_width, box_height = box
+    inside = (slice(top, top + box_height), slice(left, left + box_width))
+    coarse[inside] = pixels[inside]
+    return coarse
+
+
 def resize(pixels: Pixels, geometry: Geometry, interpolation: str, pad: int) -> Pixels:
     """Return the `source` part of a picture in the `target` part of an input filled with `pad`.
 

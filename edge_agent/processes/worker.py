@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edge_agent.inference.calibration_file import file_of
@@ -26,6 +27,7 @@ from edge_agent.processes.worker_turns import finish_turns
 from edge_agent.serving import logs
 from edge_agent.threads import show_name
 from edge_agent.types import Frame
+from edge_agent.upload.outgoing import Outgoing
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -148,6 +150,8 @@ def _pipeline(
     def seen(snapshot_id: str, verdict: Verdict, item: Item) -> None:
         writer.send(wire.SnapshotTaken(snapshot_id, verdict, _picture(item, verdict)))
 
+    orders = options.upload
+    upload = partial(Outgoing, orders, name, options.device, pipeline.roi) if orders else None
     context = PipelineContext(
         identity=Identity(name, pipeline.family, config_rev),
         device=options.device,
@@ -158,6 +162,7 @@ def _pipeline(
         taken=taken,
         seen=seen,
         calibration=file_of(options.evidence_folder.parent, name),
+        upload=upload,
     )
     return PipelineThread(pipeline, context)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from edge_agent.config import PipelineOptions
     from edge_agent.mqtt.broker_options import BrokerOptions
     from edge_agent.serving.logs import Form
+    from edge_agent.upload.options import UploadOrders
 
 REPORT_S = 1.0  # how often a worker says how it is doing
 EXIT_NO_MEMORY = 71  # EX_OSERR of sysexits.h: the system refused what was needed
@@ -32,6 +33,7 @@ class WorkerOptions:
     log_level: int
     memory_bytes: int
     log_form: Form = "text"
+    upload: UploadOrders | None = None
 
     def with_pipelines(self, pipelines: dict[str, PipelineOptions]) -> WorkerOptions:
         """Return the same orders for other pipelines."""

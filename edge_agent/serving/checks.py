@@ -11,6 +11,7 @@
     broker_acknowledging   away, silent, or refusing verdicts
     disk_room              little left, or the disk refuses the outbox
     clock_sane             it is before this version was made; a clock that was set is a warning
+    evidence_uploaded      never; with [upload] it warns while evidence cannot be sent
 
 All pure. A pipeline that has ended (a folder without more pictures) has nothing to fail.
 """
@@ -85,6 +86,8 @@ class GatewayFacts:
     utc_ns: int
     clock_step_s: float
     clock_stepped_s: float | None
+    upload_trouble: str | None = None
+    """None: nothing is to be uploaded."""
 
 
 def findings(
@@ -97,6 +100,9 @@ def findings(
         Finding("disk_room", "", *_disk(gateway, options)),
         Finding("clock_sane", "", *_clock(gateway, mono_s)),
     ]
+    if gateway.upload_trouble is not None:
+        state: State = "warn" if gateway.upload_trouble else "ok"
+        found.append(Finding("evidence_uploaded", "", state, gateway.upload_trouble))
     for pipeline in pipelines:
         found += _of_pipeline(pipeline, options, mono_s)
     return found

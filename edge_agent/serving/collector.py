@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_agent.production.line import ShiftFigures
     from edge_agent.reporting.figures import PipelineView
     from edge_agent.serving.readiness import Readiness
+    from edge_agent.upload.figures import Figures
 
 STAGES = ("capture", "wait", "prepare", "run", "interpret", "total")
 OUTCOMES = ("pass", "fail", "uncertain", "error")
@@ -36,6 +37,7 @@ class Places:
     views: Callable[[], list[PipelineView]]
     shifts: Callable[[], dict[str, ShiftFigures]]
     processes: Callable[[], dict[str, int]]
+    uploads: Callable[[], Figures | None] = lambda: None
 
 
 class Collector:
@@ -56,6 +58,7 @@ class Collector:
                 list(histogram.counts), histogram.sum_ms, name, "publish"
             )
         self._delivery(page)
+        self._uploads(page)
         self._processes(page)
         for name, figures in self._places.shifts().items():
             _shift(page, name, figures)
@@ -85,6 +88,14 @@ class Collector:
         free = self._places.readiness.free_bytes()
         if free is not None:
             page(families.DISK_FREE).add(free)
+
+    def _uploads(self, page: _Page) -> None:
+        figures = self._places.uploads()
+        if figures is not None:
+            page(families.UPLOAD_WAITING).add(figures.waiting)
+            page(families.UPLOAD_TODAY).add(figures.today_bytes)
+            for event, count in figures.totals.items():
+                page(families.UPLOAD_EVENTS).add(count, event)
 
     def _processes(self, page: _Page) -> None:
         for name, pid in {"agent": os.getpid(), **self._places.processes()}.items():

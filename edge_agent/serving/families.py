@@ -48,6 +48,10 @@ OUTBOX_BYTES = _family("outbox_bytes", "gauge", (), "What the verdicts on the di
 OUTBOX_EVENTS = _family("outbox_events_total", "counter", ("event",), "What was given up, and why")
 DISK_FREE = _family("state_free_bytes", "gauge", (), "Room left for the state folder")
 
+UPLOAD_EVENTS = _family("upload_events_total", "counter", ("event",), "What became of uploads")
+UPLOAD_WAITING = _family("upload_waiting", "gauge", (), "Items of evidence that wait to be sent")
+UPLOAD_TODAY = _family("upload_today_bytes", "gauge", (), "Sent on this day of UTC")
+
 RESIDENT = _family(
     "process_resident_bytes", "gauge", ("process",), "Memory; shared pages count in each process"
 )

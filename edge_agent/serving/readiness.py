@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edge_agent.serving.checks import Finding, PipelineFacts
     from edge_agent.serving.options import HealthOptions
     from edge_agent.types import Verdict
+    from edge_agent.upload.figures import Figures
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +43,16 @@ class Readiness:
     """The agent's loop calls `step` and `decided`; any thread may read."""
 
     def __init__(
-        self, outbox: Outbox, publisher: Publisher, state_folder: Path, options: HealthOptions
+        self,
+        outbox: Outbox,
+        publisher: Publisher,
+        state_folder: Path,
+        options: HealthOptions,
+        uploads: Callable[[], Figures | None] = lambda: None,
     ) -> None:
+        """Look at nothing yet. `uploads`: how evidence is sent, None where none is."""
         self.options = options
+        self._uploads = uploads
         self._outbox = outbox
         self._publisher = publisher
         self._state_folder = state_folder
@@ -104,6 +112,7 @@ class Readiness:
         if abs(offset_s - self._offset_s) > CLOCK_STEP_S:
             self._step_s, self._stepped_s = offset_s - self._offset_s, mono_s
         self._offset_s = offset_s
+        uploads = self._uploads()
         return checks.GatewayFacts(
             looped_s=self._looped_s,
             dead_threads=self._dead_threads(),
@@ -116,6 +125,7 @@ class Readiness:
             utc_ns=time.time_ns(),
             clock_step_s=self._step_s,
             clock_stepped_s=self._stepped_s,
+            upload_trouble=uploads.trouble if uploads else None,
         )
 
     def _dead_threads(self) -> tuple[str, ...]:

@@ -38,7 +38,8 @@ class Asked:
     def __init__(self, folder: Path, mosquitto: Mosquitto, **top: Any) -> None:
         self.port = free_port()
         top = {"http": {"port": self.port}} | top
-        self.agent = AgentProcess(folder, mosquitto, {"camera": CAMERA}, **top)
+        pipelines = top.pop("pipelines", {"camera": CAMERA})
+        self.agent = AgentProcess(folder, mosquitto, pipelines, **top)
         self.agent.start()
 
     def get(self, path: str) -> tuple[int, bytes]:

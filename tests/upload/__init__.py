@@ -1,0 +1,1 @@
+"""Evidence on its way to whoever labels it."""
