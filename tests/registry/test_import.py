@@ -35,16 +35,10 @@ class Mlflow:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        program, port = str(ENVIRONMENT / "bin" / "mlflow"), str(self.port)
         command = [
-            *(
-                ENVIRONMENT / "bin" / "mlflow",
-                "server",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                str(self.port),
-            ),
-            *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"),
+            *(program, "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
             *("--artifacts-destination", str(folder / "store")),
         ]
         with (folder / "log").open("wb") as log:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,6 +129,27 @@ def test_a_model_that_failed_here_is_refused_again_also_after_a_restart(
     assert "quarantined" in hawkbit.heard[-1][2]
 
 
+def test_an_action_that_is_cancelled_while_it_waits_is_agreed_to_and_forgotten(
+    tmp_path: Path,
+    server: plant.Server,
+    gateway: plant.Gateway,
+    hawkbit: Hawkbit,
+    mqtt_client: Recorder,
+    wait_for: WaitFor,
+) -> None:
+    server.run("add-model", str(plant.changed(tmp_path, "2.0.0")))
+    tree = json.loads(gateway.agent.config.read_text())
+    tree["sync"]["window"] = _far_from_now()
+    gateway.agent.config.write_text(json.dumps(tree))
+    hawkbit.deploy("14", (plant.SLOT, MODEL, "2.0.0"))
+    gateway.start()
+    wait_for(lambda: [each for each in hawkbit.heard if "window" in str(each)], 30)
+    hawkbit.cancel = "14"
+    wait_for(lambda: not hawkbit.action, 30)
+    wait_for(lambda: plant.statuses(mqtt_client)[-1]["state"] == "idle", 30)
+    assert {execution for execution, _, _ in hawkbit.heard[:-1]} == {"scheduled"}
+
+
 def test_a_wrong_token_is_told_and_what_runs_runs_on(
     gateway: plant.Gateway, mqtt_client: Recorder, wait_for: WaitFor
 ) -> None:
@@ -135,6 +158,12 @@ def test_a_wrong_token_is_told_and_what_runs_runs_on(
     wait_for(lambda: [s for s in plant.statuses(mqtt_client) if s["error"]], 30)
     assert "401" in plant.statuses(mqtt_client)[-1]["error"]["detail"]
     wait_for(lambda: plant.verdicts(mqtt_client), 30)
+
+
+def _far_from_now() -> str:
+    """Return a window that is closed for the next hours."""
+    hour = time.localtime().tm_hour
+    return f"{(hour + 12) % 24:02}:00-{(hour + 13) % 24:02}:00"
 
 
 def _wrong_golden(_: object, bundle: Path) -> None:
