@@ -162,7 +162,7 @@ class Agent:
                 self._apply(*(self._changes.get() or (self._base, self._rev)))
             self._look_around(time.monotonic())
             # A thread that a bug ended comes back only with a new process.
-            threads = (self._outbox, self._publisher, self.control, self._models, self._uploads)
+            threads = (self._outbox, self._publisher, self.control, self._models)
             if all(each.alive for each in threads):
                 systemd.alive()
         if stopping.is_set():

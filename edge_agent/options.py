@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class StrictOptions(BaseModel):
@@ -36,4 +37,17 @@ TopicFilter = Annotated[
         max_length=1024,
         pattern=r"^(?:(?:\+|[^\x00+#/]*)/)*(?:#|\+|[^\x00+#/]*)$",
     ),
+]
+
+
+def _is_address(url: str) -> str:
+    parts = urlsplit(url)  # raises ValueError, as `port` does
+    if not parts.hostname or parts.port == 0:
+        raise ValueError("not an address like https://host/path")
+    return url
+
+
+# Of a server that is told a secret: user and password do not stand in it.
+ServerAddress = Annotated[
+    str, Field(max_length=2048, pattern=r"^https?://[^\s@]+$"), AfterValidator(_is_address)
 ]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge_agent.options import Name, StrictOptions
+from edge_agent.options import Name, ServerAddress, StrictOptions
 
 
 class RepositoryOptions(StrictOptions):
@@ -22,7 +22,7 @@ class HawkbitOptions(StrictOptions):
     """
 
     kind: Literal["hawkbit"]
-    url: Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
+    url: ServerAddress
     """The server. `proxy`, `ca_file`, `cert_file` and `key_file` of [sync] hold for it, too."""
     tenant: Annotated[str, Field(min_length=1, max_length=128)] = "DEFAULT"
     controller: Annotated[str, Field(max_length=256)] = ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from edge_agent.options import Name, StrictOptions
+from edge_agent.options import Name, ServerAddress, StrictOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ class UploadOptions(StrictOptions):
     Left out: nothing is.
     """
 
-    url: Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
+    url: ServerAddress
     """Each file is PUT below it, as DEVICE/PIPELINE/NAME; a query is kept."""
     how: Literal["put", "presigned"] = "put"
     """presigned: the same address is asked by GET, answers `{"url": "..."}`, and the file is PUT

@@ -84,10 +84,11 @@ class Destination:
     def _signed(self, answer: bytes) -> tuple[HttpOrigin, str]:
         try:
             parts = urlsplit(msgspec.json.decode(answer, type=Presigned).url)
+            good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
         except (msgspec.DecodeError, ValueError):
-            raise SyncError("bad_answer", "no presigned address came") from None
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
-            raise SyncError("bad_answer", "the presigned address is none of HTTP")
+            good = False
+        if not good:
+            raise SyncError("bad_answer", "what came is no presigned address")
         target = parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else "")
         return self._origin(f"{parts.scheme}://{parts.netloc}/", ""), target
 
@@ -100,10 +101,7 @@ class Destination:
             self._path(options.key_file),
             authorization=authorization,
         )
-        try:
-            return HttpOrigin(url, settings)
-        except ValueError as error:
-            raise SyncError("bad_answer", f"an address that is none: {error}") from None
+        return HttpOrigin(url, settings)
 
     def _path(self, path: str) -> str:
         return str(self._folder / path) if path else ""
@@ -121,7 +119,7 @@ class Destination:
 def authorization(text: str) -> str:
     """Return the header for `bearer TOKEN` or `basic USER:PASSWORD`; raise SyncError."""
     word, _, rest = text.partition(" ")
-    if word.lower() == "bearer" and rest and rest.isprintable():
+    if word.lower() == "bearer" and rest and rest.isascii() and rest.isprintable():
         return f"Bearer {rest.strip()}"
     if word.lower() == "basic" and ":" in rest:
         return f"Basic {base64.b64encode(rest.strip().encode()).decode()}"

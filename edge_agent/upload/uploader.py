@@ -40,6 +40,7 @@ RETRY_BASE_S, RETRY_CAP_S = 1.0, 300.0
 STOP_S = 2.0
 # nice(2): inspection and verdicts go first wherever there is not enough for all.
 LEAST_CLAIM = 19
+ENDED = "a bug ended the upload; it comes back with the next start of the agent"
 DAY_IS_FULL = "what may be sent in a day has been"
 
 
@@ -72,14 +73,15 @@ class Uploader:
 
     @property
     def alive(self) -> bool:
-        """Whether its thread runs: if not, a bug ended it."""
+        """Whether its thread runs. One that a bug ended is no reason to restart an inspection."""
         return self._thread.is_alive()
 
     def figures(self) -> Figures:
         """Return how it goes."""
-        return Figures(
-            self._waiting, self._allowance.today_bytes, self._trouble, self._counters.totals()
-        )
+        begun = self._thread.ident is not None
+        trouble = ENDED if begun and not self.alive else self._trouble
+        today_bytes = self._allowance.today_bytes
+        return Figures(self._waiting, today_bytes, trouble, self._counters.totals())
 
     def _run(self) -> None:
         waits: Iterator[float] | None = None

@@ -23,11 +23,6 @@ class Uploads:
 
             self._uploader = Uploader(config.upload, config.device.name, folder, spool)
 
-    @property
-    def alive(self) -> bool:
-        """Whether its thread runs: if not, a bug ended it."""
-        return self._uploader is None or self._uploader.alive
-
     def start(self) -> None:
         """Begin to send."""
         if self._uploader is not None:

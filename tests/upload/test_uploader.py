@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import ValidationError
 
 from edge_agent.errors import SyncError
 from edge_agent.upload import sending, spool
@@ -197,7 +198,9 @@ def test_the_server_is_shown_the_credentials_of_the_file_also_when_they_change(
     wait_for(lambda: not left(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["", "token", "bearer", "basic nobody", "bearer a\nb: c"])
+@pytest.mark.parametrize(
+    "text", ["", "token", "bearer", "basic nobody", "bearer a\nb: c", "bearer 5€"]
+)
 def test_credentials_that_are_none_are_told_and_not_sent(text: str) -> None:
     with pytest.raises(SyncError, match="credentials_file") as caught:
         sending.authorization(text)
@@ -230,3 +233,35 @@ def test_what_a_power_cut_left_is_not_sent(
     assert {Path(name).stem for name in bucket.files} == {"d-well"}
     spool.drop_orphans(root, now_s=time.time() + 3600)
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("url", ["http://h:port/", "http://[::1/", "https:///", "http://u:p@h/"])
+def test_an_address_that_is_none_is_refused_with_the_config(url: str) -> None:
+    with pytest.raises(ValidationError):
+        UploadOptions(url=url)
+
+
+def test_an_address_that_leads_nowhere_is_told_and_ends_nothing(
+    tmp_path: Path, start: Callable[..., Uploader], wait_for: WaitFor
+) -> None:
+    put(tmp_path / "spool", "one")
+    uploader = start(url="https://127.0.0.1:1/")
+    wait_for(lambda: uploader.figures().totals.get("failed", 0) > 1)
+    assert "bug" not in uploader.figures().trouble
+
+
+@pytest.mark.parametrize(
+    "answer", [b"no json", b"{}", b'{"url": "file:///etc/passwd"}', b'{"url": "http://h:x/"}']
+)
+def test_a_signed_address_that_is_none_is_told_and_ends_nothing(
+    tmp_path: Path,
+    bucket: Bucket,
+    start: Callable[..., Uploader],
+    wait_for: WaitFor,
+    answer: bytes,
+) -> None:
+    bucket.signs = answer
+    put(tmp_path / "spool", "one")
+    uploader = start(url=f"{bucket.url}sign/", how="presigned")
+    wait_for(lambda: "presigned" in uploader.figures().trouble)
+    assert not bucket.files
