@@ -47,7 +47,14 @@ DAY_IS_FULL = "what may be sent in a day has been"
 class Uploader:
     """`start`, `stop`, `figures`: any thread."""
 
-    def __init__(self, options: UploadOptions, device: str, folder: Path, root: Path) -> None:
+    def __init__(
+        self,
+        options: UploadOptions,
+        device: str,
+        folder: Path,
+        root: Path,
+        retry_s: float = RETRY_BASE_S,
+    ) -> None:
         """`folder`: where relative paths of the config start; `root`: the spool."""
         self._device = device
         self._root = root
@@ -55,6 +62,7 @@ class Uploader:
         self._allowance = Allowance(
             root / "sent.json", options.kb_per_s * 1e3, options.mb_per_day * 1e6
         )
+        self._retry_s = retry_s
         self._counters = Counters()
         self._waiting = 0
         self._trouble = ""
@@ -97,7 +105,7 @@ class Uploader:
                     return
                 self._counters.add("failed")
                 self._note(str(error))
-                waits = waits or full_jitter(RETRY_BASE_S, RETRY_CAP_S, random.Random())  # noqa: S311  spreads retries
+                waits = waits or full_jitter(self._retry_s, RETRY_CAP_S, random.Random())  # noqa: S311  spreads retries
                 self._stopping.wait(next(waits))
                 continue
             waits = None

@@ -82,15 +82,15 @@ def test_an_action_that_cannot_be_done_is_closed_with_the_reason(
 ) -> None:
     hawkbit.deploy("8", (plant.SLOT, MODEL, "6.6.6"))
     gateway.start()
-    wait_for(lambda: not hawkbit.action, 30)
+    wait_for(lambda: not hawkbit.action)
     assert hawkbit.heard[-1][:2] == ("closed", "failure")
     assert "not_signed" in hawkbit.heard[-1][2]
     hawkbit.deploy("9", ("spindle", MODEL, "1.0.0"))
-    wait_for(lambda: not hawkbit.action, 30)
+    wait_for(lambda: not hawkbit.action)
     assert hawkbit.heard[-1][:2] == ("closed", "failure")
     assert "no_slot" in hawkbit.heard[-1][2]
     hawkbit.deploy("10", (plant.SLOT, MODEL, "1.0.0"))
-    wait_for(lambda: not hawkbit.action, 30)
+    wait_for(lambda: not hawkbit.action)
     assert hawkbit.heard[-1][:2] == ("closed", "success"), "it ran this one already"
 
 
@@ -107,7 +107,7 @@ def test_after_a_kill_the_action_is_still_brought_to_its_end(
     assert gateway.agent.wait(60) < 0
     assert hawkbit.action == "11"
     gateway.start()
-    wait_for(lambda: not hawkbit.action, 30)
+    wait_for(lambda: not hawkbit.action)
     assert hawkbit.heard[-1][:2] == ("closed", "success")
 
 
@@ -123,7 +123,7 @@ def test_a_model_that_failed_here_is_refused_again_also_after_a_restart(
     for action in ("12", "13"):
         hawkbit.deploy(action, (plant.SLOT, MODEL, "2.0.0"))
         gateway.start()
-        wait_for(lambda: not hawkbit.action, 60)
+        wait_for(lambda: not hawkbit.action)
         assert hawkbit.heard[-1][:2] == ("closed", "failure")
         assert gateway.agent.stop() == 0
     assert "quarantined" in hawkbit.heard[-1][2]
@@ -143,10 +143,10 @@ def test_an_action_that_is_cancelled_while_it_waits_is_agreed_to_and_forgotten(
     gateway.agent.config.write_text(json.dumps(tree))
     hawkbit.deploy("14", (plant.SLOT, MODEL, "2.0.0"))
     gateway.start()
-    wait_for(lambda: [each for each in hawkbit.heard if "window" in str(each)], 30)
+    wait_for(lambda: [each for each in hawkbit.heard if "window" in str(each)])
     hawkbit.cancel = "14"
-    wait_for(lambda: not hawkbit.action, 30)
-    wait_for(lambda: plant.statuses(mqtt_client)[-1]["state"] == "idle", 30)
+    wait_for(lambda: not hawkbit.action)
+    wait_for(lambda: plant.statuses(mqtt_client)[-1]["state"] == "idle")
     assert {execution for execution, _, _ in hawkbit.heard[:-1]} == {"scheduled"}
 
 
@@ -155,9 +155,9 @@ def test_a_wrong_token_is_told_and_what_runs_runs_on(
 ) -> None:
     (gateway.folder / "hawkbit.token").write_text("stolen")
     gateway.start()
-    wait_for(lambda: [s for s in plant.statuses(mqtt_client) if s["error"]], 30)
+    wait_for(lambda: [s for s in plant.statuses(mqtt_client) if s["error"]])
     assert "401" in plant.statuses(mqtt_client)[-1]["error"]["detail"]
-    wait_for(lambda: plant.verdicts(mqtt_client), 30)
+    wait_for(lambda: plant.verdicts(mqtt_client))
 
 
 def _far_from_now() -> str:

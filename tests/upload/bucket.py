@@ -15,14 +15,15 @@ from urllib.parse import urlsplit
 class Bucket:
     """What it has, whom it knows, and how it answers the next requests.
 
-    `signs`: what it answers instead of a signed address. `answers`: statuses of the next requests,
-    0 for a connection that breaks in the middle; then 200. `pieces`: how many bytes are read at
-    once, and `slow_s` the time between.
+    `signs`: what it answers instead of a signed address. `always`: the status of all requests to
+    come; else `answers`: those of the next ones, 0 for a connection that breaks in the middle, then
+    200. `pieces`: how many bytes are read at once, and `slow_s` the time between.
     """
 
     authorization: str = ""
     signs: bytes | None = None
     answers: list[int] = field(default_factory=list)
+    always: int | None = None
     refuses: frozenset[str] = frozenset()
     pieces: int = 1 << 20
     slow_s: float = 0.0
@@ -54,7 +55,9 @@ class _Request(BaseHTTPRequestHandler):
         bucket.asked.append(path)
         bucket.heads.append(dict(self.headers))
         bucket.began.set()
-        status = bucket.answers.pop(0) if bucket.answers else 200
+        status = bucket.always
+        if status is None:
+            status = bucket.answers.pop(0) if bucket.answers else 200
         length = int(self.headers["Content-Length"])
         if status == 0:
             self.rfile.read(length // 2)

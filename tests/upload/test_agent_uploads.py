@@ -37,12 +37,12 @@ def test_after_a_kill_in_the_midst_of_an_upload_nothing_that_was_kept_is_missing
     agent = AgentProcess(tmp_path, mosquitto, {"camera": CAMERA}, upload={"url": bucket.url})
     agent.start()
     try:
-        wait_for(lambda: bucket.began.is_set() and len(waiting(tmp_path)) > 3, 30)
+        wait_for(lambda: bucket.began.is_set() and len(waiting(tmp_path)) > 3)
         assert agent.stop(signal.SIGKILL) == -signal.SIGKILL
         before = waiting(tmp_path) | sent(bucket)
         bucket.slow_s = 0.0
         agent.start()
-        wait_for(lambda: before <= sent(bucket), 30)
+        wait_for(lambda: before <= sent(bucket))
         assert agent.stop() == 0
     finally:
         agent.end()
@@ -55,16 +55,17 @@ def test_after_a_kill_in_the_midst_of_an_upload_nothing_that_was_kept_is_missing
 def test_how_the_upload_goes_stands_in_health_and_metrics_and_stops_nothing(
     tmp_path: Path, mosquitto: Mosquitto, bucket: Bucket, wait_for: WaitFor
 ) -> None:
-    bucket.answers = [401] * 3
+    bucket.always = 401
     asked = Asked(tmp_path, mosquitto, upload={"url": bucket.url}, pipelines={"camera": CAMERA})
     try:
-        wait_for(lambda: _check(asked).get("state") == "warn", 30)
+        wait_for(lambda: _check(asked).get("state") == "warn")
         assert "401" in _check(asked)["reason"]
-        assert asked.ready(), "what is not sent is no reason to stop a line"
+        wait_for(asked.ready)  # what is not sent is no reason to stop a line
+        bucket.always = None
         wait_for(lambda: asked.metrics().get(("edge_agent_upload_events_total", "items"), 0) > 2)
         wait_for(lambda: _check(asked)["state"] == "ok")
         found = asked.metrics()
-        assert found["edge_agent_upload_events_total", "failed"] == 3
+        assert found["edge_agent_upload_events_total", "failed"] >= 1
         assert found["edge_agent_upload_today_bytes",] > 0
         assert found["edge_agent_events_total", "camera", "upload_items"] > 2
         tasks = Path(f"/proc/{asked.agent.pid}/task")
@@ -83,7 +84,7 @@ def test_nothing_is_put_aside_and_nothing_sent_unless_the_config_says_so(
     asked = Asked(tmp_path, mosquitto, pipelines={"camera": CAMERA})
     try:
         evidence = tmp_path / "state" / "evidence" / "camera"
-        wait_for(lambda: evidence.is_dir() and list(evidence.glob("*.raw.jpg")), 30)
+        wait_for(lambda: evidence.is_dir() and list(evidence.glob("*.raw.jpg")))
         assert not (tmp_path / "state" / "upload").exists()
         assert _check(asked) == {}
         assert not [key for key in asked.metrics() if "upload" in key[0]]

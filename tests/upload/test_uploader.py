@@ -62,7 +62,7 @@ def start(tmp_path: Path, bucket: Bucket) -> Iterator[Callable[..., Uploader]]:
 
     def begin(**options: Any) -> Uploader:
         wanted: dict[str, Any] = {"url": f"{bucket.url}evidence", "kb_per_s": 1e5} | options
-        uploader = Uploader(UploadOptions(**wanted), "gw-01", tmp_path, tmp_path / "spool")
+        uploader = Uploader(UploadOptions(**wanted), "gw-01", tmp_path, tmp_path / "spool", 0.02)
         begun.append(uploader)
         uploader.start()
         return uploader
@@ -98,15 +98,17 @@ def test_what_went_wrong_is_sent_again_and_nothing_is_removed_before(
     wrong: int,
 ) -> None:
     put(tmp_path / "spool", "one", bytes(100_000))
-    bucket.answers = [wrong, 200, wrong]  # the picture at first, then its sidecar
+    bucket.always = wrong
     uploader = start()
-    wait_for(lambda: uploader.figures().trouble)
+    wait_for(lambda: uploader.figures().totals.get("failed", 0) > 1)
     assert left(tmp_path) == ["one.jpg", "one.json"]
     if wrong:
         assert str(wrong) in uploader.figures().trouble
+    bucket.answers = [200, wrong, wrong]  # the picture, then not its sidecar
+    bucket.always = None
     wait_for(lambda: not left(tmp_path))
+    assert not bucket.answers
     assert bucket.files["/evidence/gw-01/camera/one.jpg"] == bytes(100_000)
-    assert uploader.figures().totals["failed"] == 2
     wait_for(lambda: not uploader.figures().trouble)
 
 
