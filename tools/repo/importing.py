@@ -15,6 +15,7 @@ from edge_agent.commands.bundler import RUNTIMES
 from edge_agent.commands.verification import verify
 from edge_agent.modelstore.manifest import canonical_json, load_bundle, parse_manifest
 from tools.fresh_folder import fresh_folder
+from tools.repo.golden_answers import golden_answers
 from tools.repo.mlflow_registry import MlflowRegistry
 from tools.repo.signing import RepositoryError
 
@@ -83,7 +84,11 @@ def _bundle(model: Registered, manifest: str) -> tuple[dict[str, Any], dict[str,
 def _plain(
     model: Registered, like: Path | None, published: Mapping[str, int]
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return a bundle around the one model file; its golden samples would be another model's."""
+    """Return a bundle around the one model file.
+
+    Its golden samples are the other bundle's inputs, and what this model answers here: they show
+    that a gateway computes what this machine did. How good that is, the evaluation says.
+    """
     found = [path for path in model.files if f".{path.rpartition('.')[2]}" in RUNTIMES]
     if len(found) != 1:
         named = ", ".join(found) or "none"
@@ -97,19 +102,24 @@ def _plain(
     pattern = load_bundle(like)
     tree = json.loads((like / MANIFEST).read_bytes())
     suffix = f".{found[0].rpartition('.')[2]}"
-    contents = {f"model{suffix}": model.read(found[0])}
-    roles = {f"model{suffix}": "model"}
+    runtime, name = RUNTIMES[suffix], f"model{suffix}"
+    contents = {name: ("model", model.read(found[0]))}
     for file in pattern.variant.files:
-        if file.role == "labels":
-            contents[file.path] = (like / file.path).read_bytes()
-            roles[file.path] = "labels"
-    files = [_entry(name, roles[name], content) for name, content in contents.items()]
-    runtime = RUNTIMES[suffix]
+        if file.role in {"labels", "golden_in"}:
+            contents[file.path] = (file.role, (like / file.path).read_bytes())
+    cases = pattern.manifest.selftest.cases
+    inputs = [contents[case.golden_in][1] for case in cases]
+    answers = golden_answers(runtime, contents[name][1], inputs)
+    contents |= {
+        case.golden_out: ("golden_out", answer) for case, answer in zip(cases, answers, strict=True)
+    }
+    files = [_entry(path, role, content) for path, (role, content) in contents.items()]
     variant = {"id": runtime, "runtime": runtime, "precision": "as-given", "files": files}
     seq = max(pattern.manifest.seq, published.get(pattern.manifest.model_id, 0)) + 1
-    for gone in ("selftest", "reference", "source", "min_seq"):
+    for gone in ("reference", "source", "min_seq"):
         tree.pop(gone, None)
-    return tree | {"version": model.version, "seq": seq, "variants": [variant]}, contents
+    bare = {path: content for path, (_, content) in contents.items()}
+    return tree | {"version": model.version, "seq": seq, "variants": [variant]}, bare
 
 
 def _entry(name: str, role: str, content: bytes) -> dict[str, Any]:

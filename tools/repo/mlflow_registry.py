@@ -90,7 +90,7 @@ class MlflowRegistry:
             return self._find(name, alias)
         except SyncError as error:
             raise RepositoryError(f"{reference}: {error}") from None
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, msgspec.MsgspecError) as error:
             raise RepositoryError(f"{reference}: not an answer of MLflow: {error!r}") from None
 
     def _find(self, name: str, alias: str) -> Registered:
