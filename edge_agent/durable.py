@@ -23,14 +23,25 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """
     make_folder(path.parent)
     part = path.with_name(f".{path.name}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:
-        with part.open("wb") as file:
-            file.write(content)
+        descriptor = os.open(part, flags, 0o644)
+        try:
+            write_all(descriptor, content)
+        finally:
+            os.close(descriptor)
         move_into_place(part, path, mode=mode)
     except OSError:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all of `content`, however little the system takes at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def move_into_place(part: Path, path: Path, *, mode: int) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_agent.backoff import full_jitter
+from edge_agent.durable import write_all
 from edge_agent.errors import SyncError
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Fetcher:
         floor = _RateFloor(self.limits, self.mono_s, deadline)
         try:
             for chunk in self.origin.stream(path, start, progress.length):
-                _write_all(descriptor, chunk)
+                write_all(descriptor, chunk)
                 progress.fetched += len(chunk)
                 self.say(progress)
                 floor.check(len(chunk))
@@ -180,9 +181,3 @@ class _RateFloor:
         if self._bytes < passed_s * self._limits.min_bytes_per_s:
             raise SyncError("too_slow", f"{self._bytes} bytes in {passed_s:.0f} s")
         self._began, self._bytes = now, 0
-
-
-def _write_all(descriptor: int, chunk: bytes) -> None:
-    rest = memoryview(chunk)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]

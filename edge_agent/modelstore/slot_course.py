@@ -42,6 +42,7 @@ class SlotCourse:
         self._steps = SlotSteps(folder, terms, view, ports)
         self._ports = ports
         self._news: News | None = None
+        self._result: Any = None  # of a job, until what follows from it is on the disk
         self._retry_s, self._wait_s = 0.0, terms.poll_s
 
     # ------------------------------------------------------------------ what is heard
@@ -131,9 +132,9 @@ class SlotCourse:
             if self._steps.workers.ready and self._ports.turn():
                 self._steps.happen("loaded")
         elif self.waits_for_job:
-            result = self._ports.result(self.folder.slot)
-            if result is not None:
-                self._finished(result)
+            self._result = self._result or self._ports.result(self.folder.slot)
+            if self._result is not None and self._finished(self._result):
+                self._result = None
         else:
             fresh = self._steps.workers.take_news()
             self._judge(self._steps.workers.judge(state), fresh=fresh)
@@ -207,6 +208,7 @@ class SlotCourse:
         self.view.detail = ""
         begun = {"candidate": self._steps.attempted(1), "error": None}
         if self._ports.idle() and self._steps.happen("due", **begun):
+            self._result = None
             self._ports.fetch(self.folder.slot, news, self.folder.bundle(candidate.generation))
 
     def _test(self) -> None:
@@ -214,32 +216,36 @@ class SlotCourse:
         if candidate is not None and self._ports.idle() and self._steps.happen("tested"):
             self._ports.test(self.folder.slot, self.folder.bundle(candidate.generation))
 
-    def _finished(self, result: Any) -> None:  # noqa: ANN401  Fetched, Verified or SyncError
+    def _finished(self, result: Any) -> bool:  # noqa: ANN401  Fetched, Verified or SyncError
+        """Answer what became of a job; return whether the answer is on the disk."""
         if isinstance(result, SyncError):
-            self._not_fetched(Failure(result.code, result.detail))
-        elif self.record.state == "downloading":
+            return self._not_fetched(Failure(result.code, result.detail))
+        if self.record.state == "downloading":
             self._wait_s = self._steps.terms.poll_s
-            self._steps.happen("fetched")
-        elif result.failure:
-            self._steps.give_up("broke", Failure(result.kind, result.failure))
-        else:
-            self.view.selftest = SelfTestFigures(
-                cases=result.cases,
-                p50_ms=result.p50_ms,
-                p95_ms=result.p95_ms,
-                ram_mb=result.ram_mb,
-            )
-            self._steps.happen("passed")
+            return self._steps.happen("fetched")
+        if result.failure:
+            return self._steps.give_up("broke", Failure(result.kind, result.failure))
+        self.view.selftest = SelfTestFigures(
+            cases=result.cases,
+            p50_ms=result.p50_ms,
+            p95_ms=result.p95_ms,
+            ram_mb=result.ram_mb,
+        )
+        return self._steps.happen("passed")
 
-    def _not_fetched(self, failure: Failure) -> None:
+    def _not_fetched(self, failure: Failure) -> bool:
         """Try again later: what could not be fetched says nothing of the model."""
-        self._retry_s = self._ports.mono_s() + self._wait_s
-        self._wait_s = min(RETRY_MOST_S, 2 * self._wait_s)
+        self.view.detail = "waits for the next try" if failure.code in codes.PASSING else ""
         if failure.code in codes.PASSING:
-            self.view.detail = "waits for the next try"
-            self._steps.happen("postponed", error=failure, candidate=self._steps.attempted(-1))
+            noted = self._steps.happen(
+                "postponed", error=failure, candidate=self._steps.attempted(-1)
+            )
         else:
-            self._steps.happen("broke", error=failure, candidate=None)
+            noted = self._steps.happen("broke", error=failure, candidate=None)
+        if noted:
+            self._retry_s = self._ports.mono_s() + self._wait_s
+            self._wait_s = min(RETRY_MOST_S, 2 * self._wait_s)
+        return noted
 
     def _judge(self, judgement: Judgement, *, fresh: bool) -> None:
         self.view.note_live(self._steps.workers.succession)

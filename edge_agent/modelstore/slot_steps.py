@@ -99,6 +99,7 @@ class SlotSteps:
         self.workers = WorkersView(terms.pipelines, ports.mono_s)
         self.record = folder.record.read()
         self._ports = ports
+        self._refused = False
 
     @property
     def running(self) -> ModelRef | None:
@@ -135,13 +136,16 @@ class SlotSteps:
                 "well", active=generation, fallback=before, candidate=None, starts=0, error=None
             )
 
-    def give_up(self, event: Event, failure: Failure) -> None:
-        """Never try it again: it is the model's own fault. What ran before it stays or returns."""
+    def give_up(self, event: Event, failure: Failure) -> bool:
+        """Never try it again: it is the model's own fault. What ran before it stays or returns.
+
+        Returns whether that is on the disk.
+        """
         candidate = self.record.candidate
         digest = candidate.generation.digest if candidate else ""
         quarantine = self.record.with_quarantine(digest, f"{failure.code}: {failure.detail}")
         kept = candidate if self.record.state == "trial" else None
-        self.happen(event, error=failure, quarantine=quarantine, candidate=kept)
+        return self.happen(event, error=failure, quarantine=quarantine, candidate=kept)
 
     def fall_back(self, code: str, detail: str) -> None:
         """Go back to the generation that was confirmed before; the one in force never returns."""
@@ -225,8 +229,11 @@ class SlotSteps:
         try:
             self.record = self.folder.record.write(msgspec.structs.replace(self.record, **changes))
         except OSError as error:
-            log.warning("models: %s cannot be noted: %s", self.folder.slot, error)
+            if not self._refused:  # it is tried again ten times a second
+                log.warning("models: %s cannot be noted: %s", self.folder.slot, error)
+            self._refused = True
             return False
+        self._refused = False
         return True
 
     def _tidy(self) -> None:

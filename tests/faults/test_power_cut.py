@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.conftest import Finding, Trial
+from tests.faults.disk import Disk
 from tests.faults.judging import (
     catch_up,
     live_again_s,
@@ -39,53 +39,12 @@ DISK_BYTES = 48 << 20
 PASS_ALL = {"kind": "threshold", "fail_at": 1.0}
 
 
-class Disk:
-    """A disk that loses its power."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._number = 0
-        self.mounted_at = folder / "disk"
-        self.mounted_at.mkdir()
-        with self._image().open("wb") as image:
-            image.truncate(DISK_BYTES)
-        run("mkfs.ext4", "-q", str(self._image()))
-        self._mount()
-
-    def copy(self) -> None:
-        """Take what stands on the disk at this instant."""
-        # By reads of what the loop device was told to write: not one byte of the file system's
-        # own memory is in it.
-        shutil.copyfile(self._image(), self._image(1))
-
-    def reboot(self) -> None:
-        """Go on with the copy that was taken."""
-        self.unmount()
-        self._image().unlink()
-        self._number += 1
-        self._mount()
-
-    def unmount(self) -> None:
-        run("umount", str(self.mounted_at))
-
-    def _image(self, later: int = 0) -> Path:
-        return self._folder / f"disk-{self._number + later}.img"
-
-    def _mount(self) -> None:
-        # commit: the file system shall not save the day by itself before the cut.
-        run("mount", "-o", "loop,commit=300", str(self._image()), str(self.mounted_at))
-
-
-def run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a disk")
     try:
-        disk = Disk(tmp_path)
+        disk = Disk(tmp_path, DISK_BYTES)
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no disk can be mounted here: {error}")
     yield disk
