@@ -67,7 +67,8 @@ bench: $(DEV_READY) mosquitto ## speed, memory and start, beside what this machi
 	$(VENV)/bin/python -m tools.bench $(ARGS)
 
 faults: $(DEV_READY) mosquitto iptables ## every fault as often and long as docs/reliability.md says
-	$(VENV)/bin/python -m pytest -p tests.faults.table --full -v tests/faults $(ARGS)
+	$(VENV)/bin/python -m pytest -p tests.faults.table --full -v tests/faults tests/updating/test_bad_models.py \
+	    $(ARGS)
 
 fuzz: $(DEV_READY) ## damaged payloads, pictures, configs, manifests and models, for a long time
 	FUZZ_EXAMPLES=10000 $(VENV)/bin/python -m pytest -q --timeout 7200 tests/fuzz $(ARGS)

@@ -73,7 +73,8 @@ class Disk:
 
 def _written(descriptor: int) -> list[tuple[int, bytes]]:
     """Return where there is something in a file with holes, and what."""
-    found, end = [], 0
+    found: list[tuple[int, bytes]] = []
+    end = 0
     while True:
         try:
             begin = os.lseek(descriptor, end, os.SEEK_DATA)

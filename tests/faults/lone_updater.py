@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -45,7 +45,11 @@ HANGS_S = 30
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Where one gateway stands. `log`: a file that hears what it does, in lines of JSON."""
+    """Where one gateway stands.
+
+    `log`: a file that hears what it does, in lines of JSON. `wanted`: the model with which it ends;
+    "": it ends as soon as it was refused something. `ahead_s`: how far its clock is ahead.
+    """
 
     store: str
     url: str
@@ -55,6 +59,7 @@ class Order:
     wanted: str
     quota_bytes: int
     poll_s: float = 3600.0
+    ahead_s: float = 0.0
 
 
 @dataclass
@@ -65,7 +70,7 @@ class _Workers:
     runs: str = ""
     failed: str = ""
     succession: SuccessionReport | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    refused: str = ""
 
     def follow(self) -> None:
         """Run what is in force now."""
@@ -94,6 +99,13 @@ class _Workers:
             )
         return True
 
+    def hear(self, _slot: str, status: bytes) -> None:
+        """Take a status as the broker would."""
+        error = json.loads(status)["error"]
+        if error and error["code"] != self.refused:
+            self.refused = error["code"]
+            self._note("refused", self.refused)
+
     def report(self) -> wire.PipelineReport:
         """Say how the only pipeline is doing."""
         return wire.PipelineReport(
@@ -118,8 +130,8 @@ class _Workers:
             return str(error)
         return ""
 
-    def _note(self, what: str, bundle: str) -> None:
-        line = json.dumps([what, bundle]).encode() + b"\n"
+    def _note(self, what: str, which: str) -> None:
+        line = json.dumps([what, which]).encode() + b"\n"
         descriptor = os.open(self.order.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(descriptor, line)
         os.close(descriptor)
@@ -130,7 +142,9 @@ def run(order: Order) -> None:
     signal.alarm(HANGS_S)
     layout, workers = StoreLayout(Path(order.store)), _Workers(order)
     workers.follow()
-    supplier = RepositorySupplier(_place(order), threading.Event())
+    supplier = RepositorySupplier(
+        _place(order), threading.Event(), clock_s=lambda: time.time() + order.ahead_s
+    )
     slot = Slot(SLOT, ("line",), frozenset({"line"}), Path(order.factory))
     gateway = Gateway(
         device="gw-1",
@@ -139,7 +153,7 @@ def run(order: Order) -> None:
         poll_s=order.poll_s,
         window=None,
         pause=False,
-        show=lambda _slot, _payload: None,
+        show=workers.hear,
         order=workers.obey,
         moved=workers.follow,
         test=lambda _: StubTest(),
@@ -147,7 +161,7 @@ def run(order: Order) -> None:
     )
     updater = Updater([slot], gateway)
     updater.start()
-    while not _is_over(order, layout):
+    while not (_is_over(order, layout) if order.wanted else workers.refused):
         updater.report(workers.report())
         time.sleep(REPORT_S)
     updater.stop()

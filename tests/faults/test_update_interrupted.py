@@ -136,7 +136,7 @@ def test_a_kill_at_the_same_operation_of_every_start_loads_the_model_three_times
     kills, number, step = 0, 1, 1 if trial.full else 23
     while True:
         store = plant.copy_to(watched / "store")
-        codes = []
+        codes: list[int] = []
         while len(codes) < MOST_STARTS and 0 not in codes:
             operations.begin(at(range(number, number + 1), "die"))
             codes.append(plant.run(store))

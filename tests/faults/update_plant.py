@@ -48,18 +48,18 @@ class Plant:
     def settled(self) -> Path:
         return self.folder / "settled"
 
-    def run(self, store: Path, poll_s: float = 3600.0, wanted: str = NEW) -> int:
+    def run(self, store: Path, wanted: str = NEW, url: str = "", **more: float) -> int:
         """Start a gateway with this store; return how it ended."""
         root = self.owner.desk.folder / "metadata" / "1.root.json"
         order = Order(
             store=str(store),
-            url=str(self.owner.desk.folder),
+            url=url or str(self.owner.desk.folder),
             root=str(root),
             factory=str(self.factory),
             log=str(self.log),
             wanted=wanted,
             quota_bytes=QUOTA_BYTES,
-            poll_s=poll_s,
+            **more,
         )
         return self.updater.run(order)
 
@@ -71,9 +71,12 @@ class Plant:
         return store
 
     def said(self, what: str) -> list[str]:
-        """Return the bundles that were loaded to `run`, or beside (`load`), since the log began."""
+        """Return the bundles that it `runs`, that it tried (`load`), or why it `refused` others.
+
+        Since the log began, in their order.
+        """
         lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [bundle for said, bundle in map(json.loads, lines) if said == what]
+        return [which for said, which in map(json.loads, lines) if said == what]
 
     def want(self, number: int) -> None:
         """Sign another version and have every gateway run it."""

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata, MetaFile, TargetFile
+from tuf.api.metadata import TargetFile
 
 from edge_agent.errors import SyncError
 from edge_agent.modelstore import floors
@@ -15,6 +15,7 @@ from edge_agent.modelstore.http_origin import HttpOrigin, HttpSettings
 from edge_agent.modelstore.manifest import load_bundle
 from edge_agent.modelstore.origin import FolderOrigin
 from tests.modelstore.plant import DAY_S, NOW, served
+from tests.modelstore.thief import point_at, sign
 from tools.repo import keys, publishing, rollouts
 from tools.repo.signing import PRETTY
 
@@ -32,17 +33,6 @@ def code_of(action: Callable[[], object]) -> str:
     with pytest.raises(SyncError) as caught:
         action()
     return caught.value.code
-
-
-def sign(owner: Owner, role: str, signed: Any, signing_role: str) -> None:
-    """Publish metadata as a thief of one key would: signed by `signing_role`'s key alone."""
-    ring = [e for e in keys.read_keyring(owner.root / "keys" / "online") if e.role == signing_role]
-    metadata = Metadata(signed)
-    metadata.sign(ring[-1].signer())
-    name = "timestamp.json" if role == "timestamp" else f"{signed.version}.{role}.json"
-    path = owner.desk.folder / "metadata" / name
-    path.unlink(missing_ok=True)
-    path.write_bytes(metadata.to_bytes(PRETTY))
 
 
 def test_a_model_comes_from_a_folder_as_a_bundle_that_loads(owner: Owner, gateway: Site) -> None:
@@ -234,26 +224,6 @@ def test_after_a_rotation_the_old_key_counts_for_nothing_and_gateways_follow(
 
 def refresh_all(gateway: Site) -> None:
     gateway.refresh().desired("default")
-
-
-def point_at(owner: Owner, role: str) -> None:
-    """Sign snapshot and timestamp over whatever lies in metadata/, as a thief of both could."""
-    if role != "snapshot":
-        snapshot = owner.desk.require("snapshot").signed
-        snapshot.version += 1
-        content = (
-            owner.desk.folder / "metadata" / f"{owner.desk.version(role)}.{role}.json"
-        ).read_bytes()
-        snapshot.meta[f"{role}.json"] = MetaFile.from_data(
-            owner.desk.version(role), content, ["sha256"]
-        )
-        sign(owner, "snapshot", snapshot, "snapshot")
-    timestamp = owner.desk.require("timestamp").signed
-    timestamp.version += 1
-    newest = owner.desk.version("snapshot")
-    path = owner.desk.folder / "metadata" / f"{newest}.snapshot.json"
-    timestamp.snapshot_meta = MetaFile.from_data(newest, path.read_bytes(), ["sha256"])
-    sign(owner, "timestamp", timestamp, "timestamp")
 
 
 def test_a_clock_at_1970_neither_stops_updates_nor_hides_a_freeze(

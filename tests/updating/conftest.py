@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agents import MODELS
+from tests.faults.conftest import trial  # noqa: F401  a fixture
 from tests.updating import plant
 
 if TYPE_CHECKING:

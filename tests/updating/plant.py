@@ -139,23 +139,28 @@ def odd(
     version: str,
     model: bytes,
     *,
+    runtime: str = "onnx",
     answer: float = 0.2,
     change: Callable[[dict[str, Any], Path], None] | None = None,
 ) -> Path:
-    """Write a bundle around a model of odd_models.py; on black it is to answer `answer`."""
+    """Write a bundle around a model of odd_models.py, or of crashing_models.py (`tflite`).
+
+    On black it is to answer `answer`.
+    """
+    file_name = f"model.{runtime}"
 
     def exchange(tree: dict[str, Any], bundle: Path) -> None:
         for old in (*bundle.glob("golden_*"), bundle / "model.tflite"):
             old.unlink()
-        (bundle / "model.onnx").write_bytes(model)
+        (bundle / file_name).write_bytes(model)
         np.savez(bundle / "golden_in.npz", x=np.zeros((1, 120, 160, 3), np.float32))
         np.savez(bundle / "golden_out.npz", y=np.full((1, 5), answer, np.float32))
-        files = [("model.onnx", "model"), ("labels.txt", "labels")]
+        files = [(file_name, "model"), ("labels.txt", "labels")]
         files += [("golden_in.npz", "golden_in"), ("golden_out.npz", "golden_out")]
         tree["variants"] = [
             {
-                "id": "onnx",
-                "runtime": "onnx",
+                "id": runtime,
+                "runtime": runtime,
                 "precision": "float32",
                 "files": [{"path": path, "role": role} for path, role in files],
             }

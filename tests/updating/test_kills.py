@@ -14,16 +14,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Recorder, WaitFor
 
-STATES = (
-    "available",
-    "downloading",
-    "verified",
-    "selftesting",
-    "staged",
-    "shadow",
-    "trial",
-    "confirmed",
-)
+# At each operation on files: tests/faults/test_update_interrupted.py.
+STATES = ("downloading", "selftesting", "shadow", "trial", "confirmed")
 
 
 @pytest.mark.parametrize("state", STATES)
