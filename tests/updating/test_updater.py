@@ -1,0 +1,147 @@
+"""When the updater looks and when it begins: polls, nudges and windows, by clocks of the test."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_agent.modelstore.desired import ModelRef
+from edge_agent.modelstore.gateway import Gateway, Slot
+from edge_agent.modelstore.layout import StoreLayout
+from edge_agent.modelstore.slots import SlotFolder
+from edge_agent.modelstore.supplier import Fetched, Look, News
+from edge_agent.modelstore.updater import NUDGE_LEAST_S, Updater
+from tests.agents import MODELS
+from tools.fleet_sim.gateway import StubTest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from pathlib import Path
+
+    from edge_agent.modelstore.slot_record import SlotRecord
+    from tests.conftest import WaitFor
+
+SLOT, POLL_S, DAY_S = "plates", 300.0, 86_400
+NEWS = News(
+    slot=SLOT,
+    model=ModelRef("conveyor-parts", "2.0.0"),
+    digest="0" * 64,
+    seq=2,
+    blobs=(),
+    length=0,
+    manifest=b"",
+)
+
+
+@dataclass
+class Station:
+    """An updater whose clocks the test sets; what it asks of a repository is written down."""
+
+    store: Path
+    news: tuple[News, ...] = ()
+    mono_s: float = 0.0
+    clock_s: float = field(default_factory=time.time)
+    looks_s: list[float] = field(default_factory=list)
+    fetches: list[News] = field(default_factory=list)
+
+    def look(self, _running: Mapping[str, ModelRef]) -> Look:
+        self.looks_s.append(self.mono_s)
+        return Look(news=self.news)
+
+    def fetch(
+        self, news: News, _folder: Path, _keep: Collection[str], _say: Callable[[int], None]
+    ) -> Fetched:
+        self.fetches.append(news)
+        return Fetched(0, 0)
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
+
+    def updater(self, window: str | None) -> Updater:
+        gateway = Gateway(
+            device="gw-1",
+            layout=StoreLayout(self.store),
+            supplier=self,
+            poll_s=POLL_S,
+            window=window,
+            pause=False,
+            show=lambda _slot, _payload: None,
+            order=lambda _: True,
+            moved=lambda: None,
+            test=lambda _: StubTest(),
+            clock_s=lambda: self.clock_s,
+            mono_s=lambda: self.mono_s,
+            rng=random.Random(3),
+        )
+        slot = Slot(SLOT, (SLOT,), frozenset({SLOT}), MODELS / "conveyor-parts")
+        return Updater([slot], gateway)
+
+    @property
+    def record(self) -> SlotRecord:
+        return SlotFolder(StoreLayout(self.store), SLOT).record.read()
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Station:
+    return Station(tmp_path / "models")
+
+
+@pytest.fixture
+def start(station: Station) -> Iterator[Callable[..., Updater]]:
+    started: list[Updater] = []
+
+    def run(window: str | None = None) -> Updater:
+        started.append(station.updater(window))
+        started[-1].start()
+        return started[-1]
+
+    yield run
+    for each in started:
+        each.stop()
+
+
+def test_polls_are_spread_by_a_fifth(
+    station: Station, start: Callable[..., Updater], wait_for: WaitFor
+) -> None:
+    updater = start()
+    for count in range(1, 6):
+        wait_for(lambda count=count: len(station.looks_s) >= count)
+        while len(station.looks_s) == count:
+            station.mono_s += POLL_S / 100
+            updater.lost(("nobody",), "so that it does not wait for its next round")
+            time.sleep(0.001)
+    apart_s = [after - before for before, after in itertools.pairwise(station.looks_s)]
+    assert min(apart_s) >= 0.8 * POLL_S
+    assert len({round(each_s) for each_s in apart_s}) > 1
+
+
+def test_a_nudge_brings_the_next_look_forward_but_not_at_once(
+    station: Station, start: Callable[..., Updater], wait_for: WaitFor
+) -> None:
+    updater = start()
+    wait_for(lambda: station.looks_s)
+    updater.nudge()
+    while len(station.looks_s) == 1:
+        station.mono_s += 0.1
+        updater.lost(("nobody",), "so that it does not wait for its next round")
+        time.sleep(0.001)
+    assert NUDGE_LEAST_S <= station.looks_s[1] - station.looks_s[0] < 0.8 * POLL_S
+
+
+def test_outside_its_window_a_model_waits_and_in_it_it_comes(
+    station: Station, start: Callable[..., Updater], wait_for: WaitFor
+) -> None:
+    here = time.localtime(station.clock_s)
+    hour = (here.tm_hour + 12) % 24
+    station.news = (NEWS,)
+    start(window=f"{hour:02}:00-{(hour + 1) % 24:02}:00")
+    wait_for(lambda: station.record.state == "deferred")
+    assert station.fetches == []
+    station.clock_s += DAY_S / 2 - 60 * here.tm_min
+    wait_for(lambda: station.record.state == "staged")
+    assert station.fetches == [NEWS]
