@@ -101,8 +101,9 @@ class Line:
 
         return str(self._wait_for(first, 60)[0])
 
-    def waits_for(self, seen: Callable[[], bool]) -> None:
-        self._wait_for(seen, 90)
+    def comes_to(self, fatal: Fatal) -> None:
+        """Wait for that operation, or for the end of an update without it."""
+        self._wait_for(lambda: fatal.happened or self.in_force() == NEW, 90)
 
     def ends_well(self) -> None:
         """Wait until the new model decides for good, and let the agent end."""
@@ -141,7 +142,7 @@ def test_an_agent_that_is_killed_at_an_operation_on_files_goes_on_with_a_whole_m
             fatal = Fatal(gateway, wanted, of_agent=of_agent)
             operations.begin(fatal.answer)
             gateway.start()
-            line.waits_for(lambda fatal=fatal: fatal.happened or line.in_force() == NEW)
+            line.comes_to(fatal)
             if fatal.happened and of_agent:
                 assert gateway.agent.wait(30) == -signal.SIGKILL
                 ran[line.in_force()] += 1

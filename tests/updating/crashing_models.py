@@ -21,8 +21,17 @@ FLOAT32, INT32, BOOL = (
     schema.TensorType.BOOL,
 )
 PICTURE, ANSWER = [1, 120, 160, 3], [1, 5]
-OPERATORS = ("CALL_ONCE", "GREATER", "IF", "LESS", "REDUCE_MAX", "RESHAPE", "SLICE", "SOFTMAX")
-OPERATORS += ("WHILE",)
+OPERATORS = (
+    "CALL_ONCE",
+    "GREATER",
+    "IF",
+    "LESS",
+    "REDUCE_MAX",
+    "RESHAPE",
+    "SLICE",
+    "SOFTMAX",
+    "WHILE",
+)
 
 
 def at_load() -> bytes:
