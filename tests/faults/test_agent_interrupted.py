@@ -28,7 +28,7 @@ from tests.faults.file_operations import Answer, Desk, Operation, desk
 from tests.updating import plant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.conftest import Mosquitto, Recorder, WaitFor
 

@@ -36,15 +36,16 @@ MOST_LOADS = 3
 NEEDS_ROOM = {"open", "write", "fsync", "mkdir", "link", "rename", "symlink"}
 
 
-@pytest.fixture
-def memory(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a folder in memory, where there is one: what a kill leaves is the same on any disk."""
     shared = Path("/dev/shm")  # noqa: S108  a folder of its own in it
-    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else tmp_path) as folder:
-        yield Path(folder)
+    folder = shared if shared.is_dir() else tmp_path_factory.mktemp("memory")
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        yield Path(made)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def watched(memory: Path) -> Path:
     """Return the folder in which each operation is asked for."""
     folder = memory / "watched"
@@ -52,13 +53,13 @@ def watched(memory: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def operations(tmp_path: Path, watched: Path) -> Iterator[Desk]:
-    with desk(tmp_path, watched) as made:
+@pytest.fixture(scope="module")
+def operations(memory: Path, watched: Path) -> Iterator[Desk]:
+    with desk(memory, watched) as made:
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plant(memory: Path, operations: Desk) -> Iterator[Plant]:
     updater = LoneUpdater(operations.environment)
     try:
@@ -115,7 +116,7 @@ def test_a_kill_at_any_file_operation_leaves_a_whole_model_and_the_update_ends_w
     trial.note(
         Finding(
             "kill -9 at each file operation of an update"
-            + ("" if trial.full else f", every {step}th"),
+            + ("" if trial.full else f", one in {step}"),
             ran.total(),
             f"{len(wrong)} models",
             "at the next start",
@@ -155,7 +156,7 @@ def test_a_kill_at_the_same_operation_of_every_start_loads_the_model_three_times
         number += step
     trial.note(
         Finding(
-            "the same, at every start again" + ("" if trial.full else f", every {step}th"),
+            "the same, at every start again" + ("" if trial.full else f", one in {step}"),
             kills,
             f"{len(wrong)} models",
             "at the next start",
@@ -191,7 +192,7 @@ def test_a_disk_that_is_full_at_any_operation_ends_nothing_that_runs(
     trial.note(
         Finding(
             f"disk full at each file operation of an update, {lasting} in a row"
-            + ("" if trial.full else f", every {step}th"),
+            + ("" if trial.full else f", one in {step}"),
             refused,
             f"{len(wrong)} models",
             "once there is room",
