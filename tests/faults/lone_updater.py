@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 SLOT = "spindle"
 REPORT_S = 0.002
 # An update takes a tenth of a second; one that hangs is killed by SIGALRM.
-HANGS_S = 30
+HANGS_S = 60
 
 
 @dataclass(frozen=True, slots=True)

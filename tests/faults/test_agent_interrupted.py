@@ -99,7 +99,7 @@ class Line:
             heard = plant.verdicts(self._recorder)[before:]
             return [v["model_version"] for v in heard if v["model_version"]]
 
-        return str(self._wait_for(first, 60)[0])
+        return str(self._wait_for(first)[0])
 
     def comes_to(self, fatal: Fatal) -> None:
         """Wait for that operation, or for the end of an update without it."""
@@ -144,7 +144,7 @@ def test_an_agent_that_is_killed_at_an_operation_on_files_goes_on_with_a_whole_m
             gateway.start()
             line.comes_to(fatal)
             if fatal.happened and of_agent:
-                assert gateway.agent.wait(30) == -signal.SIGKILL
+                assert gateway.agent.wait(60) == -signal.SIGKILL
                 ran[line.in_force()] += 1
                 assert line.starts() in {OLD, NEW}
             children += fatal.happened and not of_agent  # the agent goes on
