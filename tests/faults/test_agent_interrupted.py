@@ -133,7 +133,7 @@ def test_an_agent_that_is_killed_at_an_operation_on_files_goes_on_with_a_whole_m
     line: Line, gateway: plant.Gateway, operations: Desk, trial: Trial
 ) -> None:
     ran: Counter[str] = Counter()
-    children = 0
+    children = ended = 0
     for of_agent, first, step in (
         ((True, 5, 8), (False, 15, 20)) if trial.full else ((True, 30, 99),)
     ):
@@ -149,6 +149,7 @@ def test_an_agent_that_is_killed_at_an_operation_on_files_goes_on_with_a_whole_m
                 assert line.starts() in {OLD, NEW}
             children += fatal.happened and not of_agent  # the agent goes on
             line.ends_well()
+            ended += fatal.happened
             if not fatal.happened or not trial.full:
                 break
     trial.note(
@@ -158,7 +159,7 @@ def test_an_agent_that_is_killed_at_an_operation_on_files_goes_on_with_a_whole_m
             f"{ran.total() - ran[OLD] - ran[NEW]} models",
             "at the next start",
             f"{children} times the child; of the agent, {ran[OLD]} times the old model ran on, "
-            f"{ran[NEW]} times the new one; each update came to its end afterwards",
+            f"{ran[NEW]} times the new one; {ended} updates came to their end afterwards",
         )
     )
     assert ran.total() > 0
@@ -203,12 +204,14 @@ def test_an_agent_whose_power_fails_in_an_update_goes_on_with_a_whole_model(
     first, *later = images.values()
     chosen = later[:: max(1, len(later) // 15)]
     ran: Counter[str] = Counter()
+    ended = 0
     for image in chosen:
         disk.boot_from(image)
         on_disk = line.in_force()
         ran[on_disk] += 1
         assert line.starts() == on_disk
         line.ends_well()
+        ended += 1
     trial.note(
         Finding(
             "power cut before a file operation of an update, the whole agent",
@@ -216,7 +219,7 @@ def test_an_agent_whose_power_fails_in_an_update_goes_on_with_a_whole_model(
             f"{ran.total() - ran[OLD] - ran[NEW]} models",
             "at the next start",
             f"of {len(images)} different disks; {ran[OLD]} times the old model ran on, "
-            f"{ran[NEW]} times the new one; each update came to its end afterwards",
+            f"{ran[NEW]} times the new one; {ended} updates came to their end afterwards",
         )
     )
     assert set(ran) <= {OLD, NEW}
