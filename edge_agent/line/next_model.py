@@ -134,13 +134,14 @@ def follow(
     manifest = ready.model.bundle.manifest
     bounds = bounds_of(ready.model, manifest.shadow.max_disagree)
     while new.phase == "shadow":
-        _decide_one(new, ready, new.shadow, mono_s)
-        if breach := new.shadow.breach(bounds, manifest.shadow.min_items):
-            give_up(new, *breach)
         passed_s = mono_s() - new.since_s
         if new.shadow.items >= manifest.shadow.min_items or passed_s >= manifest.shadow.max_s:
             with new.lock:
                 new.phase = "agreed" if new.phase == "shadow" else new.phase
+            break
+        _decide_one(new, ready, new.shadow, mono_s)
+        if breach := new.shadow.breach(bounds, manifest.shadow.min_items):
+            give_up(new, *breach)
     if new.given_up:
         ready.model.backend.close()
 

@@ -97,7 +97,8 @@ class SlotCourse:
         if news is None:
             self._steps.happen("satisfied", error=None)
         elif news.digest in self.record.quarantine:
-            if self.record.state not in {"failed", "rolled_back"}:
+            known = self.view.digest in {"", news.digest} and self.view.to in {"", str(news.model)}
+            if self.record.state not in {"failed", "rolled_back"} or not known:
                 self.view.begin(str(news.model), news.digest, "", news.length)
                 self._refuse(Failure("quarantined", self.record.quarantine[news.digest]))
         elif self._ports.mono_s() >= self._retry_s:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests import tiny_onnx
 from tests.faults.conftest import Finding, Trial
 from tests.updating import crashing_models, odd_models, plant
 
@@ -69,8 +70,16 @@ class Bad:
         """Write it."""
         if self.model is None:
             return plant.changed(folder, version, change=self.change)
-        model = self.model()
-        return plant.odd(folder, version, model, runtime=self.runtime, change=self.change)
+        return plant.odd(
+            folder, version, self.content(version), runtime=self.runtime, change=self.change
+        )
+
+    def content(self, version: str) -> bytes:
+        """Return the model's file, another one for each version."""
+        model = self.model() if self.model else b""
+        # A comment at the end of an ONNX file; what lies behind a flatbuffer is not read.
+        doc_string = tiny_onnx._field(6, version.encode())
+        return model + (doc_string if self.runtime == "onnx" else version.encode())
 
 
 BAD = (
@@ -208,6 +217,11 @@ def test_each_is_given_up_with_its_reason_and_the_one_before_is_back_in_time(
         assert status["from"] == f"conveyor-parts@{line.confirmed}"
         assert held
         assert silence_s < BACK_S or not trial.full
+    known = bad.content(version)
+    server.publish(plant.odd(tmp_path, again := line.next_version(), known, runtime=bad.runtime))
+    status = plant.outcome(line.recorder, again)
+    assert (status["state"], status["error"]["code"]) == (FAILED, "quarantined"), status
+    assert line.states_of(again) == [FAILED]
     server.publish(plant.changed(tmp_path, version := line.next_version()))
     assert plant.outcome(line.recorder, version)["state"] == "confirmed"
 
