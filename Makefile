@@ -95,7 +95,7 @@ test-tools: $(TRAIN_READY) $(KERAS_READY) mosquitto ## the model tools, on small
 test-registry: $(DEV_READY) $(MLFLOW_READY) ## models from a real MLflow server into a repository
 	VENV_MLFLOW=$(VENV_MLFLOW) $(VENV)/bin/python -m pytest -m registry $(ARGS) tests/registry
 
-training-environment: $(TRAIN_READY) $(KERAS_READY) ## make .venv-train and .venv-keras alone: 4.6 GB
+training-environment: $(RUN_READY) $(TRAIN_READY) $(KERAS_READY) ## .venv, .venv-train and .venv-keras alone: 5 GB
 
 # backports-strenum 1.3 refuses Python 3.11 and later, which pip minds and uv does not.
 lock: ## pin the newest versions anew, with hashes (needs uv)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -118,14 +118,24 @@ def bearing(folder: Path, data: Path) -> list[Figure]:  # noqa: ARG001  needs no
 
 
 def pitting(folder: Path, data: Path) -> list[Figure]:
-    """Pictures of positions on the ball screw that training never saw."""
+    """Pictures of positions on the ball screw that training never saw; also calibrated on each."""
     model = load_model(folder, threads=1, roi=None)
+    task: Any = model.task
     photos = ballscrew.photos(data / "bsdata", ballscrew.TEST_POSITIONS)
-    predictions = [inspect(model, ballscrew.frame(photo)) for photo in photos]
+    predictions, maps = [], []
+    for frame in map(ballscrew.frame, photos):
+        outputs = model.backend.run(task.prepare(frame))
+        predictions.append(task.interpret(outputs, frame))
+        maps.append(task.cells(outputs, frame))
     scores = np.array([prediction.score for prediction in predictions])
+    judged, _, tested = train_ballscrew_good.calibrated(photos, np.stack(maps), task.reduce)
+    left = [photo for photo, kept in zip(photos, tested, strict=True) if kept]
+    calibrated = f"int8, calibrated on {train_ballscrew_good.CALIBRATED_ON}"
     fail_at = model.bundle.manifest.decision.rule.fail_at
     return [
         *ballscrew.figures(photos, scores, "int8", fail_at),
+        *ballscrew.figures(left, scores[tested], "int8, of the same photos as it comes")[:4],
+        *ballscrew.figures(left, judged[tested], calibrated)[:4],
         ballscrew.pointed_at(photos, predictions, data / "bsdata"),
         size_of(model),
     ]

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_agent.inference.calibration import Reduce
     from tools.report import Figure
 
     Array = NDArray[np.float32]
@@ -191,7 +192,7 @@ def both(
 
 
 def calibrated(
-    found: Sequence[ballscrew.Photo], maps: Array
+    found: Sequence[ballscrew.Photo], maps: Array, reduce: Reduce = "power_mean"
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Return scores and maps with each position calibrated on its first photos; who is not one.
 
@@ -205,9 +206,9 @@ def calibrated(
         first = here[:CALIBRATED_ON]
         if any(found[index].pitted for index in first.tolist()):
             raise ValueError(f"{place}: one of the first {CALIBRATED_ON} photos is pitted")
-        normal, _ = measure([maps[index] for index in first], "power_mean", FALSE_REJECT)
+        normal, _ = measure([maps[index] for index in first], reduce, FALSE_REJECT)
         for index in here:
-            judged[index], strange[index] = normal.judge(maps[index], "power_mean")
+            judged[index], strange[index] = normal.judge(maps[index], reduce)
         tested[first] = False
     return judged, strange, tested
 

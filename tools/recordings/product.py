@@ -95,7 +95,9 @@ def quantised(
         )
     order = np.random.default_rng(0).permutation(len(inputs))[: 2 * CALIBRATION_SAMPLES]
     samples = inputs[order][:, None]
-    held_count = max(HELD_SAMPLES_MIN, min(CALIBRATION_SAMPLES, len(samples) // 4))
+    held_count = min(
+        max(HELD_SAMPLES_MIN, len(samples) // 4), len(samples) - CALIBRATION_SAMPLES_MIN
+    )
     held, seen = samples[:held_count], samples[held_count:]
     if widened != 1.0:
         seen = np.concatenate([seen, seen * np.float32(widened)])
