@@ -5,13 +5,10 @@ A recipe is the few steps between: photos -> `prepared` -> its own network -> `f
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
 import re
 import shlex
 import sys
-import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +22,12 @@ from tools.photos import add_arguments as add_photo_arguments
 from tools.photos import check_photos, options_of, read_photos
 from tools.pictures import normalised, shrunk
 from tools.quantise import float_model, gate, int8_model, stored_inputs
+from tools.quiet import quiet
 from tools.splits import Split, described, grouped_split
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -175,20 +173,8 @@ def compiled(made: Made, samples: Sequence[Array], held: Sequence[Array]) -> tup
         model = int8_model(whole, samples, fewest=min(CALIBRATION_MIN, len(samples)))
         found = gate(whole, model, held) if held else None
     if found:
-        print(f"int8 beside float: correlation {found.correlation:.4f}, {found.distinct} values")
+        print(f"int8 beside float: {found.sentence()}")
     return whole, model
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what converter and quantiser print to themselves: pages of it, and none to act on."""
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")
-        yield
 
 
 def finish(

@@ -7,10 +7,7 @@ message, and a model that looked fine answers nonsense.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import tempfile
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +17,7 @@ import numpy as np
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from edge_agent.inference.quantisation import dequantise, quantise
+from tools.quiet import quiet
 from tools.tensor_ranges import narrowest
 from tools.tflite_file import tidied
 
@@ -61,6 +59,10 @@ class Agreement:
     float_distinct: int = 0
     """How many different scores the float model gives; 0 where nobody counted."""
 
+    def sentence(self) -> str:
+        """Return what a person wants to know of it."""
+        return f"correlation {self.correlation:.4f}, {self.distinct} values"
+
 
 def float_model(
     network: Any,  # noqa: ANN401  a torch module
@@ -75,21 +77,23 @@ def float_model(
     [1, height, width, channels], and so does `sample`. `answers_map`: so does its answer.
     Raises QuantisationFailed where the network holds what TFLite has no operator for.
     """
-    import litert_torch  # noqa: PLC0415  of the training environment only
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415  of the training environment only
+
+    with quiet():  # it prints what else it could load, and each of its steps
+        import litert_torch  # noqa: PLC0415
 
     network = network.eval()
     if picture:
         outputs = [0] if answers_map else None
         network = litert_torch.to_channel_last_io(network, args=[0], outputs=outputs)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints each of its steps
+        with quiet():
             converted = litert_torch.convert(network, (torch.from_numpy(sample),))
     except Exception as error:  # the converter raises whatever its layers raise
         raise QuantisationFailed(f"it does not convert to TFLite: {_first_line(error)}") from error
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
-        with contextlib.redirect_stdout(io.StringIO()):
+        with quiet():
             converted.export(str(path))
         return path.read_bytes()
 
@@ -126,12 +130,10 @@ def int8_model(
         wanted.add_quantization_config(
             regex=pattern, operation_name="*", algorithm_key=recipe.AlgorithmName.NO_QUANTIZE
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that every tensor is kept, which is what is wanted
+    with quiet():  # it warns that every tensor is kept, which is what is wanted
         calibration = calibrator.Calibrator(model, 1, qsv_update_func=qsv_utils.min_max_update)
         signature = next(iter(calibration.get_signature_list()))
-        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar for each model
-            calibration.calibrate({signature: inputs}, wanted)
+        calibration.calibrate({signature: inputs}, wanted)
     return _quantised(model, wanted.get_quantization_recipe(), calibration.get_model_qsvs())
 
 
@@ -266,9 +268,7 @@ def _quantised(model: bytes, recipe: Any, ranges: Any) -> bytes:  # noqa: ANN401
     from ai_edge_quantizer import quantizer  # noqa: PLC0415  of the training environment only
 
     try:
-        # It prints sizes and times of its own, and warns that it keeps every tensor.
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             result = quantizer.Quantizer(tidied(model), recipe).quantize(ranges)
     except (ValueError, RuntimeError, KeyError) as error:
         raise QuantisationFailed(f"the quantiser refuses it: {_first_line(error)}") from error

@@ -69,9 +69,10 @@ that was never labelled is left out too.
 
 **Read the AUROC with care**: early photos are clean and late ones pitted, so it partly measures
 time and soiling. The latest photos, all pitted, show a larger part of the screw; "one size" leaves
-them out. The hard figures, on the last clean and the first pitted photos of each position, are
-nearest to what an inspector asks: "within each position" compares photos of one place, the other
-one sets a single threshold for all places, which is harder.
+them out. The hard figures, on the last five clean and the first five pitted photos of each
+position, are nearest to what an inspector asks: "within each position" compares photos of one
+place, the other one sets a single threshold for all places, which is harder. **Do not calibrate
+it** on a gateway (`edge-agent calibrate`): the score then comes from the map alone, and is worse.
 
 **Input** the whole photo at {width} x {height}. **Network** the first {depth} blocks of
 EfficientNet-Lite0 (weights from ImageNet, Apache-2.0){how}; score: a logistic regression on mean

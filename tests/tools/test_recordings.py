@@ -325,6 +325,18 @@ def test_no_machine_is_in_two_parts(tmp_path: Path) -> None:
     assert sum(map(len, groups)) == len(set.union(*groups)) == 8
 
 
+@pytest.mark.parametrize(("last", "said"), [("ok", "; ok 1"), ("worn", "")])
+def test_classes_of_a_part_are_said_where_a_machine_has_one_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], last: str, said: str
+) -> None:
+    for number in range(3):
+        written(tmp_path / f"m{number}.csv", "x,state", f"{number},ok", "5,ok", f"7,{last}")
+    recording, _ = read(tmp_path, Layout(target="state", target_is_text=True))
+    parted(recording, 0, by_label=True)
+    for line in capsys.readouterr().out.splitlines():
+        assert line.endswith(f"1 items of 1 groups{said}")
+
+
 def test_a_single_recording_is_parted_in_time_and_that_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

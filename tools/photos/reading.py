@@ -125,7 +125,10 @@ def _from_regex(photos: Sequence[Photo], root: Path, group: str) -> list[Photo]:
         else:
             without.append(photo.path.name)
     if without:
-        raise DataUnfit(f"--group {group!r} is not in {len(without)} names: {named(without)}")
+        raise DataUnfit(
+            f"--group '{group}' is not in {len(without)} names: {named(without)}; say which part "
+            "of a name tells what belongs together, or leave --group out"
+        )
     return given
 
 

@@ -47,7 +47,9 @@ def parted(
     labels = [_most(each) for each in series] if by_label else None
     split = grouped_split(groups, seed=seed, labels=labels)
     print_findings(split.findings)
-    for line in described(split, groups, labels):
+    # Which label most rows of a machine have says little where a machine has several.
+    mixed = any(each.target is not None and len(set(each.target.tolist())) > 1 for each in series)
+    for line in described(split, groups, None if mixed else labels):
         print(f"  {line}", flush=True)
     chosen = [[series[index] for index in part.tolist()] for _, part in split.parts()]
     return Parts(chosen[0], chosen[1], chosen[2], text)

@@ -107,8 +107,8 @@ def quantised(
     if score is not None:
         found = [score(held[:, 0], each) for each in found]
     compared = agreement(*(each.reshape(-1) for each in found))
-    print(f"  int8 against float: {compared}", flush=True)
     check(compared, distinct_min=min(32, len(held) // 2))
+    print(f"  int8 beside float: {compared.sentence()}", flush=True)
     return Converted(whole, model)
 
 
