@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from edge_agent.errors import ConfigError, FieldError
 from edge_agent.field_errors import field_errors
+from edge_agent.inference.accelerator import CPU, Accelerator
 from edge_agent.modelstore.sync_options import SyncOptions
 from edge_agent.monitoring.options import (
     CameraLimits,
@@ -117,6 +118,13 @@ class PipelineOptions(StrictOptions):
     """The part of the picture to inspect: left, top, width, height in pixels."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """CPU threads of the model; the sum over pipelines should not exceed the cores."""
+    accelerator: Accelerator = CPU
+    """What runs the model: "cpu", "gpu", "npu", or a table. Anything but the CPU runs in a process
+    of its own, must give the golden answers of the bundle before it may inspect, and is tried again
+    and again after it failed."""
+    on_failure: Literal["fallback", "fail"] = "fallback"
+    """What happens without the accelerator. fallback: the CPU inspects meanwhile; fail: every item
+    is answered with `error`, and the pipeline's state is `blocked`."""
     run_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
     """A model that takes longer for one item is taken for hung, and its worker is restarted."""
     slot: Name | None = None

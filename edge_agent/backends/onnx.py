@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.backends.base import check_inputs
+from edge_agent.backends.base import check_inputs, require_cpu
 from edge_agent.errors import ModelError
 from edge_agent.types import TensorSpec
 
@@ -29,8 +29,10 @@ def create(context: BackendContext) -> Backend:
 
 class _Onnx:
     accelerator = "cpu"
+    share: float | None = None
 
     def __init__(self, context: BackendContext) -> None:
+        require_cpu(context)
         runtime = _runtime()
         self._failures = _failures()
         options = runtime.SessionOptions()

@@ -10,7 +10,7 @@ import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.backends.base import check_inputs
+from edge_agent.backends.base import check_inputs, require_cpu
 from edge_agent.errors import ModelError
 from edge_agent.inference.xnnpack import XnnpackDelegate
 from edge_agent.lazy import lazy_module
@@ -50,8 +50,10 @@ def runtime_module() -> Any:  # noqa: ANN401  neither runtime ships types
 
 class _TfLite:
     accelerator = "cpu"
+    share: float | None = None
 
     def __init__(self, context: BackendContext) -> None:
+        require_cpu(context)
         # The interpreter reads weights from these bytes for as long as it lives.
         self._model = context.model
         module = runtime_module()
