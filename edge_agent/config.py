@@ -125,6 +125,10 @@ class PipelineOptions(StrictOptions):
     on_failure: Literal["fallback", "fail"] = "fallback"
     """What happens without the accelerator. fallback: the CPU inspects meanwhile; fail: every item
     is answered with `error`, and the pipeline's state is `blocked`."""
+    accelerator_load_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+    """How long the accelerator may take to load a model, the CPU inspecting meanwhile. How long it
+    may take for an item follows from its golden samples: twenty times as long as they took, at
+    least a second and at most `run_timeout_s`."""
     run_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
     """A model that takes longer for one item is taken for hung, and its worker is restarted."""
     slot: Name | None = None

@@ -29,7 +29,7 @@ LAYERS = (
         "parts",
         {"pictures.", "sensing.", "inference.", "monitoring.", "reporting.", "line."}
         | {"production.", "serving."}
-        | {"processes.wire"}
+        | {"processes.wire", "acceleration.report"}
         | {
             "clock",
             "durable",
@@ -46,8 +46,11 @@ LAYERS = (
         | {"mqtt.sending", "mqtt.routes", "processes.memory", "processes.worker_options"},
     ),
     ("connections", {"mqtt.", "delivery.", "line.evidence"}),
-    ("plug-ins", {f"{folder}." for folder in PLUGIN_FOLDERS} | {"cell."}),
-    ("config", {"config", "modelstore."}),
+    (
+        "plug-ins",
+        {f"{folder}." for folder in PLUGIN_FOLDERS} | {"cell.", "inference.compiled_model"},
+    ),
+    ("config", {"config", "modelstore.", "acceleration."}),
     (
         "lines",
         {"inference.model", "line.pipeline", "line.pipeline_thread", "line.trigger_desk"}
@@ -68,7 +71,7 @@ HOMES = {
     "cv2": {"sources.camera", "pictures.image", "cell.conveyor"},
     "simplejpeg": {"pictures.image"},
     "paho": {"mqtt.client", "mqtt.paho_client"},
-    "ai_edge_litert": {"backends.tflite"},
+    "ai_edge_litert": {"backends.tflite", "inference.compiled_model"},
     "tflite_runtime": {"backends.tflite"},
     "onnxruntime": {"backends.onnx"},
     "sqlite3": {"delivery.verdict_store"},

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_agent import registry
+from edge_agent.acceleration import proof
+from edge_agent.acceleration.accelerated import Accelerated, ModelFile
 from edge_agent.backends.base import BackendContext
 from edge_agent.errors import ModelError
 from edge_agent.inference import calibration_file
@@ -13,8 +15,11 @@ from edge_agent.modelstore.manifest import load_bundle
 from edge_agent.tasks.base import TaskContext
 
 if TYPE_CHECKING:
+    import threading
     from pathlib import Path
 
+    from edge_agent.acceleration.accelerated import Acceleration
+    from edge_agent.acceleration.report import AccelerationReport
     from edge_agent.backends.base import Backend
     from edge_agent.modelstore.manifest import Bundle
     from edge_agent.tasks.base import Task
@@ -34,6 +39,16 @@ class Model:
     note: str = ""
     calibrated: str = ""
 
+    def wait_settled(self, given_up: threading.Event) -> None:
+        """Wait for the accelerator without which it must not run."""
+        if isinstance(self.backend, Accelerated):
+            self.backend.wait_settled(given_up)
+
+    @property
+    def acceleration(self) -> AccelerationReport | None:
+        """What runs it; None where the CPU is all that was wanted."""
+        return self.backend.report() if isinstance(self.backend, Accelerated) else None
+
 
 def load_model(
     folder: Path,
@@ -41,10 +56,12 @@ def load_model(
     threads: int,
     roi: tuple[int, int, int, int] | None,
     calibration: Path | None = None,
+    acceleration: Acceleration | None = None,
 ) -> Model:
     """Load the bundle in `folder`, and the file `calibration` if it is there and fits.
 
-    Raises ModelError.
+    With `acceleration` it also comes to run on what that names, in a process of its own and some
+    time later: see acceleration/accelerated.py. Raises ModelError.
 
     Native code runs here on the bundle's bytes: only ever call it in a worker or a child.
     """
@@ -63,4 +80,8 @@ def load_model(
     context = TaskContext(backend.inputs, backend.outputs, bundle.labels, roi, found.calibration)
     task: Task = registry.create("tasks", bundle.manifest.task, context)
     calibrated = found.calibration.made if found.calibration else ""
+    if acceleration is not None:
+        file = ModelFile(bundle.variant.runtime, bundle.model, threads)
+        samples = proof.on_cpu(folder, bundle, backend)
+        backend = Accelerated(backend, file, samples, acceleration)
     return Model(bundle, backend, task, found.note, calibrated)

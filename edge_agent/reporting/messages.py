@@ -130,7 +130,18 @@ class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     model_version: str = ""
     model_sha256: str = ""
-    accelerator: str = ""
+    accelerator: Annotated[str, Meta(description="What ran the model last.")] = ""
+    accelerator_requested: Annotated[str, Meta(description="By the config; empty: the CPU.")] = ""
+    accelerator_reason: Annotated[
+        str,
+        Meta(description="Why the model does not run on it (docs/accelerators.md), else empty."),
+    ] = ""
+    accelerator_share: Annotated[
+        float | None, Meta(description="Of the model's operators, on it, 0..1; null: not known.")
+    ] = None
+    accelerator_fallbacks: Annotated[
+        Count, Meta(description="How often the model came to run without it.")
+    ] = 0
     config_rev: int = 0
 
 
@@ -164,6 +175,23 @@ class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     checks: Annotated[list[CheckState], Meta(description="Those that are not ok.")] = []
 
 
+class AcceleratorState(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs the model of a pipeline for which the config names an accelerator."""
+
+    pipeline: str
+    requested: str
+    effective: Annotated[
+        str, Meta(description="The same while it is well; else `cpu`, or `none` (on_failure).")
+    ]
+    reason: Annotated[str, Meta(description="Why they differ: a stable word; else empty.")]
+    detail: str
+    since_ts: Annotated[Utc, Meta(description="When `effective` became so.")]
+    share: Annotated[
+        float | None, Meta(description="Of the model's operators, on it, 0..1; null: not known.")
+    ]
+    fallbacks: Count
+
+
 class InfoMessage(msgspec.Struct, frozen=True, kw_only=True):
     """What runs here."""
 
@@ -178,6 +206,9 @@ class InfoMessage(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str
     config_rev: int
     pipelines: Annotated[str, Meta(description="Names, separated by commas.")]
+    accelerators: Annotated[
+        list[AcceleratorState], Meta(description="Of the pipelines that ask for one.")
+    ] = []
 
 
 class HealthMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,8 +238,11 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str
     id: Annotated[str, Meta(description="The same when raised and when cleared.")]
     kind: Annotated[
-        Literal["condition", "drift", "reject_rate", "chart"],
-        Meta(description="What it is about: a machine's condition, or figures of a pipeline."),
+        Literal["condition", "drift", "reject_rate", "chart", "accelerator"],
+        Meta(
+            description="What it is about: a machine's condition, figures of a pipeline, or the "
+            "accelerator that its model does not run on."
+        ),
     ] = "condition"
     alert: Literal["raised", "cleared"]
     message: str
