@@ -55,6 +55,7 @@ LAYERS = (
         "lines",
         {"inference.model", "line.pipeline", "line.pipeline_thread", "line.trigger_desk"}
         | {"line.watched", "line.next_model", "line.succession", "line.variants"}
+        | {"line.accelerating"}
         | {"delivery.publisher"},
     ),
     ("processes", {"processes."}),

@@ -137,6 +137,10 @@ class Accelerated:
             remote.close()
         self._on_cpu.close()
 
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end of its thread, which may be about to load the model."""
+        self._thread.join(timeout_s)
+
     # ------------------------------------------------------------------ its thread
 
     def _follow(self) -> None:

@@ -40,6 +40,7 @@ class AcceleratorProcess:
 
     command: Sequence[str] = CHILD
     _child: _Child | None = None
+    _closed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(
@@ -48,6 +49,8 @@ class AcceleratorProcess:
         """Begin to load a model; ask the RemoteModel what became of it."""
         order = wire.Open(runtime, accelerator.model_dump_json().encode(), threads)
         with self._lock:
+            if self._closed:
+                raise AcceleratorError("unavailable", "the pipeline ends")
             if self._child is None or self._child.process.poll() is not None:
                 self._close()
                 try:
@@ -58,8 +61,9 @@ class AcceleratorProcess:
             return _ask(self._child, order, model)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; there will be no other."""
         with self._lock:
+            self._closed = True
             self._close()
 
     def _close(self) -> None:

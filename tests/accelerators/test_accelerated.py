@@ -70,6 +70,7 @@ class Line:
     def close(self) -> None:
         self.backend.close()
         self.process.close()
+        self.backend.join(10)
 
 
 @pytest.fixture
@@ -293,3 +294,4 @@ def test_the_process_ends_with_whoever_started_it(
     os.close(child.leash_fd)  # as the kernel does when the worker dies
     child.leash_fd = -1
     assert child.process.wait(10) == -9
+    child.control.close()
