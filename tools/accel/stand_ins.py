@@ -31,6 +31,15 @@ def build_delegate(folder: Path) -> Path:
     return library
 
 
+def foreign(library: Path, path: Path) -> Path:
+    """Write the library to `path` as if made for 64-bit Arm (or, there, for x86-64)."""
+    content = bytearray(library.read_bytes())
+    arm, intel = b"\xb7\x00", b"\x3e\x00"  # e_machine of the ELF header: EM_AARCH64, EM_X86_64
+    content[18:20] = intel if bytes(content[18:20]) == arm else arm
+    path.write_bytes(content)
+    return path
+
+
 def delegate(library: Path, **options: str | int) -> dict[str, Any]:
     """Return the config's table for the test delegate."""
     return {"delegate": str(library), "options": options}
