@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     Begin = Callable[..., "Line"]
 
+pytestmark = pytest.mark.tflite
+
 BUNDLE = MODELS / "conveyor-parts"
 
 
@@ -38,7 +40,7 @@ class Line:
 
     def __init__(self, accelerator: Any, bundle: Path = BUNDLE, **wanted: Any) -> None:
         limit = wanted.pop("limit", ())
-        self.process = AcceleratorProcess((*limit, *CHILD))
+        self.process = wanted.pop("process", None) or AcceleratorProcess((*limit, *CHILD))
         self.counted: list[str] = []
         acceleration = Acceleration(
             pipeline="camera",
@@ -295,3 +297,20 @@ def test_the_process_ends_with_whoever_started_it(
     child.leash_fd = -1
     assert child.process.wait(10) == -9
     child.control.close()
+
+
+def test_models_that_share_a_process_fall_and_return_together(
+    begin: Begin, library: Path, tmp_path: Path, wait_for: WaitFor
+) -> None:
+    switch = tmp_path / "fault"
+    crashing = stand_ins.delegate(library, fault="crash_run", **{"while": str(switch)})
+    first = begin(crashing)
+    second = begin(stand_ins.delegate(library), process=first.process)
+    wait_for(lambda: first.report.is_effective and second.report.is_effective)
+    assert first.process._child is second.process._child
+    switch.touch()
+    assert_on_cpu(first, "crashed")
+    assert_on_cpu(second, "crashed")
+    switch.unlink()
+    wait_for(lambda: first.report.is_effective and second.report.is_effective)
+    assert_right(second.answer())

@@ -51,7 +51,7 @@ def begin(
 ) -> Iterator[Any]:
     agents: list[AgentProcess] = []
 
-    def make(fault: str, **more: Any) -> Watched:
+    def make(fault: str = "none", **more: Any) -> Watched:
         switch = tmp_path / "fault"
         accelerator = stand_ins.delegate(library, fault=fault, **{"while": str(switch)})
         pipeline = camera(source=SOURCE, accelerator=accelerator) | more
@@ -88,6 +88,19 @@ def test_a_device_that_fails_under_way_costs_no_item_and_is_used_again(
     assert {verdict["verdict"] for verdict in verdicts} <= {"pass", "fail", "uncertain"}
     assert [verdict["seq"] for verdict in verdicts] == list(range(1, len(verdicts) + 1))
     assert watched.newest("qc/camera/stats")["worker_restarts"] == 0
+
+
+@pytest.mark.parametrize(("kind", "accelerator"), [("gpu", "gpu"), ("npu", stand_ins.NPU)])
+def test_one_line_of_the_config_moves_a_model_to_another_accelerator(
+    begin: Any, wait_for: WaitFor, kind: str, accelerator: Any, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(kind)
+    watched = begin(accelerator=accelerator)
+    wait_for(lambda: watched.told().get("reason", "starting") != "starting", 60)
+    told = watched.told()
+    assert (told["requested"], told["effective"], told["share"]) == (kind, kind, 1.0), told
+    wait_for(lambda: watched.ran_on() == kind)
+    assert watched.newest("qc/camera/verdict")["verdict"] != "error"
 
 
 def test_a_device_that_answers_wrongly_never_inspects(begin: Any, wait_for: WaitFor) -> None:

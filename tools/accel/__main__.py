@@ -34,7 +34,7 @@ def main() -> int:
         folder = Path(name)
         os.environ |= stand_ins.gpu_environment(folder)
         library = stand_ins.build_delegate(folder)
-        accelerators: dict[str, Any] = {"delegate": stand_ins.delegate(library)}
+        accelerators: dict[str, Any] = {"cpu apart": "cpu", "delegate": stand_ins.delegate(library)}
         for kind, accelerator in (("gpu", "gpu"), ("npu", stand_ins.NPU)):
             if reason := stand_ins.missing(kind):
                 print(f"NOT RUN on {kind}: {reason}")
@@ -46,6 +46,7 @@ def main() -> int:
 
 
 def _parity(options: argparse.Namespace, accelerators: dict[str, Any]) -> None:
+    print("cpu apart: the CPU, in a process of its own: what that process costs by itself")
     print(
         f"{'model':<24} {'on':<9} {'share':>6} {'inputs':>6} {'furthest':>9} {'within':>7} "
         f"{'right':>6} {'p50 ms':>8}  check at load"
