@@ -42,7 +42,7 @@ _NPU_COMPILED = re.compile(r"[1-9]\d* compiler plugins were applied successfully
 _NPU_LOADED = "DispatchDelegate::Initialize"  # compiled for it beforehand, or just now
 _SAYS_ERROR = re.compile(r"^(ERROR:|E\d{4} )|[Ee]rror:")
 _PLACE = re.compile(r"^(ERROR: )?(E\d{4} [\d:. ]+)?(\[[^\]]*\]|\S+\.cc:\d+\]) ")
-_NO_DEVICE = re.compile(r"No adapters found|Failed to initialize")
+_NO_DEVICE = re.compile(r"No adapters found|Failed to initialize \w+ environment")
 
 
 def create(context: BackendContext, inputs: Specs, outputs: Specs) -> Backend:
