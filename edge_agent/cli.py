@@ -152,13 +152,7 @@ def _replay(options: argparse.Namespace) -> int:
 def _bundle(options: argparse.Namespace) -> int:
     from edge_agent.commands import bundler  # noqa: PLC0415
 
-    labels = tuple(options.labels.read_text().splitlines()) if options.labels else ()
-    recipe = bundler.recipe(options.task, labels, options.set)
-    model = bundler.write_bundle(options.model, options.folder, recipe)
-    for word, specs in (("input", model.backend.inputs), ("output", model.backend.outputs)):
-        for spec in specs:
-            print(f"{word}  {spec.name}  {spec.dtype} {list(spec.shape)}")
-    print(f"{options.folder}: loads and fits; what it says is in manifest.json")
+    print("\n".join(bundler.answer(options)))
     return 0
 
 

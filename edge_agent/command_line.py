@@ -103,7 +103,13 @@ def _add_tests_of_bundles(commands: Any) -> None:  # noqa: ANN401
 def _add_bundle(bundle: argparse.ArgumentParser) -> None:
     bundle.add_argument("model", type=Path, help="a .tflite or .onnx file")
     bundle.add_argument("folder", type=Path, help="the bundle to write; its name is the model's")
-    bundle.add_argument("--task", required=True, help="classify, detect, segment, ...")
+    what = bundle.add_mutually_exclusive_group(required=True)
+    what.add_argument("--task", help="classify, detect, segment, ...")
+    what.add_argument(
+        "--hw",
+        metavar="WORD",
+        help="put it into the bundle that is there, as what this accelerator runs: gpu, edgetpu",
+    )
     bundle.add_argument("--labels", type=Path, help="file with one label a line")
     bundle.add_argument(
         "--set",

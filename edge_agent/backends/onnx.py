@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.backends.base import check_inputs
 from edge_agent.errors import AcceleratorError, ModelError
+from edge_agent.inference.accelerator import AcceleratorOptions
 from edge_agent.types import TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edge_agent.backends.base import Backend, BackendContext
-    from edge_agent.inference.accelerator import AcceleratorOptions
     from edge_agent.types import Tensors
 
 # ONNX Runtime's names of tensor types, less the "tensor(...)", where they are not numpy's.
@@ -36,6 +36,12 @@ _MODEL_IS_WRONG = ("InvalidGraph", "InvalidProtobuf", "NoModel")
 def create(context: BackendContext) -> Backend:
     """Load the model. Raises ModelError, AcceleratorError."""
     return _Onnx(context)
+
+
+def candidates() -> tuple[AcceleratorOptions, ...]:
+    """Return what may be worth a try here beside the CPU: the providers that are installed."""
+    installed = _runtime().get_available_providers()
+    return tuple(AcceleratorOptions(provider=name) for name in installed if name != _CPU)
 
 
 class _Onnx:
@@ -111,8 +117,9 @@ def _providers(runtime: Any, accelerator: AcceleratorOptions) -> list[tuple[str,
         )
         raise AcceleratorError("library_missing", text)
     options = {name: _text(value) for name, value in accelerator.options.items()}
-    rest = [] if accelerator.provider == _CPU else [(_CPU, {})]
-    return [(accelerator.provider, options), *rest]
+    if accelerator.provider == _CPU:
+        return [(_CPU, options)]
+    return [(accelerator.provider, options), (_CPU, {})]
 
 
 def _text(value: str | float | bool) -> str:  # noqa: FBT001  a value, no switch

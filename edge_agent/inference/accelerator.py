@@ -42,6 +42,16 @@ class AcceleratorOptions(StrictOptions):
         return self.hardware or self.provider or PurePath(self.delegate or "").name
 
     @property
+    def hw(self) -> str:
+        """Return what a manifest calls it in `hw`.
+
+        cpu, gpu, npu; of a delegate what its file is called: `edgetpu` for libedgetpu.so.1; of a
+        provider its first word, in small letters: `openvino`.
+        """
+        library = self.name.partition(".so")[0].removeprefix("lib")
+        return library.removesuffix("ExecutionProvider").lower()
+
+    @property
     def is_cpu(self) -> bool:
         """Whether nothing but the CPU is asked for."""
         return self.hardware == "cpu"
