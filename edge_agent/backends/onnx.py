@@ -8,6 +8,7 @@ fails, and says so in a warning at most: so all of that is asked for here.
 from __future__ import annotations
 
 import importlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.backends.base import check_inputs
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edge_agent.backends.base import Backend, BackendContext
+    from edge_agent.errors import Trouble
     from edge_agent.types import Tensors
 
 # ONNX Runtime's names of tensor types, less the "tensor(...)", where they are not numpy's.
@@ -28,6 +30,8 @@ _NUMPY_DTYPES = {
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
 }
 _LOG_ERRORS = 3  # ORT_LOGGING_LEVEL_ERROR: warnings say how a graph was optimised
+# File, line and function of ONNX Runtime, before what it has to say.
+_WHERE = re.compile(r"^/\S+:\d+ .*\) ")
 _CPU = "CPUExecutionProvider"
 # What is raised for a file that no provider could run.
 _MODEL_IS_WRONG = ("InvalidGraph", "InvalidProtobuf", "NoModel")
@@ -83,7 +87,10 @@ class _Onnx:
         except self._failures as error:
             if self._on_cpu or type(error).__name__ in _MODEL_IS_WRONG:
                 raise ModelError(f"the model cannot be loaded: {_reason(error)}") from None
-            raise AcceleratorError("refused_graph", _reason(error)) from None
+            # Plain errors come from where providers are made, before they see a graph.
+            made = not isinstance(error, RuntimeError | ValueError)
+            reason: Trouble = "refused_graph" if made else "unavailable"
+            raise AcceleratorError(reason, _reason(error)) from None
         if providers[0][0] not in session.get_providers():
             text = f"{self.accelerator} is installed and does not start here: is its device there?"
             raise AcceleratorError("unavailable", text)
@@ -186,5 +193,5 @@ def _spec(node: Any) -> TensorSpec:  # noqa: ANN401  an onnxruntime.NodeArg
 
 def _reason(error: BaseException) -> str:
     """Return what went wrong in one sentence."""
-    text = " ".join(str(error).split())
+    text = _WHERE.sub("", " ".join(str(error).split()))
     return text.removeprefix("[ONNXRuntimeError] : ")[:300] or type(error).__name__
