@@ -233,6 +233,14 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def _tune(options: argparse.Namespace) -> int:
+    from edge_agent.commands import tuning  # noqa: PLC0415
+
+    config, folder = _read(options.config), options.config.resolve().parent
+    tuning.answer(options, config, folder, _state(options), lambda text: print(text, flush=True))
+    return 0
+
+
 def _schema(options: argparse.Namespace) -> int:
     from edge_agent.reporting.schemas import write  # noqa: PLC0415
 
@@ -288,5 +296,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "verify": _models,
     "models": _models,
     "bench": _bench,
+    "tune": _tune,
     "schema": _schema,
 }

@@ -63,11 +63,15 @@ class Acceleration:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """What the accelerator is to run: a backend's name, and the model's verified bytes."""
+    """What the accelerator is to run: a backend's name, and the model's verified bytes.
+
+    `trouble`: why they are not here.
+    """
 
     runtime: str
     model: bytes
     threads: int
+    trouble: AcceleratorError | None = None
 
 
 class Accelerated:
@@ -167,6 +171,8 @@ class Accelerated:
             text = "the bundle has no golden samples: nothing tells whether its answers are right"
             raise AcceleratorError("unproven", text)
         wanted, file = self._wanted, self._file
+        if file.trouble is not None:
+            raise file.trouble
         remote = wanted.process.open(file.runtime, file.model, wanted.accelerator, file.threads)
         try:
             opened = remote.wait_until_loaded(wanted.load_s)

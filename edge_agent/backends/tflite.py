@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.backends.base import BackendContext, check_inputs
 from edge_agent.errors import AcceleratorError, ModelError
 from edge_agent.inference import compiled_model, external_delegate
+from edge_agent.inference.accelerator import AcceleratorOptions
 from edge_agent.inference.xnnpack import XnnpackDelegate
 from edge_agent.lazy import lazy_module
 from edge_agent.types import TensorSpec
@@ -55,6 +56,11 @@ def runtime_module() -> Any:  # noqa: ANN401  neither runtime ships types
         except ImportError as error:
             reason = error
     raise ModelError(f"no runtime for TensorFlow Lite models is installed: {reason}")
+
+
+def candidates() -> tuple[AcceleratorOptions, ...]:
+    """Return what may be worth a try beside the CPU; delegates have to be named."""
+    return AcceleratorOptions(hardware="gpu"), AcceleratorOptions(hardware="npu")
 
 
 class _TfLite:

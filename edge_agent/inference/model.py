@@ -9,7 +9,7 @@ from edge_agent import registry
 from edge_agent.acceleration import proof
 from edge_agent.acceleration.accelerated import Accelerated, ModelFile
 from edge_agent.backends.base import BackendContext
-from edge_agent.errors import ModelError
+from edge_agent.errors import AcceleratorError, ModelError
 from edge_agent.inference import calibration_file
 from edge_agent.modelstore.manifest import load_bundle
 from edge_agent.tasks.base import TaskContext
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edge_agent.acceleration.accelerated import Acceleration
     from edge_agent.acceleration.report import AccelerationReport
     from edge_agent.backends.base import Backend
+    from edge_agent.inference.accelerator import AcceleratorOptions
     from edge_agent.modelstore.manifest import Bundle
     from edge_agent.tasks.base import Task
 
@@ -81,7 +82,21 @@ def load_model(
     task: Task = registry.create("tasks", bundle.manifest.task, context)
     calibrated = found.calibration.made if found.calibration else ""
     if acceleration is not None:
-        file = ModelFile(bundle.variant.runtime, bundle.model, threads)
+        file = _made_for(acceleration.accelerator, folder, bundle, threads)
         samples = proof.on_cpu(folder, bundle, backend)
         backend = Accelerated(backend, file, samples, acceleration)
     return Model(bundle, backend, task, found.note, calibrated)
+
+
+def _made_for(
+    accelerator: AcceleratorOptions, folder: Path, plain: Bundle, threads: int
+) -> ModelFile:
+    """Return the model file that the accelerator is to run. Raises ModelError.
+
+    A variant that did not come with the bundle is the accelerator's trouble: the CPU has its own.
+    """
+    try:
+        bundle = load_bundle(folder, accelerator)
+    except AcceleratorError as trouble:
+        return ModelFile(plain.variant.runtime, b"", threads, trouble)
+    return ModelFile(bundle.variant.runtime, bundle.model, threads)
