@@ -77,7 +77,7 @@ class Bench:
         return Candidate(self, (*self.child, *order), setting)
 
 
-class Refused(Exception):
+class Refused(EdgeAgentError):
     """A setting does not run: the row says why."""
 
     def __init__(self, failure: Failure) -> None:
