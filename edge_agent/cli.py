@@ -122,30 +122,9 @@ def _watch(options: argparse.Namespace) -> int:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from edge_agent.commands.replayer import Replay, replay  # noqa: PLC0415
-    from edge_agent.mqtt.broker_options import BrokerOptions  # noqa: PLC0415
-    from edge_agent.sensing.recordings import RecordingLayout  # noqa: PLC0415
+    from edge_agent.commands import replayer  # noqa: PLC0415
 
-    layout = RecordingLayout(
-        columns=tuple(options.names or ()),
-        delimiter=options.delimiter,
-        time=options.time,
-        time_unit=options.time_unit,
-        unit=options.unit,
-    )
-    what = Replay(
-        file=options.file,
-        topic=options.topic,
-        layout=layout,
-        columns=tuple(options.columns) if options.columns else None,
-        format=options.format,
-        rate_hz=options.rate,
-        rows_per_message=options.rows,
-        speed=options.speed,
-        loop=options.loop,
-    )
-    broker = BrokerOptions(host=options.host, port=options.port)
-    print(f"{replay(what, broker, stop_on_signals())} messages published")
+    print(f"{replayer.answer(options, stop_on_signals())} messages published")
     return 0
 
 
