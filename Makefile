@@ -42,7 +42,7 @@ SYSTEM_PYTHON ?= /usr/bin/python3
 # Arguments for `make run` and `make test`, for example ARGS="--data ../shared/data".
 ARGS ?=
 
-.PHONY: help run test check bench faults fuzz soak golden models test-tools training-environment
+.PHONY: help run test check bench accel faults fuzz soak golden models test-tools training-environment
 .PHONY: install deb test-system test-registry fleet-sim
 .PHONY: lock schemas clean mosquitto
 
@@ -65,6 +65,9 @@ check: $(DEV_READY) ## ruff, mypy and the architecture test
 
 bench: $(DEV_READY) mosquitto ## speed, memory and start, beside what this machine can do at best
 	$(VENV)/bin/python -m tools.bench $(ARGS)
+
+accel: $(DEV_READY) mosquitto software-gpu ## models on CPU, GPU, NPU and a test delegate, which is broken in every way
+	$(VENV)/bin/python -m tools.accel --data $(DATA) $(ARGS)
 
 faults: $(DEV_READY) mosquitto iptables ## every fault as often and long as docs/reliability.md says
 	$(VENV)/bin/python -m pytest -p tests.faults.table --full -v tests/faults tests/updating/test_bad_models.py \
@@ -152,6 +155,11 @@ endif
 mosquitto:
 	@command -v mosquitto >/dev/null || tools/apt_install.sh mosquitto
 	@command -v mosquitto_sub >/dev/null || tools/apt_install.sh mosquitto-clients
+
+# A Vulkan driver that needs no GPU comes with it. Tests go without, and say so.
+.PHONY: software-gpu
+software-gpu:
+	@[ -e /usr/lib/chromium/vk_swiftshader_icd.json ] || tools/apt_install.sh chromium || true
 
 # It goes without: slower, and it says so.
 .PHONY: nginx

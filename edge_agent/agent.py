@@ -25,8 +25,8 @@ from edge_agent.line.trigger_desk import TriggerDesk
 from edge_agent.modelstore.models import ModelPorts, Models
 from edge_agent.mqtt.broker_options import Subscription
 from edge_agent.processes import wire
+from edge_agent.processes.sharing import workers_of
 from edge_agent.processes.supervisor import Listener, Supervisor
-from edge_agent.processes.worker_options import WorkerOptions
 from edge_agent.production.lines import Lines
 from edge_agent.reporting.board import Board
 from edge_agent.sdnotify import Systemd
@@ -35,7 +35,6 @@ from edge_agent.serving.collector import Places
 from edge_agent.serving.readiness import Readiness
 from edge_agent.serving.serving import Serving
 from edge_agent.state_lock import only_agent_of
-from edge_agent.upload.options import UploadOrders
 from edge_agent.upload.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -51,9 +50,6 @@ log = logging.getLogger(__name__)
 STEP_S = 0.2  # how long a stop signal may go unnoticed
 FLUSH_S = 5.0  # the disk's share of a stop
 DRAIN_S = 2.0  # the broker's share of a stop; what is not acknowledged by then is sent next time
-# Pipelines of this family share a worker unless the config says otherwise. Not a Name, so that no
-# worker of the config can be called the same.
-SHARED = {"pdm": "(pdm)"}
 
 
 class Agent:
@@ -88,15 +84,7 @@ class Agent:
             Listener(self._heard, self._worker_lost),
         )
         self._desk = TriggerDesk(self._supervisor.order, self._accept, self._board.trouble)
-        ports = AgentPorts(
-            apply=lambda new, new_rev: self._change((new, new_rev)),
-            standings=self._board.standings,
-            show=self._publisher.state,
-            order=self._supervisor.order,
-            folder=folder,
-            topics=self._publisher.topics,
-        )
-        self.control = Control(config, ledger, self._recipes, ports)
+        self.control = self._new_control(ledger, folder)
         self._lines = self._new_lines(config, state_folder / "lines")
         self._uploads = Uploads(config, folder, state_folder / "upload")
         self._readiness = Readiness(
@@ -106,11 +94,22 @@ class Agent:
         logs.name_pipelines(config.pipelines)
 
     def _new_models(self, config: Config, folder: Path, state_folder: Path) -> Models:
-        workers = partial(_workers, folder=folder, state_folder=state_folder)
+        workers = partial(workers_of, folder=folder, state_folder=state_folder)
         ports = ModelPorts(
             folder, state_folder, self._publisher, workers, self._order, self._change
         )
         return Models(config, ports)
+
+    def _new_control(self, ledger: Ledger, folder: Path) -> Control:
+        ports = AgentPorts(
+            apply=lambda new, new_rev: self._change((new, new_rev)),
+            standings=self._board.standings,
+            show=self._publisher.state,
+            order=self._supervisor.order,
+            folder=folder,
+            topics=self._publisher.topics,
+        )
+        return Control(self._config, ledger, self._recipes, ports)
 
     def _order(self, order: wire.Order) -> bool:
         return self._supervisor.order(order)
@@ -272,27 +271,3 @@ class Agent:
 
 def _identities(config: Config, rev: int) -> dict[str, Identity]:
     return {name: Identity(name, each.family, rev) for name, each in config.pipelines.items()}
-
-
-def _workers(config: Config, rev: int, *, folder: Path, state_folder: Path) -> list[WorkerOptions]:
-    upload = UploadOrders(config.upload, state_folder / "upload") if config.upload else None
-    groups: dict[str, dict[str, PipelineOptions]] = {}
-    for name, pipeline in config.pipelines.items():
-        worker = pipeline.worker or SHARED.get(pipeline.family, name)
-        groups.setdefault(worker, {})[name] = pipeline
-    return [
-        WorkerOptions(
-            name=worker,
-            device=config.device.name,
-            config_rev=rev,
-            folder=folder,
-            evidence_folder=state_folder / "evidence",
-            broker=config.broker,
-            pipelines=pipelines,
-            log_level=log.getEffectiveLevel(),
-            log_form=logs.form_in_use(),
-            memory_bytes=int(config.worker_memory_mb * 1e6),
-            upload=upload,
-        )
-        for worker, pipelines in groups.items()
-    ]

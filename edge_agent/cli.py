@@ -133,43 +133,16 @@ def _watch(options: argparse.Namespace) -> int:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from edge_agent.commands.replayer import Replay, replay  # noqa: PLC0415
-    from edge_agent.mqtt.broker_options import BrokerOptions  # noqa: PLC0415
-    from edge_agent.sensing.recordings import RecordingLayout  # noqa: PLC0415
+    from edge_agent.commands import replayer  # noqa: PLC0415
 
-    layout = RecordingLayout(
-        columns=tuple(options.names or ()),
-        delimiter=options.delimiter,
-        time=options.time,
-        time_unit=options.time_unit,
-        unit=options.unit,
-    )
-    what = Replay(
-        file=options.file,
-        topic=options.topic,
-        layout=layout,
-        columns=tuple(options.columns) if options.columns else None,
-        format=options.format,
-        rate_hz=options.rate,
-        rows_per_message=options.rows,
-        speed=options.speed,
-        loop=options.loop,
-    )
-    broker = BrokerOptions(host=options.host, port=options.port)
-    print(f"{replay(what, broker, stop_on_signals())} messages published")
+    print(f"{replayer.answer(options, stop_on_signals())} messages published")
     return 0
 
 
 def _bundle(options: argparse.Namespace) -> int:
     from edge_agent.commands import bundler  # noqa: PLC0415
 
-    labels = tuple(options.labels.read_text().splitlines()) if options.labels else ()
-    recipe = bundler.recipe(options.task, labels, options.set)
-    model = bundler.write_bundle(options.model, options.folder, recipe)
-    for word, specs in (("input", model.backend.inputs), ("output", model.backend.outputs)):
-        for spec in specs:
-            print(f"{word}  {spec.name}  {spec.dtype} {list(spec.shape)}")
-    print(f"{options.folder}: loads and fits; what it says is in manifest.json")
+    print("\n".join(bundler.answer(options)))
     return 0
 
 
@@ -250,6 +223,14 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def _tune(options: argparse.Namespace) -> int:
+    from edge_agent.commands import tuning  # noqa: PLC0415
+
+    config, folder = _read(options.config), options.config.resolve().parent
+    tuning.answer(options, config, folder, _state(options), lambda text: print(text, flush=True))
+    return 0
+
+
 def _schema(options: argparse.Namespace) -> int:
     from edge_agent.reporting.schemas import write  # noqa: PLC0415
 
@@ -299,5 +280,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "verify": _models,
     "models": _models,
     "bench": _bench,
+    "tune": _tune,
     "schema": _schema,
 }

@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_models(commands.add_parser("models", help="what slots run and have at hand"))
     _add_tests_of_bundles(commands)
+    _add_tune(commands.add_parser("tune", help="which accelerator and threads are the fastest"))
     schema = commands.add_parser("schema", help="write the JSON Schemas of all messages")
     schema.add_argument("folder", type=Path)
     schema.set_defaults(command="schema")
@@ -100,10 +101,37 @@ def _add_tests_of_bundles(commands: Any) -> None:  # noqa: ANN401
     bench.set_defaults(command="bench")
 
 
+def _add_tune(tune: argparse.ArgumentParser) -> None:
+    tune.add_argument("pipeline", help="its name in the config")
+    tune.add_argument("--config", type=Path, required=True, help="config file (TOML)")
+    tune.add_argument("--state", type=Path, help="as of run (default: beside the config)")
+    tune.add_argument(
+        "--accelerator",
+        action="append",
+        default=[],
+        metavar="VALUE",
+        help="as in the config: cpu, gpu, npu or '{ delegate = \"...\", options = { ... } }'; "
+        "may be said again (default: all that the model's runtime knows of)",
+    )
+    tune.add_argument("--threads", type=int, nargs="+", default=[], help="default: 1, 2, 4 ...")
+    tune.add_argument("--batch", type=int, nargs="+", default=[], help="default: 1 and 4")
+    tune.add_argument(
+        "--seconds", type=_positive, default=2.0, help="for each setting (default: 2)"
+    )
+    tune.add_argument("--show", action="store_true", help="only what was found the last time")
+    tune.set_defaults(command="tune")
+
+
 def _add_bundle(bundle: argparse.ArgumentParser) -> None:
     bundle.add_argument("model", type=Path, help="a .tflite or .onnx file")
     bundle.add_argument("folder", type=Path, help="the bundle to write; its name is the model's")
-    bundle.add_argument("--task", required=True, help="classify, detect, segment, ...")
+    what = bundle.add_mutually_exclusive_group(required=True)
+    what.add_argument("--task", help="classify, detect, segment, ...")
+    what.add_argument(
+        "--hw",
+        metavar="WORD",
+        help="put it into the bundle that is there, as what this accelerator runs: gpu, edgetpu",
+    )
     bundle.add_argument("--labels", type=Path, help="file with one label a line")
     bundle.add_argument(
         "--set",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from edge_agent import pointer
 from edge_agent.errors import ConfigError, FieldError
 from edge_agent.field_errors import field_errors
+from edge_agent.inference.accelerator import CPU, Accelerator
+from edge_agent.line.options import ProductOptions, TriggerOptions
 from edge_agent.modelstore.sync_options import SyncOptions
 from edge_agent.monitoring.options import (
     CameraLimits,
@@ -19,7 +20,7 @@ from edge_agent.monitoring.options import (
     SensorLimits,
 )
 from edge_agent.mqtt.broker_options import BrokerOptions
-from edge_agent.options import Name, StrictOptions, Topic
+from edge_agent.options import Name, StrictOptions
 from edge_agent.production.options import LineOptions, ProductionOptions
 from edge_agent.registry import options_type
 from edge_agent.serving.options import HealthOptions, HttpOptions
@@ -77,36 +78,6 @@ class EvidenceOptions(StrictOptions):
     """Room per pipeline; the oldest go first."""
 
 
-class TriggerOptions(StrictOptions):
-    """Inspect only when asked: each message on `topic` is answered by exactly one verdict."""
-
-    topic: Topic
-    part_id: str = ""
-    """JSON pointer to the part id in the message; "" takes the whole message as the part id."""
-    deadline_ms: Annotated[float, Field(ge=1, le=600_000)]
-    """After this time without a result the answer is an `error` verdict."""
-    lookback_ms: Annotated[float, Field(ge=0, le=10_000)] = 0.0
-    """A picture that came up to this long before the trigger may answer it. Pictures over MQTT
-    and triggers may overtake each other on their ways: give them some 50 ms."""
-
-
-class ProductOptions(StrictOptions):
-    """Where the line says which product it makes: the pipeline goes over to its recipe."""
-
-    topic: Topic
-    """Of the PLC, or of whoever else knows; what is retained there counts."""
-    code: str = ""
-    """JSON pointer to the product code in the message; "" takes the whole message as the code."""
-    codes: dict[str, str] = Field(default_factory=dict, max_length=1024)
-    """Recipes by product code, where the code is not the recipe's name itself; "" stands for the
-    pipeline's own model and rule."""
-
-    @model_validator(mode="after")
-    def _code_is_a_pointer(self) -> ProductOptions:
-        pointer.parse(self.code)
-        return self
-
-
 class RecipeOptions(StrictOptions):
     """How one product variant is inspected instead; its model is loaded from the start."""
 
@@ -137,6 +108,17 @@ class PipelineOptions(StrictOptions):
     """The part of the picture to inspect: left, top, width, height in pixels."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """CPU threads of the model; the sum over pipelines should not exceed the cores."""
+    accelerator: Accelerator = CPU
+    """What runs the model: "cpu", "gpu", "npu", or a table. Anything but the CPU runs in a process
+    of its own, must give the golden answers of the bundle before it may inspect, and is tried again
+    and again after it failed."""
+    on_failure: Literal["fallback", "fail"] = "fallback"
+    """What happens without the accelerator. fallback: the CPU inspects meanwhile; fail: every item
+    is answered with `error`, and the pipeline's state is `blocked`."""
+    accelerator_load_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+    """How long the accelerator may take to load a model, the CPU inspecting meanwhile. How long it
+    may take for an item follows from its golden samples: twenty times as long as they took, at
+    least a second and at most `run_timeout_s`."""
     run_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
     """A model that takes longer for one item is taken for hung, and its worker is restarted."""
     slot: Name | None = None

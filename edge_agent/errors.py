@@ -6,6 +6,7 @@
       BadInput       one item cannot be used                 -> dropped, counted, `error` verdict
       ConfigError    a config is wrong                       -> refused, what runs keeps running
       ModelError     a model or its manifest is wrong        -> refused, what runs keeps running
+        AcceleratorError  what should run it does not        -> the CPU runs it; tried again later
       SyncError      no model came from the repository       -> reported, what runs keeps running
 
 Anything else that is raised is a bug.
@@ -14,6 +15,24 @@ Anything else that is raised is a bug.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+# Why an accelerator does not run a model. unavailable: the runtime or this machine offers none of
+# the kind; refused_graph: it was loaded and takes no operator of this model; unproven: the bundle
+# has no golden samples, so nothing tells whether its answers are right; disappeared: it ran, and
+# cannot be loaded any more.
+Trouble = Literal[
+    "library_missing",
+    "wrong_architecture",
+    "unavailable",
+    "refused_graph",
+    "refused_run",
+    "hung",
+    "crashed",
+    "wrong_answers",
+    "unproven",
+    "disappeared",
+]
 
 
 class EdgeAgentError(Exception):
@@ -42,6 +61,15 @@ class BadInput(EdgeAgentError):
 
 class ModelError(EdgeAgentError):
     """A model, its manifest or one of its files cannot be used; the text names which."""
+
+
+class AcceleratorError(ModelError):
+    """An accelerator does not run a model that the CPU may run; `detail`: a sentence."""
+
+    def __init__(self, reason: Trouble, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason: Trouble = reason
+        self.detail = detail
 
 
 class SyncError(EdgeAgentError):

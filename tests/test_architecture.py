@@ -29,7 +29,7 @@ LAYERS = (
         "parts",
         {"pictures.", "sensing.", "inference.", "monitoring.", "reporting.", "line.", "upload."}
         | {"production.", "serving."}
-        | {"processes.wire"}
+        | {"processes.wire", "acceleration.report"}
         | {
             "clock",
             "durable",
@@ -46,12 +46,16 @@ LAYERS = (
         | {"mqtt.sending", "mqtt.routes", "processes.memory", "processes.worker_options"},
     ),
     ("connections", {"mqtt.", "delivery.", "line.evidence"}),
-    ("plug-ins", {f"{folder}." for folder in PLUGIN_FOLDERS} | {"cell."}),
-    ("config", {"config", "config_file", "modelstore."}),
+    (
+        "plug-ins",
+        {f"{folder}." for folder in PLUGIN_FOLDERS} | {"cell.", "inference.compiled_model"},
+    ),
+    ("config", {"config", "config_file", "modelstore.", "acceleration."}),
     (
         "lines",
         {"inference.model", "line.pipeline", "line.pipeline_thread", "line.trigger_desk"}
         | {"line.watched", "line.next_model", "line.succession", "line.variants"}
+        | {"line.accelerating"}
         | {"delivery.publisher"},
     ),
     ("processes", {"processes."}),
@@ -69,7 +73,7 @@ HOMES = {
     "cv2": {"sources.camera", "pictures.image", "cell.conveyor"},
     "simplejpeg": {"pictures.image"},
     "paho": {"mqtt.client", "mqtt.paho_client"},
-    "ai_edge_litert": {"backends.tflite"},
+    "ai_edge_litert": {"backends.tflite", "inference.compiled_model"},
     "tflite_runtime": {"backends.tflite"},
     "onnxruntime": {"backends.onnx"},
     "sqlite3": {"delivery.verdict_store"},

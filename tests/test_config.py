@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.config import MAX_CONFIG_BYTES, Config, parse_json, parse_toml
+from edge_agent.config import MAX_CONFIG_BYTES, Config, PipelineOptions, parse_json, parse_toml
 from edge_agent.environment import Secrets
 from edge_agent.errors import ConfigError, FieldError
+from edge_agent.processes.worker_options import write_options
 
 DEVICE = {
     "enterprise": "acme",
@@ -216,3 +217,38 @@ def test_any_bytes_are_taken_or_refused(text: bytes) -> None:
     for read in (parse_json, parse_toml):
         with pytest.raises(ConfigError):
             read(text)
+
+
+def with_accelerator(accelerator: Any) -> dict[str, Any]:
+    tree = good()
+    tree["pipelines"]["camera-1"]["accelerator"] = accelerator
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "name"),
+    [
+        ("cpu", "cpu"),
+        ("gpu", "gpu"),
+        ({"hardware": "npu", "options": {"graph_backend": "CPU"}}, "npu"),
+        ({"delegate": "/usr/lib/libedgetpu.so.1", "options": {"device": "usb"}}, "libedgetpu.so.1"),
+        ({"provider": "OpenVINOExecutionProvider"}, "OpenVINOExecutionProvider"),
+    ],
+)
+def test_an_accelerator_is_a_word_or_a_table(accelerator: Any, name: str) -> None:
+    options = parse(with_accelerator(accelerator)).pipelines["camera-1"]
+    assert options.accelerator.name == name
+    assert PipelineOptions.model_validate_json(write_options(options)) == options
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "said"),
+    [
+        ("tpu", "must be cpu, gpu, npu, or a table"),
+        ({}, "exactly one of hardware, delegate and provider"),
+        ({"hardware": "gpu", "provider": "CUDA"}, "exactly one of"),
+        ({"hardware": "cpu", "options": {"threads": 2}}, "cpu has no options"),
+    ],
+)
+def test_an_accelerator_that_is_none_or_two_is_refused(accelerator: Any, said: str) -> None:
+    assert said in refused(with_accelerator(accelerator))["/pipelines/camera-1/accelerator"]

@@ -6,11 +6,12 @@ import re
 import signal
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from edge_agent.config import parse_toml
+from edge_agent.errors import Trouble
 
 if TYPE_CHECKING:
     from tests.conftest import WaitFor
@@ -60,3 +61,9 @@ def test_mosquitto_takes_the_recommended_configuration(tmp_path: Path, wait_for:
 @pytest.mark.parametrize("place_and_block", _blocks("toml"), ids=lambda pair: pair[0])
 def test_a_config_in_the_documents_is_valid(place_and_block: tuple[str, str]) -> None:
     parse_toml(place_and_block[1].encode())
+
+
+def test_every_reason_why_an_accelerator_does_not_run_is_explained() -> None:
+    page = (ROOT / "docs/accelerators.md").read_text()
+    explained = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert set(get_args(Trouble)) <= explained

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edge_agent.commands.overview import TOPICS_BELOW, GatewaySeen, Overview, number
 from edge_agent.reporting import messages
+from edge_agent.reporting.gap_message import GapMessage
 from edge_agent.reporting.topics import Topics
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def test_status_info_alerts_and_gaps_are_told(heard: Heard) -> None:
         message="outer race",
         raised_ts=NOW,
     )
-    gap = messages.GapMessage(
+    gap = GapMessage(
         ts=NOW,
         device="gw1",
         id="1",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_agent.config import TriggerOptions
 from edge_agent.errors import BadInput
+from edge_agent.line.options import TriggerOptions
 from edge_agent.line.pipeline import Identity, error_verdict
 from edge_agent.line.trigger_desk import TriggerDesk
 

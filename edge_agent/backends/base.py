@@ -5,36 +5,57 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from edge_agent.errors import ModelError
+from edge_agent.errors import AcceleratorError, ModelError
+from edge_agent.inference.accelerator import CPU
 
 if TYPE_CHECKING:
+    from edge_agent.inference.accelerator import AcceleratorOptions
     from edge_agent.types import Tensors, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
 class BackendContext:
-    """The verified bytes of the model and how many CPU threads it may use."""
+    """The verified bytes of the model, how many CPU threads it may use, and what is to run it.
+
+    A backend that cannot have the accelerator raises AcceleratorError; it never takes the CPU in
+    its place. Another accelerator than the CPU is native code of a stranger, which may hang or
+    crash: only the accelerator's own process (processes/accelerator_child.py) asks for one.
+    """
 
     model: bytes
     threads: int = 1
+    accelerator: AcceleratorOptions = CPU
 
 
 class Backend(Protocol):
-    """A loaded model. One thread uses it."""
+    """A loaded model. One thread uses it.
+
+    `accelerator`: what ran it last, or will run it first (AcceleratorOptions.name). `share`: of
+    the model's operators, how many it runs, 0..1; None where the runtime does not tell.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     accelerator: str
+    share: float | None
 
     def run(self, tensors: Tensors) -> Tensors:
         """Run the model once.
 
         Tensors have the dtype of their TensorSpec and a shape that fits it (quantised values stay
-        quantised). The arrays returned may be overwritten by the next run. Raises ModelError.
+        quantised). The arrays returned may be overwritten by the next run. Raises ModelError,
+        AcceleratorError where the accelerator is to blame.
         """
 
     def close(self) -> None:
         """Free the model."""
+
+
+def require_cpu(context: BackendContext) -> None:
+    """Raise AcceleratorError where a backend that knows the CPU alone is asked for another."""
+    if not context.accelerator.is_cpu:
+        text = f"models of this kind do not run on {context.accelerator.name}"
+        raise AcceleratorError("unavailable", text)
 
 
 def check_inputs(specs: tuple[TensorSpec, ...], tensors: Tensors) -> None:

@@ -1,7 +1,8 @@
-"""TensorFlow Lite models on the CPU: on ai-edge-litert, or on tflite-runtime where that is absent.
+"""TensorFlow Lite models: on ai-edge-litert, or on tflite-runtime where that is absent.
 
 Both offer the same `Interpreter`. tflite-runtime 2.14 is the predecessor: the only one with wheels
 for 32-bit Arm, it needs NumPy 1, and its 8-bit kernels must be switched on (xnnpack.py).
+On the CPU, with an external delegate (external_delegate.py), or on GPU and NPU (compiled_model.py).
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.backends.base import check_inputs
-from edge_agent.errors import ModelError
+from edge_agent.backends.base import BackendContext, check_inputs
+from edge_agent.errors import AcceleratorError, ModelError
+from edge_agent.inference import compiled_model, external_delegate
+from edge_agent.inference.accelerator import AcceleratorOptions
 from edge_agent.inference.xnnpack import XnnpackDelegate
 from edge_agent.lazy import lazy_module
 from edge_agent.types import TensorSpec
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from edge_agent.backends.base import Backend, BackendContext
+    from edge_agent.backends.base import Backend
     from edge_agent.types import Tensors
 else:
     np = lazy_module("numpy")
@@ -34,8 +37,15 @@ _FAILURES = (ValueError, RuntimeError, TypeError, MemoryError)
 
 
 def create(context: BackendContext) -> Backend:
-    """Load the model. Raises ModelError."""
-    return _TfLite(context)
+    """Load the model. Raises ModelError, AcceleratorError."""
+    accelerator = context.accelerator
+    if accelerator.provider is not None:
+        raise AcceleratorError("unavailable", "execution providers run ONNX models")
+    if accelerator.delegate is not None or accelerator.is_cpu:
+        return _TfLite(context)
+    on_cpu = _TfLite(BackendContext(context.model, context.threads))
+    on_cpu.close()  # it told what the model's tensors are
+    return compiled_model.create(context, on_cpu.inputs, on_cpu.outputs)
 
 
 def runtime_module() -> Any:  # noqa: ANN401  neither runtime ships types
@@ -48,15 +58,27 @@ def runtime_module() -> Any:  # noqa: ANN401  neither runtime ships types
     raise ModelError(f"no runtime for TensorFlow Lite models is installed: {reason}")
 
 
+def candidates() -> tuple[AcceleratorOptions, ...]:
+    """Return what may be worth a try beside the CPU; delegates have to be named."""
+    return AcceleratorOptions(hardware="gpu"), AcceleratorOptions(hardware="npu")
+
+
 class _TfLite:
-    accelerator = "cpu"
+    share: float | None = None
 
     def __init__(self, context: BackendContext) -> None:
+        self.accelerator = context.accelerator.name
+        self._on_cpu = context.accelerator.is_cpu
         # The interpreter reads weights from these bytes for as long as it lives.
         self._model = context.model
         module = runtime_module()
-        self._delegate = _eight_bit_delegate(module, context.threads)
-        self._interpreter = _load(module, context, self._delegate)
+        self._delegate: Any = None
+        if self._on_cpu:
+            self._delegate = _eight_bit_delegate(module, context.threads)
+            self._interpreter = _load(module, context, self._delegate)
+        else:
+            self._delegate = external_delegate.load(module, context.accelerator)
+            self._interpreter, self.share = _load_delegated(module, context, self._delegate)
         try:
             names = _signature_names(self._interpreter)
             inputs = self._interpreter.get_input_details()
@@ -88,13 +110,15 @@ class _TfLite:
                 name: interpreter.get_tensor(index) for name, index in self._output_indices.items()
             }
         except _FAILURES as error:
+            if not self._on_cpu:
+                raise AcceleratorError("refused_run", _reason(error)) from None
             raise ModelError(f"the model failed: {_reason(error)}") from None
 
     def close(self) -> None:
         self._interpreter = None  # before the delegate and the bytes, which it uses
-        if self._delegate is not None:
+        if isinstance(self._delegate, XnnpackDelegate):
             self._delegate.close()
-            self._delegate = None
+        self._delegate = None
         self._model = b""
 
     def _fit_shapes(self, tensors: Tensors) -> None:
@@ -121,6 +145,28 @@ def _load(module: Any, context: BackendContext, delegate: XnnpackDelegate | None
             return _load(module, context, None)
         raise ModelError(f"the model cannot be loaded: {_reason(error)}") from None
     return interpreter
+
+
+def _load_delegated(module: Any, context: BackendContext, delegate: Any) -> tuple[Any, float]:  # noqa: ANN401
+    """Return an interpreter with an external delegate, and the share of operators it has taken.
+
+    On tflite-runtime the others run on its older 8-bit kernels: XNNPACK could not be told apart.
+    """
+    try:
+        interpreter = module.Interpreter(
+            model_content=context.model,
+            num_threads=context.threads,
+            experimental_delegates=[delegate],
+        )
+        share = external_delegate.share_of(interpreter._get_ops_details())  # noqa: SLF001  no other way
+        if share:
+            interpreter.allocate_tensors()
+    except _FAILURES as error:
+        raise AcceleratorError("refused_graph", _reason(error)) from None
+    if not share:
+        text = f"{context.accelerator.name} takes none of the model's operators"
+        raise AcceleratorError("refused_graph", text)
+    return interpreter, share
 
 
 def _eight_bit_delegate(module: Any, threads: int) -> XnnpackDelegate | None:  # noqa: ANN401

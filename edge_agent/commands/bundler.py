@@ -1,4 +1,7 @@
-"""`edge-agent bundle`: puts a model file that somebody has into a bundle that the agent runs."""
+"""`edge-agent bundle`: puts a model file that somebody has into a bundle that the agent runs.
+
+Or into a bundle that is there already: the same model once more, as an accelerator wants it.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import ModelError
 from edge_agent.inference.model import load_model
-from edge_agent.modelstore.manifest import canonical_json, parse_manifest
+from edge_agent.modelstore.manifest import canonical_json, load_bundle, parse_manifest
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable
     from pathlib import Path
 
     from edge_agent.inference.model import Model
+    from edge_agent.modelstore.manifest import Manifest
 
 RUNTIMES = {".tflite": "tflite", ".onnx": "onnx"}
 
@@ -33,6 +38,24 @@ class Recipe:
     rule: dict[str, Any]
     labels: tuple[str, ...] = ()
     license: str = "LicenseRef-unknown"
+
+
+def answer(options: argparse.Namespace) -> list[str]:
+    """Do what the command line asks for; return what there is to say. Raises ModelError."""
+    folder: Path = options.folder
+    if options.hw:
+        manifest = add_variant(options.model, folder, options.hw)
+        variants = ", ".join(variant.id for variant in manifest.variants)
+        lines = [f"{folder}: now has the variants {variants}; {options.hw} was not run"]
+        if not manifest.selftest.cases:
+            lines.append("It has no golden samples: without any, it inspects on the CPU alone.")
+        return lines
+    labels = tuple(options.labels.read_text().splitlines()) if options.labels else ()
+    model = write_bundle(options.model, folder, recipe(options.task, labels, options.set))
+    ends = [("input", spec) for spec in model.backend.inputs]
+    ends += [("output", spec) for spec in model.backend.outputs]
+    lines = [f"{word}  {spec.name}  {spec.dtype} {list(spec.shape)}" for word, spec in ends]
+    return [*lines, f"{folder}: loads and fits; what it says is in manifest.json"]
 
 
 def recipe(task: str, labels: tuple[str, ...], settings: Iterable[str]) -> Recipe:
@@ -65,22 +88,12 @@ def recipe(task: str, labels: tuple[str, ...], settings: Iterable[str]) -> Recip
 
 def write_bundle(model: Path, folder: Path, recipe: Recipe) -> Model:
     """Write `folder` and load it as a worker would; raise ModelError for what does not fit."""
-    runtime = RUNTIMES.get(model.suffix)
-    if runtime is None:
-        raise ModelError(f"{model.name}: not one of {', '.join(RUNTIMES)}")
+    runtime = _runtime(model)
     contents = {f"model{model.suffix}": ("model", model.read_bytes())}
     if recipe.labels:
         lines = "".join(f"{label}\n" for label in recipe.labels)
         contents["labels.txt"] = ("labels", lines.encode())
-    files = [
-        {
-            "path": path,
-            "role": role,
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "length": len(content),
-        }
-        for path, (role, content) in contents.items()
-    ]
+    files = [_entry(path, role, content) for path, (role, content) in contents.items()]
     task = {"kind": recipe.task, "preprocess": recipe.preprocess}
     manifest = canonical_json(
         {
@@ -102,3 +115,46 @@ def write_bundle(model: Path, folder: Path, recipe: Recipe) -> Model:
         (folder / path).write_bytes(content)
     (folder / "manifest.json").write_bytes(manifest)
     return load_model(folder, threads=1, roi=None)
+
+
+def add_variant(model: Path, folder: Path, hw: str) -> Manifest:
+    """Put `model` into the bundle `folder` as what hardware `hw` runs; one that is there goes.
+
+    Labels and golden samples are those of the CPU's variant, which stays. Nothing is run: the
+    gateway that has the hardware does so. Return the manifest; raise ModelError.
+    """
+    load_bundle(folder)
+    file = folder / "manifest.json"
+    tree = json.loads(file.read_bytes())
+    plain = next(variant for variant in tree["variants"] if "cpu" in variant.get("hw", ["cpu"]))
+    content = model.read_bytes()
+    path = f"model-{hw}{model.suffix}"
+    shared = [entry for entry in plain["files"] if entry["role"] != "model"]
+    added = {
+        "id": hw,
+        "runtime": _runtime(model),
+        "hw": [hw],
+        "precision": "as-given",
+        "files": [_entry(path, "model", content), *shared],
+    }
+    others = [variant for variant in tree["variants"] if variant["id"] != hw]
+    if plain not in others:
+        raise ModelError(f"{hw} is the name of the variant for the CPU")
+    tree["variants"] = [*others, added]
+    manifest = canonical_json(tree)
+    read = parse_manifest(manifest)
+    (folder / path).write_bytes(content)
+    file.write_bytes(manifest)
+    return read
+
+
+def _runtime(model: Path) -> str:
+    runtime = RUNTIMES.get(model.suffix)
+    if runtime is None:
+        raise ModelError(f"{model.name}: not one of {', '.join(RUNTIMES)}")
+    return runtime
+
+
+def _entry(path: str, role: str, content: bytes) -> dict[str, Any]:
+    sha256 = hashlib.sha256(content).hexdigest()
+    return {"path": path, "role": role, "sha256": sha256, "length": len(content)}

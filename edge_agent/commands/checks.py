@@ -126,6 +126,7 @@ def _wrong_model(path: str, bundle: Path) -> list[FieldError]:
 def _check(config: Config, name: str, folder: Path) -> None:
     pipeline = config.pipelines[name]
     preprocess = load_bundle(folder / pipeline.model).manifest.task.preprocess
+    load_bundle(folder / pipeline.model, pipeline.accelerator)
     context = SourceContext(
         pipeline=name,
         device=config.device.name,

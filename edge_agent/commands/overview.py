@@ -17,7 +17,7 @@ from edge_agent.types import Outcome
 # What lies below the root of a gateway, and how many levels the root has (topics.py).
 TOPICS_BELOW = (
     "status", "info", "gap", "qc/+/verdict", "qc/+/stats", "pdm/+/verdict", "pdm/+/stats",
-    "pdm/+/alert",
+    "qc/+/alert", "pdm/+/alert",
 )  # fmt: skip
 ROOT_LEVELS = 7
 # The rate is that of the last seconds, so that a stall shows soon.
@@ -59,6 +59,9 @@ class _Stats(msgspec.Struct):
     uncertain: int
     errors: int
     detail: str = ""
+    accelerator: str = ""
+    accelerator_requested: str = ""
+    accelerator_reason: str = ""
 
 
 class _Status(msgspec.Struct):
@@ -100,6 +103,7 @@ class PipelineSeen:
     family: str
     state: str = ""
     detail: str = ""
+    accelerator: str = ""
     last: VerdictSeen | None = None
     outcomes: Counter[str] = field(default_factory=Counter)
     scores: deque[tuple[float, Outcome]] = field(default_factory=lambda: deque(maxlen=SCORES))
@@ -269,7 +273,18 @@ def _take_stats(pipeline: PipelineSeen, stats: _Stats) -> Event | None:
     changed = (stats.state, stats.detail) != (pipeline.state, pipeline.detail)
     pipeline.state, pipeline.detail = stats.state, stats.detail
     said = f"{stats.state}: {stats.detail}" if stats.detail else stats.state
+    before, pipeline.accelerator = pipeline.accelerator, _accelerator(stats)
+    if pipeline.accelerator != before and not changed:
+        return Event(pipeline.name, f"runs on {pipeline.accelerator}")
     return Event(pipeline.name, said) if changed else None
+
+
+def _accelerator(stats: _Stats) -> str:
+    """Return what runs the model, and where that is not what was asked for, why; else ""."""
+    asked, reason = stats.accelerator_requested, stats.accelerator_reason
+    if not asked:
+        return ""
+    return f"{stats.accelerator or 'cpu'}, not {asked}: {reason}" if reason else asked
 
 
 def _take_status(gateway: GatewaySeen, status: _Status) -> Event | None:

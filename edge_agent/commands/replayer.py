@@ -14,16 +14,17 @@ from edge_agent.errors import NotConnected
 from edge_agent.lazy import lazy_module
 from edge_agent.line.pacing import Schedule, is_due
 from edge_agent.mqtt.broker import Connection
+from edge_agent.mqtt.broker_options import BrokerOptions
 from edge_agent.sensing.recordings import RecordingLayout, read_recording
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_agent.mqtt.broker import BrokerOptions
     from edge_agent.sensing.recordings import Block
 else:
     np = lazy_module("numpy")
@@ -58,6 +59,29 @@ class Replay:
     rows_per_message: int = 1
     speed: float = 1.0
     loop: bool = False
+
+
+def answer(options: argparse.Namespace, stop: threading.Event) -> int:
+    """Do what the command line asks for; see `replay`."""
+    layout = RecordingLayout(
+        columns=tuple(options.names or ()),
+        delimiter=options.delimiter,
+        time=options.time,
+        time_unit=options.time_unit,
+        unit=options.unit,
+    )
+    what = Replay(
+        file=options.file,
+        topic=options.topic,
+        layout=layout,
+        columns=tuple(options.columns) if options.columns else None,
+        format=options.format,
+        rate_hz=options.rate,
+        rows_per_message=options.rows,
+        speed=options.speed,
+        loop=options.loop,
+    )
+    return replay(what, BrokerOptions(host=options.host, port=options.port), stop)
 
 
 def replay(options: Replay, broker: BrokerOptions, stop: threading.Event) -> int:

@@ -11,12 +11,10 @@ verification.py, which starts this and answers for it.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import resource
 import sys
 import time
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,15 +22,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_agent.errors import BadInput, ModelError
+from edge_agent.inference import golden
 from edge_agent.inference.model import load_model
 from edge_agent.lazy import lazy_module
 from edge_agent.modelstore.manifest import load_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import numpy as np
-    from numpy.typing import NDArray
 
     from edge_agent.inference.model import Model
     from edge_agent.modelstore.manifest import SelfTestCase
@@ -100,46 +98,11 @@ def _check_case(
 ) -> Tensors:
     """Run one golden sample; return its input."""
     say(f"running golden sample {case.golden_in}")
-    given = _arrays(model, folder, case.golden_in)
-    wanted = _arrays(model, folder, case.golden_out)
-    got = model.backend.run(given)
-    if got.keys() != wanted.keys():
-        raise ModelError(
-            f"golden sample {case.golden_out} holds {', '.join(wanted)}, and the model answers "
-            f"{', '.join(got)}"
-        )
-    for name, answer in got.items():
-        for complaint in _differences(answer, wanted[name], case):
-            raise ModelError(f"golden sample {case.golden_in}: {name} {complaint}")
+    given = golden.read_tensors(folder, model.bundle, case.golden_in)
+    wanted = golden.read_tensors(folder, model.bundle, case.golden_out)
+    if complaint := golden.difference(model.backend.run(given), wanted, case):
+        raise ModelError(f"golden sample {case.golden_in}: {complaint}")
     return given
-
-
-def _differences(
-    got: NDArray[np.generic], wanted: NDArray[np.generic], case: SelfTestCase
-) -> Iterator[str]:
-    if got.shape != wanted.shape:
-        yield f"is of shape {list(got.shape)} instead of {list(wanted.shape)}"
-        return
-    answer, right = got.astype(np.float64), wanted.astype(np.float64)
-    off = np.abs(answer - right)
-    # A NaN is never within reach, unless NaN was the answer all along.
-    within = (off <= case.atol + case.rtol * np.abs(right)) | (np.isnan(answer) & np.isnan(right))
-    if not within.all():
-        most = np.nanmax(off) if np.isfinite(off).any() else float("nan")
-        yield (
-            f"differs in {(~within).sum()} of {off.size} values, by up to {most:.4g} where "
-            f"{case.atol:g} is allowed"
-        )
-
-
-def _arrays(model: Model, folder: Path, name: str) -> Tensors:
-    if name not in {file.path for file in model.bundle.variant.files}:
-        raise ModelError(f"golden sample {name}: manifest.json vouches for no such file")
-    try:
-        with np.load(io.BytesIO((folder / name).read_bytes()), allow_pickle=False) as archive:
-            return dict(archive)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(f"golden sample {name} cannot be read: {error}") from None
 
 
 def _times(model: Model, given: Tensors) -> tuple[float, float]:

@@ -244,6 +244,10 @@ def _bars_or_trouble(pipeline: PipelineSeen, most: int) -> rich_text.Text:
     values = [score for score, _ in scores] + ([] if limit is None else [limit])
     lowest, span = min(values, default=0.0), max(values, default=0.0) - min(values, default=0.0)
     line = rich_text.Text()
+    if pipeline.accelerator:
+        line.append(
+            f"{pipeline.accelerator}  ", "yellow" if ", not " in pipeline.accelerator else "dim"
+        )
     for score, outcome in scores:
         step = round((score - lowest) / span * (len(BARS) - 1)) if span else 0
         line.append(BARS[step], STYLES[outcome])

@@ -29,8 +29,9 @@ from edge_agent.reporting.messages import AlertMessage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_agent.config import Config, PipelineOptions, ProductOptions
+    from edge_agent.config import Config, PipelineOptions
     from edge_agent.control.recipes import Recipes
+    from edge_agent.line.options import ProductOptions
     from edge_agent.mqtt.broker_options import Message
     from edge_agent.reporting.topics import Topics
 

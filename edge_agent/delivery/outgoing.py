@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_agent.clock import NS_PER_MS, utc_text
-from edge_agent.reporting.messages import GapMessage, LastMessage, StatusMessage, encode
+from edge_agent.reporting.gap_message import GapMessage
+from edge_agent.reporting.messages import LastMessage, StatusMessage, encode
 
 if TYPE_CHECKING:
     from edge_agent.codecs.base import Codec

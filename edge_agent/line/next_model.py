@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from edge_agent.acceleration.accelerated import Acceleration
     from edge_agent.config import PipelineOptions
     from edge_agent.inference.model import Model
     from edge_agent.line.pipeline_context import PipelineContext
@@ -47,6 +48,7 @@ class Stand:
     options: Callable[[], PipelineOptions]
     exchange: Callable[[Ready], Ready]
     variants: Variants
+    acceleration: Acceleration | None = None
 
     @property
     def current(self) -> Model:
@@ -57,7 +59,11 @@ class Stand:
         """Return the model in `folder`, warm, and a rule for it. Raises ModelError, MemoryError."""
         options = self.options()
         model = load_model(
-            folder, threads=options.threads, roi=options.roi, calibration=self.context.calibration
+            folder,
+            threads=options.threads,
+            roi=options.roi,
+            calibration=self.context.calibration,
+            acceleration=self.acceleration,
         )
         require_fit(model, self.current)
         warm(model)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from edge_agent.acceleration.process import AcceleratorProcess
     from edge_agent.line.pipeline import Identity
     from edge_agent.metrics import Counters
     from edge_agent.mqtt.broker_options import BrokerOptions
@@ -24,6 +25,7 @@ class PipelineContext:
     is busy: that is the back-pressure. `taken` is told a trigger for which an item was found.
     `seen` is told an item that a snapshot was asked of, with its verdict. `calibration` is the file
     that says what is normal here, if it is there. `upload` makes what sends it on.
+    `accelerator`: the process of all pipelines of this worker, for those that must share one.
     """
 
     identity: Identity
@@ -36,3 +38,4 @@ class PipelineContext:
     seen: Callable[[str, Verdict, Item], None]
     calibration: Path | None = None
     upload: Callable[[Counters], Outgoing] | None = None
+    accelerator: AcceleratorProcess | None = None

@@ -5,6 +5,7 @@ States, published as they are:
     loading   the model is being loaded
     waiting   the source is away; it is tried again and again
     running   items are inspected, or awaited
+    blocked   the accelerator is away, and the config says to answer with `error` then
     failed    the model, its manifest or the config cannot be used; nothing is inspected until
               their files are others
     degraded  a bug ended this pipeline; the log has the traceback
@@ -26,6 +27,8 @@ from typing import TYPE_CHECKING
 from edge_agent import threads
 from edge_agent.backoff import full_jitter
 from edge_agent.errors import BadInput, ConfigError, EndOfStream, ModelError, NotConnected
+from edge_agent.line import pipeline_report
+from edge_agent.line.accelerating import wanted
 from edge_agent.line.bundle_files import BundleFiles
 from edge_agent.line.evidence import EvidenceRing
 from edge_agent.line.next_model import Stand
@@ -35,12 +38,12 @@ from edge_agent.line.triggers import TriggerQueue
 from edge_agent.line.variants import Ready, Variants
 from edge_agent.line.watched import open_watched
 from edge_agent.metrics import Counters
-from edge_agent.processes.wire import PipelineReport
 
 if TYPE_CHECKING:
+    from edge_agent.acceleration.accelerated import Acceleration
     from edge_agent.config import PipelineOptions
     from edge_agent.line.pipeline_context import PipelineContext
-    from edge_agent.processes.wire import Succeed, Trigger
+    from edge_agent.processes.wire import PipelineReport, Succeed, Trigger
     from edge_agent.sources.base import Source
     from edge_agent.types import Item
 
@@ -122,29 +125,8 @@ class PipelineThread:
         state, detail = self._state
         if state == "running":
             detail = self._trouble()
-        pipeline = self._pipeline
-        if state == "running" and not detail and pipeline is not None:
-            detail = pipeline.model.note
-        bundle = pipeline.model.bundle if pipeline else None
-        stage, since = pipeline.stopwatch.now if pipeline else ("", 0)
-        histograms = pipeline.stopwatch.histograms if pipeline else {}
-        return PipelineReport(
-            pipeline=self.name,
-            state=state,
-            detail=detail,
-            stage=stage,
-            stage_since_mono_ns=since,
-            totals=self._counters.totals(),
-            latency_counts={name: list(h.counts) for name, h in histograms.items()},
-            latency_sums_ms={name: h.sum_ms for name, h in histograms.items()},
-            model=bundle.manifest.model_id if bundle else "",
-            model_version=bundle.manifest.version if bundle else "",
-            model_sha256=bundle.model_sha256 if bundle else "",
-            accelerator=pipeline.model.backend.accelerator if pipeline else "",
-            config_rev=self._identity.config_rev,
-            recipe=self._options.recipe,
-            watch=pipeline.watch.report() if pipeline and pipeline.watch else None,
-            succession=pipeline.succession.report() if pipeline and pipeline.succession else None,
+        return pipeline_report.report(
+            self._identity, (state, detail), self._counters, self._pipeline, self._options
         )
 
     def _run(self) -> None:
@@ -177,31 +159,35 @@ class PipelineThread:
                 here.evidence_folder, options.evidence, self._counters, options.roi, here.upload
             )
             stack.callback(evidence.close, EVIDENCE_CLOSE_S)
-            variants = Variants(options, here.folder, here.calibration, stack)
+            acceleration = wanted(self.name, options, here.accelerator, self._counters, stack)
+            variants = Variants(options, here.folder, here.calibration, acceleration, stack)
             with self._follows:
                 terms = variants.terms(self._identity, self._options)
                 pipeline = Pipeline(terms, evidence, self._counters)
                 self._pipeline, self._variants, self._evidence = pipeline, variants, evidence
-            pipeline.succession = Succession(self._stand(pipeline, variants))
+            pipeline.succession = Succession(self._stand(pipeline, variants, acceleration))
             stack.callback(pipeline.succession.close)
             if terms.model.note:
                 log.warning("%s: %s", self.name, terms.model.note)
             source, pipeline.watch = open_watched(options, self._context, variants, self._counters)
             stack.callback(source.close)
             self._source = source
+            terms.model.wait_settled(self._stopping)
             self._connect(source)
             while self._step(source, pipeline):
                 pass
             self._enter("ended", "")
 
-    def _stand(self, pipeline: Pipeline, variants: Variants) -> Stand:
+    def _stand(
+        self, pipeline: Pipeline, variants: Variants, acceleration: Acceleration | None
+    ) -> Stand:
         def exchange(ready: Ready) -> Ready:
             with self._follows:
                 before = variants.exchange(ready, self._options)
                 pipeline.terms = variants.terms(self._identity, self._options)
             return before
 
-        return Stand(self._context, lambda: self._options, exchange, variants)
+        return Stand(self._context, lambda: self._options, exchange, variants, acceleration)
 
     def _connect(self, source: Source) -> None:
         """Connect, however long it takes; return when connected or stopping."""

@@ -25,7 +25,7 @@ from edge_agent.processes.wire import Trigger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_agent.config import TriggerOptions
+    from edge_agent.line.options import TriggerOptions
     from edge_agent.line.pipeline import Identity
     from edge_agent.types import Verdict
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
+    from edge_agent.acceleration.accelerated import Acceleration
     from edge_agent.config import PipelineOptions
     from edge_agent.inference.model import Model
     from edge_agent.line.pipeline import Identity
@@ -50,7 +51,12 @@ class Variants:
     """Loads every model at once: a change of the product must not wait for one."""
 
     def __init__(
-        self, options: PipelineOptions, folder: Path, calibration: Path | None, stack: ExitStack
+        self,
+        options: PipelineOptions,
+        folder: Path,
+        calibration: Path | None,
+        acceleration: Acceleration | None,
+        stack: ExitStack,
     ) -> None:
         """`stack` closes the models. Raises ModelError that names the variant."""
         self._models: dict[str, Model] = {}
@@ -59,7 +65,11 @@ class Variants:
         stack.callback(self._close)
         for code, bundle in _bundles(options).items():
             self._models[code] = load_model(
-                folder / bundle, threads=options.threads, roi=options.roi, calibration=calibration
+                folder / bundle,
+                threads=options.threads,
+                roi=options.roi,
+                calibration=calibration,
+                acceleration=acceleration,
             )
 
     @property

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from edge_agent.errors import ModelError
+from edge_agent.errors import AcceleratorError, ModelError
+from edge_agent.inference.accelerator import CPU
 from edge_agent.options import Name, StrictOptions
 from edge_agent.registry import options_type
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edge_agent.inference.accelerator import AcceleratorOptions
 
 # A gateway has 1 to 8 GB: a file beyond this is a mistake or an attack, and is not even read.
 MAX_FILE_BYTES = 1 << 30
@@ -60,6 +63,10 @@ class Variant(StrictOptions):
     id: Name
     runtime: Name
     hw: tuple[Name, ...] = ("cpu",)
+    """What it is made for: `cpu`, which every bundle needs; `gpu`, `npu`; a delegate as its library
+    is called (`edgetpu` for libedgetpu.so.1); an execution provider (`openvino`). A pipeline takes
+    the first that fits its `accelerator`, else the one for the CPU. All have the same inputs and
+    outputs."""
     precision: str
     files: Annotated[tuple[ModelFile, ...], Field(min_length=1)]
     io: Io | None = None
@@ -196,17 +203,21 @@ def parse_manifest(text: bytes) -> Manifest:
         raise ModelError(f"manifest.json: {'; '.join(fields)}") from None
 
 
-def load_bundle(folder: Path) -> Bundle:
-    """Read a bundle, check each file of its first CPU variant against the manifest.
+def load_bundle(folder: Path, accelerator: AcceleratorOptions = CPU) -> Bundle:
+    """Read a bundle, check each file of the variant for `accelerator` against the manifest.
 
-    Raises ModelError that names the file.
+    Raises ModelError that names the file; AcceleratorError where the accelerator has a variant that
+    did not come with the bundle.
     """
     if not folder.is_dir():
         raise ModelError(f"no such folder: {folder}")
     manifest = parse_manifest(_read(folder / "manifest.json", MAX_MANIFEST_BYTES))
-    variant = next((v for v in manifest.variants if "cpu" in v.hw), None)
-    if variant is None:
-        raise ModelError(f"{folder.name}: no variant for hardware cpu")
+    try:
+        variant = variant_for(manifest, accelerator)
+    except ModelError as error:
+        raise ModelError(f"{folder.name}: {error}") from None
+    if "cpu" not in variant.hw:
+        _check_it_came(folder, variant)
     contents = {file.role: _verified(folder, file) for file in variant.files}
     model = next(file for file in variant.files if file.role == "model")
     labels = contents.get("labels", b"").decode("utf-8", "replace").splitlines()
@@ -217,6 +228,30 @@ def load_bundle(folder: Path) -> Bundle:
         model_sha256=model.sha256,
         labels=tuple(labels) or manifest.decision.labels,
     )
+
+
+def variant_for(manifest: Manifest, accelerator: AcceleratorOptions) -> Variant:
+    """Return the first variant made for `accelerator`, else the first for the CPU: the plain one.
+
+    Raises ModelError where there is none for the CPU, whatever the accelerator: without it nothing
+    inspects while the accelerator is gone.
+    """
+    plain = next((variant for variant in manifest.variants if "cpu" in variant.hw), None)
+    if plain is None:
+        there = sorted({hw for variant in manifest.variants for hw in variant.hw})
+        raise ModelError(f"no variant for hardware cpu, only for {', '.join(there)}")
+    fitting = (variant for variant in manifest.variants if accelerator.hw in variant.hw)
+    return plain if accelerator.is_cpu else next(fitting, plain)
+
+
+def _check_it_came(folder: Path, variant: Variant) -> None:
+    for file in variant.files:
+        if not (folder / file.path).exists():
+            text = (
+                f"{folder.name}/{file.path}, of the variant for {', '.join(variant.hw)}, is not "
+                "here: from a repository it comes where [sync] names that in hw"
+            )
+            raise AcceleratorError("unavailable", text)
 
 
 def _verified(folder: Path, file: ModelFile) -> bytes:

@@ -157,8 +157,8 @@ class RepositorySupplier:
         """See Supplier."""
         layout = StoreLayout(Path(self.place.store))
         manifest = parse_manifest(news.manifest)
-        variant = supply.variant_for(manifest, self.place.hw)
-        offered = supply.Offer(SignedManifest(manifest, news.manifest), variant)
+        variants = supply.variants_for(manifest, self.place.hw)
+        offered = supply.Offer(SignedManifest(manifest, news.manifest), variants)
         so_far: dict[int, int] = {}
 
         def heard(progress: Progress) -> None:
@@ -210,7 +210,7 @@ class RepositorySupplier:
             digest=offered.digest,
             seq=offered.signed.manifest.seq,
             blobs=tuple(sorted(offered.blobs)),
-            length=sum(file.length for file in offered.variant.files),
+            length=sum(file.length for file in offered.files),
             manifest=offered.signed.content,
             rollout=choice.rollout,
         )

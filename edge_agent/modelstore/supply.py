@@ -1,6 +1,6 @@
 """From a model's name to a bundle on this gateway's disk that may be tried.
 
-    name -> signed manifest -> is it too old? -> a variant for this hardware -> blobs -> folder
+    name -> signed manifest -> is it too old? -> variants for this hardware -> blobs -> folder
 
 The folder is what manifest.load_bundle and the self-test take: a bundle like those in models/. What
 becomes of it is the slot's own story.
@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent.errors import SyncError
+from edge_agent.errors import ModelError, SyncError
+from edge_agent.inference.accelerator import CPU
 from edge_agent.modelstore import floors
+from edge_agent.modelstore.manifest import variant_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from edge_agent.modelstore.desired import Choice
     from edge_agent.modelstore.fetcher import Fetcher, Progress
-    from edge_agent.modelstore.manifest import Manifest, Variant
+    from edge_agent.modelstore.manifest import Manifest, ModelFile, Variant
     from edge_agent.modelstore.trust import SignedManifest, TrustedView
 
 
@@ -29,17 +31,23 @@ class Offer:
     """A model that may be fetched: nothing of it but the manifest is here yet."""
 
     signed: SignedManifest
-    variant: Variant
+    variants: tuple[Variant, ...]
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """All its files; variants share some."""
+        named = {file.path: file for variant in self.variants for file in variant.files}
+        return tuple(named.values())
 
     @property
     def digest(self) -> str:
-        """The sha256 of the model file: what is quarantined when it fails."""
-        return next(file.sha256 for file in self.variant.files if file.role == "model")
+        """The sha256 of the CPU's model file: what is quarantined when it fails."""
+        return next(file.sha256 for file in self.variants[0].files if file.role == "model")
 
     @property
     def blobs(self) -> frozenset[str]:
         """The hashes of all its files: what GC must keep."""
-        return frozenset(file.sha256 for file in self.variant.files)
+        return frozenset(file.sha256 for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +72,20 @@ def offer(view: TrustedView, choice: Choice, *, hw: Collection[str], agent_versi
         manifest.seq,
         allow_downgrade=choice.allow_downgrade,
     )
-    return Offer(signed, variant_for(manifest, hw))
+    return Offer(signed, variants_for(manifest, hw))
 
 
-def variant_for(manifest: Manifest, hw: Collection[str]) -> Variant:
-    """Return the first variant for one of `hw`; raise SyncError `no_variant`."""
-    for variant in manifest.variants:
-        if not set(variant.hw).isdisjoint(hw):
-            return variant
-    raise SyncError("no_variant", f"{manifest.model_id}: none for {', '.join(sorted(hw))}")
+def variants_for(manifest: Manifest, hw: Collection[str]) -> tuple[Variant, ...]:
+    """Return the variant for the CPU, which every gateway needs, and behind it those for `hw`.
+
+    Raises SyncError `no_variant` where there is none for the CPU.
+    """
+    try:
+        plain = variant_for(manifest, CPU)
+    except ModelError as error:
+        raise SyncError("no_variant", f"{manifest.model_id}: {error}") from None
+    others = (v for v in manifest.variants if v is not plain and "cpu" not in v.hw)
+    return (plain, *(v for v in others if not set(v.hw).isdisjoint(hw)))
 
 
 def supply(fetcher: Fetcher, offered: Offer, folder: Path, keep: Collection[str]) -> Supplied:
@@ -82,7 +95,7 @@ def supply(fetcher: Fetcher, offered: Offer, folder: Path, keep: Collection[str]
     count). Raises SyncError, OSError; calling it again goes on where it ended.
     """
     store = fetcher.store
-    files = offered.variant.files
+    files = offered.files
     for file in files:
         store.drop_unsound(file.sha256)
     missing = {

@@ -103,7 +103,7 @@ def place_of(config: Config, options: SyncOptions, folder: Path, store: Path) ->
         device=config.device.name,
         site=config.device.site,
         line=config.device.line,
-        hw=options.hw,
+        hw=_hardware(config, options),
         tags=options.tags,
         agent_version=__version__,
         quota_bytes=int(options.quota_mb * 1e6),
@@ -127,6 +127,12 @@ def _hawkbit(
         token_file=str((folder / options.token_file).absolute()),
         shared=options.shared,
     )
+
+
+def _hardware(config: Config, options: SyncOptions) -> tuple[str, ...]:
+    """Return what the gateway has: what it says, and what its pipelines ask for."""
+    asked = (pipeline.accelerator.hw for pipeline in config.pipelines.values())
+    return tuple(dict.fromkeys((*options.hw, *asked)))
 
 
 def slots_of(workers: Iterable[WorkerOptions], folder: Path) -> list[Slot]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from edge_agent.acceleration.report import AccelerationReport
 from edge_agent.line.succession_report import SuccessionReport
 from edge_agent.monitoring.report import WatchReport
 from edge_agent.types import Verdict
@@ -25,6 +26,7 @@ class PipelineReport(msgspec.Struct, frozen=True, kw_only=True):
     items) since `stage_since_mono_ns`. `latency_counts` are the buckets of metrics.Histogram, one
     list per stage, `latency_sums_ms` their sums. `config_rev`: of the config that it
     follows; `recipe`: the product variant.
+    `accelerator`: what ran the model last; `acceleration`: None where the CPU is all it wants.
     `watch`: see monitoring/report.py; None until the source is there. `succession`: None until a
     next model was ordered.
     """
@@ -41,6 +43,7 @@ class PipelineReport(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     model_sha256: str
     accelerator: str
+    acceleration: AccelerationReport | None = None
     config_rev: int = 0
     recipe: str = ""
     watch: WatchReport | None = None

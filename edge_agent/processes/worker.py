@@ -11,9 +11,11 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from edge_agent.acceleration.process import AcceleratorProcess
 from edge_agent.inference.calibration_file import file_of
 from edge_agent.line.pipeline import Identity
 from edge_agent.line.pipeline_context import PipelineContext
@@ -74,7 +76,8 @@ def main(pipe: Connection, options: WorkerOptions) -> None:
     _prepare_process(options)
     writer = _Writer(pipe)
     logging.getLogger().addHandler(_LogPipe(writer))
-    crew = Crew(lambda name, pipeline, rev: _pipeline(name, pipeline, rev, options, writer))
+    make = _Maker(options, writer, AcceleratorProcess())
+    crew = Crew(make.pipeline)
     crew.configure(options.config_rev, options.pipelines)
     _obey(pipe, writer, crew)
     crew.stop()
@@ -138,33 +141,42 @@ class _LogPipe(logging.Handler):
         self._writer.send(wire.Logged(record.levelno, record.getMessage()))
 
 
-def _pipeline(
-    name: str, pipeline: PipelineOptions, config_rev: int, options: WorkerOptions, writer: _Writer
-) -> PipelineThread:
-    def emit(verdict: Verdict) -> None:
-        writer.send(wire.Verdicts([verdict]))
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes the pipelines of this worker."""
 
-    def taken(trigger_id: str) -> None:
-        writer.send(wire.TriggerTaken(trigger_id))
+    options: WorkerOptions
+    writer: _Writer
+    accelerator: AcceleratorProcess
 
-    def seen(snapshot_id: str, verdict: Verdict, item: Item) -> None:
-        writer.send(wire.SnapshotTaken(snapshot_id, verdict, _picture(item, verdict)))
+    def pipeline(self, name: str, pipeline: PipelineOptions, config_rev: int) -> PipelineThread:
+        options, writer = self.options, self.writer
 
-    orders = options.upload
-    upload = partial(Outgoing, orders, name, options.device, pipeline.roi) if orders else None
-    context = PipelineContext(
-        identity=Identity(name, pipeline.family, config_rev),
-        device=options.device,
-        folder=options.folder,
-        evidence_folder=options.evidence_folder / name,
-        broker=options.broker,
-        emit=emit,
-        taken=taken,
-        seen=seen,
-        calibration=file_of(options.evidence_folder.parent, name),
-        upload=upload,
-    )
-    return PipelineThread(pipeline, context)
+        def emit(verdict: Verdict) -> None:
+            writer.send(wire.Verdicts([verdict]))
+
+        def taken(trigger_id: str) -> None:
+            writer.send(wire.TriggerTaken(trigger_id))
+
+        def seen(snapshot_id: str, verdict: Verdict, item: Item) -> None:
+            writer.send(wire.SnapshotTaken(snapshot_id, verdict, _picture(item, verdict)))
+
+        orders = options.upload
+        upload = partial(Outgoing, orders, name, options.device, pipeline.roi) if orders else None
+        context = PipelineContext(
+            identity=Identity(name, pipeline.family, config_rev),
+            device=options.device,
+            folder=options.folder,
+            evidence_folder=options.evidence_folder / name,
+            broker=options.broker,
+            emit=emit,
+            taken=taken,
+            seen=seen,
+            calibration=file_of(options.evidence_folder.parent, name),
+            upload=upload,
+            accelerator=self.accelerator,
+        )
+        return PipelineThread(pipeline, context)
 
 
 def _picture(item: Item, verdict: Verdict) -> bytes:

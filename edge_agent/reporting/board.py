@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from edge_agent import __version__
 from edge_agent.clock import utc_text
 from edge_agent.reporting import condition, messages
+from edge_agent.reporting.accelerators import Accelerators
 from edge_agent.reporting.alerts import Alerts
 from edge_agent.reporting.figures import PipelineFigures, PipelineView
 from edge_agent.reporting.standing import standing
@@ -78,11 +79,13 @@ class Board:
         }
         self._alerts = Alerts(self.show)
         self._watching = Watching(self.topics, self.show, self._alerts)
+        self._accelerators = Accelerators(self.topics, self._alerts)
         self._stats_due = _Due(self.config.stats_every_s)
         self._health_due = _Due(HEALTH_EVERY_S)
 
     def introduce(self) -> None:
-        """Publish what does not change while the agent runs."""
+        """Publish what seldom changes while the agent runs."""
+        fallbacks = {name: _fallbacks(each) for name, each in self._pipelines.items()}
         info = messages.InfoMessage(
             ts=utc_text(time.time_ns()),
             device=self.config.device.name,
@@ -94,6 +97,7 @@ class Board:
             hostname=socket.gethostname(),
             config_rev=self.config_rev,
             pipelines=",".join(self._pipelines),
+            accelerators=self._accelerators.states(fallbacks),
         )
         self.show(self.topics.info, messages.encode(info))
 
@@ -111,6 +115,7 @@ class Board:
                     figures = PipelineFigures(time.monotonic())
                     self._pipelines[name] = _Pipeline(name, options.family, figures)
             self._watching.keep(set(self._pipelines))
+            self._accelerators.keep(set(self._pipelines))
             for gone in before.values():
                 for topic in self.topics.retained(gone.family, gone.name):
                     self.show(topic, b"")
@@ -156,6 +161,9 @@ class Board:
             self._enter(pipeline, report.state, report.detail)
             if report.watch is not None:
                 self._watching.take(pipeline.name, pipeline.family, report.watch)
+            if self._accelerators.take(pipeline.name, pipeline.family, report.acceleration):
+                self._stats_due.at_s = 0.0
+                self.introduce()
 
     def worker_lost(self, name: str, reason: str) -> None:
         """Note that a pipeline's worker died; it will be restarted."""
@@ -214,7 +222,7 @@ class Board:
 
     def _show_stats(self, pipeline: _Pipeline, mono_s: float) -> None:
         figures, report = pipeline.figures.figures(mono_s), pipeline.report
-        totals = figures.totals
+        totals, acceleration = figures.totals, report.acceleration if report else None
         outcomes = {outcome: totals.get(f"verdicts_{outcome}", 0) for outcome in condition.HEALTH}
         stats = messages.StatsMessage(
             ts=utc_text(time.time_ns()),
@@ -237,6 +245,10 @@ class Board:
             model_version=report.model_version if report else "",
             model_sha256=report.model_sha256 if report else "",
             accelerator=report.accelerator if report else "",
+            accelerator_requested=acceleration.requested if acceleration else "",
+            accelerator_reason=acceleration.reason if acceleration else "",
+            accelerator_share=acceleration.share if acceleration else None,
+            accelerator_fallbacks=_fallbacks(pipeline),
             config_rev=self.config_rev,
             recipe=report.recipe if report else "",
         )
@@ -279,3 +291,7 @@ class Board:
             threshold=verdict.threshold,
             unit=verdict.unit,
         )
+
+
+def _fallbacks(pipeline: _Pipeline) -> int:
+    return pipeline.figures.totals.get("accelerator_fallbacks", 0)

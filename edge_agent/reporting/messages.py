@@ -130,7 +130,18 @@ class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     model_version: str = ""
     model_sha256: str = ""
-    accelerator: str = ""
+    accelerator: Annotated[str, Meta(description="What ran the model last.")] = ""
+    accelerator_requested: Annotated[str, Meta(description="By the config; empty: the CPU.")] = ""
+    accelerator_reason: Annotated[
+        str,
+        Meta(description="Why the model does not run on it (docs/accelerators.md), else empty."),
+    ] = ""
+    accelerator_share: Annotated[
+        float | None, Meta(description="Of the model's operators, on it, 0..1; null: not known.")
+    ] = None
+    accelerator_fallbacks: Annotated[
+        Count, Meta(description="How often the model came to run without it.")
+    ] = 0
     config_rev: int = 0
     recipe: Annotated[
         str, Meta(description="The product variant; empty: the model of its own.")
@@ -167,6 +178,23 @@ class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     checks: Annotated[list[CheckState], Meta(description="Those that are not ok.")] = []
 
 
+class AcceleratorState(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs the model of a pipeline for which the config names an accelerator."""
+
+    pipeline: str
+    requested: str
+    effective: Annotated[
+        str, Meta(description="The same while it is well; else `cpu`, or `none` (on_failure).")
+    ]
+    reason: Annotated[str, Meta(description="Why they differ: a stable word; else empty.")]
+    detail: str
+    since_ts: Annotated[Utc, Meta(description="When `effective` became so.")]
+    share: Annotated[
+        float | None, Meta(description="Of the model's operators, on it, 0..1; null: not known.")
+    ]
+    fallbacks: Count
+
+
 class InfoMessage(msgspec.Struct, frozen=True, kw_only=True):
     """What runs here."""
 
@@ -181,6 +209,9 @@ class InfoMessage(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str
     config_rev: int
     pipelines: Annotated[str, Meta(description="Names, separated by commas.")]
+    accelerators: Annotated[
+        list[AcceleratorState], Meta(description="Of the pipelines that ask for one.")
+    ] = []
 
 
 class HealthMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,8 +241,11 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str
     id: Annotated[str, Meta(description="The same when raised and when cleared.")]
     kind: Annotated[
-        Literal["condition", "drift", "reject_rate", "chart", "product"],
-        Meta(description="What it is about: a machine's condition, or figures of a pipeline."),
+        Literal["condition", "drift", "reject_rate", "chart", "product", "accelerator"],
+        Meta(
+            description="What it is about: a machine's condition, figures of a pipeline, or the "
+            "accelerator that its model does not run on."
+        ),
     ] = "condition"
     alert: Literal["raised", "cleared"]
     message: str
@@ -221,44 +255,6 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float | None = None
     unit: str = ""
     seq: Annotated[Count, Meta(description="The verdict that changed it; 0: none.")] = 0
-
-
-class GapMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """Which verdicts will never come, and why; not `exact`: among which some may be missing.
-
-    A missing seq that no gap names may still come. Not `exact`, a range may hold numbers that have
-    come, or will come as replays; `count` and the counts of each kind are then 0.
-    """
-
-    v: Version = 1
-    ts: Annotated[Utc, Meta(description="When they were given up.")]
-    device: Device
-    id: Annotated[str, Meta(description="The same when the record is sent again.")]
-    reason: Annotated[
-        Literal["bytes", "age", "memory", "unreadable", "new_file", "crash"],
-        Meta(
-            description="bytes: the outbox was full; age: too old; memory: the disk refused them "
-            "for too long; unreadable: the disk gave them back damaged; new_file: the outbox was "
-            "lost and begun again; crash: the agent ended without notice, with verdicts under way."
-        ),
-    ]
-    exact: Annotated[
-        bool,
-        Meta(
-            description="False: some numbers in the ranges may have come, and some may never have "
-            "been given to a verdict; the counts are 0."
-        ),
-    ]
-    first_seq: Seq
-    last_seq: Seq
-    count: Count
-    passes: Count
-    fails: Count
-    uncertain: Count
-    errors: Count
-    ranges: Annotated[
-        list[tuple[int, int]], Meta(description="First and last missing seq of each run.")
-    ]
 
 
 def encode(message: msgspec.Struct) -> bytes:

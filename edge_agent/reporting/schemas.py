@@ -10,6 +10,7 @@ import msgspec
 
 from edge_agent.production.shift_message import ShiftMessage
 from edge_agent.reporting import control_messages, messages, watch_messages
+from edge_agent.reporting.gap_message import GapMessage
 from edge_agent.reporting.model_messages import ModelStatusMessage
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ MESSAGES: Mapping[str, type[msgspec.Struct]] = {
     "info": messages.InfoMessage,
     "health": messages.HealthMessage,
     "alert": messages.AlertMessage,
-    "gap": messages.GapMessage,
+    "gap": GapMessage,
     "config-reported": control_messages.ConfigReported,
     "config-result": control_messages.ConfigResult,
     "command-result": control_messages.CommandResult,

@@ -5,6 +5,7 @@
     model_warm             its model is not loaded
     frame_fresh            its camera or sensors are late, frozen, dark, away (docs/mqtt.md)
     verdict_produced       there is no verdict but `error`, or an item is under way for too long
+    accelerator            its model runs nowhere, because it is away; on the CPU: a warning
 
     of the gateway
     agent_alive            a thread of the agent ended, or its loop has stopped turning
@@ -24,11 +25,18 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from edge_agent.acceleration.report import AccelerationReport
     from edge_agent.serving.options import HealthOptions
 
 State = Literal["ok", "warn", "fail"]
 
-CHECKS_OF_A_PIPELINE = ("worker_alive", "model_warm", "frame_fresh", "verdict_produced")
+CHECKS_OF_A_PIPELINE = (
+    "worker_alive",
+    "model_warm",
+    "frame_fresh",
+    "verdict_produced",
+    "accelerator",
+)
 CHECKS_OF_THE_GATEWAY = ("agent_alive", "broker_acknowledging", "disk_room", "clock_sane")
 
 # Two reports missed; after three the supervisor ends the worker.
@@ -69,6 +77,7 @@ class PipelineFacts:
     source_detail: str
     judged_s: float | None
     error_s: float | None
+    acceleration: AccelerationReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,7 @@ def _of_pipeline(facts: PipelineFacts, options: HealthOptions, mono_s: float) ->
             "model_warm": _model(facts),
             "frame_fresh": _frame(facts),
             "verdict_produced": _verdict(facts, options.verdict_within_s, mono_s),
+            "accelerator": _accelerator(facts.acceleration),
         }
     for name, answer in answers.items():
         yield Finding(name, facts.name, *answer)
@@ -168,6 +178,13 @@ def _verdict(facts: PipelineFacts, within_s: float, mono_s: float) -> tuple[Stat
     if error_s is not None and error_s > judged_s and mono_s - judged_s > within_s:
         return "fail", f"nothing but errors for {mono_s - judged_s:.0f} s"
     return "ok", ""
+
+
+def _accelerator(report: AccelerationReport | None) -> tuple[State, str]:
+    if report is None or report.is_effective or report.reason == "starting":
+        return "ok", ""
+    reason = f"{report.requested}: {report.reason}: {report.detail}"
+    return ("warn" if report.effective == "cpu" else "fail"), reason
 
 
 def _broker(facts: GatewayFacts, options: HealthOptions, mono_s: float) -> tuple[State, str]:

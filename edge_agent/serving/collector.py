@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STAGES = ("capture", "wait", "prepare", "run", "interpret", "total")
 OUTCOMES = ("pass", "fail", "uncertain", "error")
 VERDICTS, DROPPED, BAD_INPUT = "verdicts_", "dropped_", "bad_input_"
+FALLBACKS = "accelerator_fallbacks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ def _pipeline(page: _Page, view: PipelineView) -> None:
         page(families.ACCELERATOR).add(
             1, name, report.accelerator, report.model, report.model_version
         )
+    _acceleration(page, view)
     for stage in STAGES:
         counts = report.latency_counts.get(stage)
         if counts:
@@ -146,8 +148,20 @@ def _pipeline(page: _Page, view: PipelineView) -> None:
             page(families.STAGE).add_histogram(counts, sum_ms, name, stage)
 
 
+def _acceleration(page: _Page, view: PipelineView) -> None:
+    found = view.report.acceleration if view.report is not None else None
+    if found is None:
+        return
+    labels = (view.name, found.requested, found.effective, found.reason)
+    page(families.EFFECTIVE).add(found.is_effective, *labels)
+    page(families.FALLBACKS).add(view.totals.get(FALLBACKS, 0), view.name)
+    if found.share is not None:
+        page(families.SHARE).add(found.share, view.name)
+
+
 def _others(totals: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-    return [(name, count) for name, count in totals if not name.startswith(VERDICTS)]
+    told = (VERDICTS, FALLBACKS)
+    return [(name, count) for name, count in totals if not name.startswith(told)]
 
 
 def _shift(page: _Page, name: str, figures: ShiftFigures) -> None:

@@ -36,6 +36,16 @@ STATE = _family("pipeline_state", "gauge", ("pipeline", "state"), "1: the state 
 ACCELERATOR = _family(
     "accelerator", "gauge", ("pipeline", "accelerator", "model", "version"), "1: what runs it"
 )
+EFFECTIVE = _family(
+    "accelerator_effective",
+    "gauge",
+    ("pipeline", "requested", "effective", "reason"),
+    "1: the model runs on what the config asks for, 0: it does not",
+)
+SHARE = _family("accelerator_share", "gauge", OF_PIPELINE, "Of the operators, on it, 0..1")
+FALLBACKS = _family(
+    "accelerator_fallbacks_total", "counter", OF_PIPELINE, "How often the model came to run without"
+)
 RESTARTS = _family("worker_restarts_total", "counter", OF_PIPELINE, "Workers that were lost")
 
 CONNECTED = _family("broker_connected", "gauge", (), "1: the broker has accepted the agent")

@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.config import TriggerOptions
 from edge_agent.errors import BadInput
+from edge_agent.line.options import TriggerOptions
 from edge_agent.line.pipeline import Identity
 from edge_agent.line.trigger_desk import TriggerDesk
 from edge_agent.pictures import image

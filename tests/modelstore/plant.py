@@ -23,7 +23,7 @@ from tools.repo.serving import make_server
 from tools.repo.signing import SigningDesk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from http.server import ThreadingHTTPServer
     from pathlib import Path
 
@@ -41,19 +41,23 @@ def write_bundle(  # noqa: PLR0913  a manifest has so many parts that matter her
     min_seq: int = 0,
     size: int = 5000,
     hw: str = "cpu",
+    others: Collection[str] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a bundle whose model is `size` bytes of noise: signed and fetched, never run."""
+    """Write a bundle whose model is `size` bytes of noise: signed and fetched, never run.
+
+    `others`: further hardware, with a variant each.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model = random.Random(f"{model_id} {version}").randbytes(size)
     (folder / "model.tflite").write_bytes(model)
     (folder / "labels.txt").write_bytes(b"fine\nworn\n")
-    files = [("model.tflite", "model"), ("labels.txt", "labels")]
-    entries = []
-    for path, role in files:
-        content = (folder / path).read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        entries.append({"path": path, "role": role, "sha256": digest, "length": len(content)})
+    labels = _entry(folder, "labels.txt", "labels")
+    variants = [VARIANT | {"hw": [hw], "files": [_entry(folder, "model.tflite", "model"), labels]}]
+    for other in others:
+        (folder / f"model-{other}.tflite").write_bytes(other.encode() + model)
+        files = [_entry(folder, f"model-{other}.tflite", "model"), labels]
+        variants.append(VARIANT | {"id": other, "hw": [other], "files": files})
     manifest = {
         "schema": 1,
         "model_id": model_id,
@@ -61,12 +65,18 @@ def write_bundle(  # noqa: PLR0913  a manifest has so many parts that matter her
         "seq": seq,
         "min_seq": min_seq,
         "license": {"spdx": "Apache-2.0"},
-        "variants": [VARIANT | {"hw": [hw], "files": entries}],
+        "variants": variants,
         "task": TASK,
         "decision": {"rule": {"kind": "threshold", "fail_at": 0.5}},
     }
     (folder / "manifest.json").write_bytes(canonical_json(manifest | dict(extra or {})))
     return folder
+
+
+def _entry(folder: Path, path: str, role: str) -> dict[str, Any]:
+    content = (folder / path).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    return {"path": path, "role": role, "sha256": digest, "length": len(content)}
 
 
 TASK = {
@@ -126,9 +136,9 @@ class Site:
             origin or self.origin, self.store(), self.limits, random.Random(1), stop.wait
         )
 
-    def take(self, model: ModelRef, number: int = 1) -> Supplied:
+    def take(self, model: ModelRef, number: int = 1, hw: Collection[str] = ("cpu",)) -> Supplied:
         """Refresh, then bring the model into a generation's folder."""
-        offered = offer(self.refresh(), Choice("spindle", model), hw={"cpu"}, agent_version="1.0.0")
+        offered = offer(self.refresh(), Choice("spindle", model), hw=hw, agent_version="1.0.0")
         folder = self.layout.generation("spindle", number)
         return supply(self.fetcher(), offered, folder, frozenset())
 

@@ -304,3 +304,18 @@ def test_a_model_for_a_newer_agent_or_other_hardware_is_left_alone(
     assert code_of(lambda: gateway.take(model)) == "too_new"
     model = owner.add(version="2.0.0", seq=2, hw="edgetpu")
     assert code_of(lambda: gateway.take(model)) == "no_variant"
+
+
+def test_a_gateway_fetches_the_variant_for_the_cpu_and_those_for_what_it_has(
+    owner: Owner, gateway: Site
+) -> None:
+    model = owner.add(others=("edgetpu", "gpu"))
+    for number, (hw, files) in enumerate(
+        [
+            ({"cpu"}, {"model.tflite"}),
+            ({"edgetpu"}, {"model.tflite", "model-edgetpu.tflite"}),
+        ]
+    ):
+        folder = gateway.take(model, number + 1, hw=hw).folder
+        assert {path.name for path in folder.glob("model*.tflite")} == files
+        assert load_bundle(folder).variant.hw == ("cpu",)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
+    from edge_agent.modelstore.desired_source import OpenAction, SlotReport
     from edge_agent.modelstore.slot_record import SlotRecord
     from tests.conftest import WaitFor
 
@@ -58,6 +59,9 @@ class Station:
     ) -> Fetched:
         self.fetches.append(news)
         return Fetched(0, 0)
+
+    def tell(self, action: OpenAction, _reports: Collection[SlotReport]) -> OpenAction | None:
+        return action
 
     def stop(self) -> None:
         """There is nothing to stop."""

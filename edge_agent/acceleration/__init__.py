@@ -1,0 +1,1 @@
+"""Models on accelerators: in a process of their own, proved before they inspect, watched after."""

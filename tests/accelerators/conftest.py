@@ -1,0 +1,43 @@
+"""The accelerators that are there without hardware, and a bundle to run on them."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tools.accel import stand_ins
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the test delegate, compiled."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc to compile the test delegate")
+    return stand_ins.build_delegate(tmp_path_factory.mktemp("delegate"))
+
+
+@pytest.fixture
+def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have processes that start from now on find the software GPU."""
+    if reason := stand_ins.missing("gpu"):
+        pytest.skip(reason)
+    for name, value in stand_ins.gpu_environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def npu() -> None:
+    """Skip where there is nothing that stands in for an NPU."""
+    if reason := stand_ins.missing("npu"):
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def foreign_library(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the test delegate as if made for another kind of machine."""
+    return stand_ins.foreign(library, tmp_path_factory.mktemp("foreign") / "libforeign.so")
