@@ -162,6 +162,8 @@ class Consumer:
 
     def _on_message(self, _client: object, _userdata: object, message: mqtt.MQTTMessage) -> None:
         now_s = time.monotonic()
+        if not message.payload:
+            return  # what a pipeline that is gone had retained is taken away
         tree = msgspec.json.decode(message.payload)
         if message.topic.endswith("/status"):
             self.statuses.append((now_s, tree["status"]))
