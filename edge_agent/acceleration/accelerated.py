@@ -155,6 +155,8 @@ class Accelerated:
             try:
                 remote = self._try()
             except AcceleratorError as error:
+                if self._closing.is_set():
+                    return
                 self._fall(error)
                 if error.reason == "unproven":
                     return  # no pause brings golden samples

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
+from edge_agent.acceleration.process import AcceleratorProcess
 from edge_agent.acceleration.report import AccelerationReport
 from edge_agent.acceleration.wire import MOST_BYTES, SharedTensors
 from edge_agent.commands.overview import Overview
+from edge_agent.config import PipelineOptions
+from edge_agent.inference.accelerator import CPU
 from edge_agent.inference.external_delegate import share_of
+from edge_agent.line.accelerating import wanted
+from edge_agent.metrics import Counters
 from edge_agent.reporting.accelerators import Accelerators
 from edge_agent.reporting.alerts import Alerts
 from edge_agent.reporting.topics import Topics
@@ -94,6 +100,23 @@ def test_the_share_counts_what_lies_between_a_groups_inputs_and_outputs() -> Non
     assert share_of([*chain, operator("DELEGATE", [1, 11, 12], [3])]) == 0.5
     both = [operator("DELEGATE", [0, 10], [1]), operator("DELEGATE", [2, 12, 13], [4])]
     assert share_of([*chain, *both]) == 0.75
+
+
+@pytest.mark.parametrize(("worker", "shared"), [("usb", True), (None, False)])
+def test_pipelines_of_a_worker_that_the_config_names_share_a_process(
+    worker: str | None, *, shared: bool
+) -> None:
+    source = {"kind": "simulator", "scene": "conveyor"}
+    tree = {"family": "qc", "model": "m", "source": source, "accelerator": "npu"}
+    text = msgspec.json.encode(tree | ({"worker": worker} if worker else {}))
+    options = PipelineOptions.model_validate_json(text)
+    process = AcceleratorProcess()
+    with ExitStack() as stack:
+        found = wanted("line", options, process, Counters(), stack)
+        assert found is not None
+        assert (found.process is process) == shared
+        on_cpu = options.model_copy(update={"accelerator": CPU})
+        assert wanted("line", on_cpu, process, Counters(), stack) is None
 
 
 def test_tensors_are_seen_from_either_side_and_their_memory_grows() -> None:
