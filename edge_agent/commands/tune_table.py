@@ -51,7 +51,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             return f"{begin}  {self.failure}"
         share = "-" if it.share is None else f"{it.share:.0%}"
         return (
-            f"{begin}{it.p50_ms:>9.2f}{it.p95_ms:>9.2f}{it.rate_hz:>10.1f}{it.cpu_ms:>13.2f}"
+            f"{begin}{it.p50_ms:>9.3f}{it.p95_ms:>9.3f}{it.rate_hz:>10.1f}{it.cpu_ms:>13.3f}"
             f"{it.against:>7.2f}{share:>7}  {it.effective}"
         )
 
