@@ -50,9 +50,10 @@ def _run(options: argparse.Namespace) -> int:
 
     forkserver.start()
     from edge_agent.agent import Agent  # noqa: PLC0415
-    from edge_agent.processes.memory import one_heap  # noqa: PLC0415
+    from edge_agent.processes.memory import one_heap, return_memory  # noqa: PLC0415
 
     one_heap()
+    return_memory()
 
     config = _read(options.config)
     folder = options.config.resolve().parent

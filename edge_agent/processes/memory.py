@@ -18,6 +18,15 @@ def one_heap() -> None:
     _set(M_ARENA_MAX, 1)
 
 
+def return_memory() -> None:
+    """Have what is large go back to the kernel when it is freed: for a process that works on none.
+
+    By default glibc learns from the first large message that it should keep such room on the heap
+    from then on, between what stays: each larger one makes the process grow.
+    """
+    _set(M_MMAP_THRESHOLD, 128 << 10)
+
+
 def keep_memory() -> None:
     """Have glibc keep the memory of a picture for the next one, and OpenCV use one thread."""
     # By default each picture's memory goes back to the kernel and is faulted in again: decoding
