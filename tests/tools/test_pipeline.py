@@ -74,7 +74,7 @@ def test_a_topic_becomes_a_pipeline_with_a_place_for_each_channel(tmp_path: Path
     [
         ([TURBOFAN, "--camera", "0"], "turbofan-rul reads samples"),
         ([CONVEYOR, "--topic", "x"], "conveyor-parts reads pictures"),
-        (["nowhere", "--camera", "0"], "manifest.json"),
+        (["nowhere", "--camera", "0"], "nowhere"),
         ([TURBOFAN, "--topic", "a/#/b"], "topic"),
     ],
 )
