@@ -182,6 +182,8 @@ class PipelineThread:
         self, pipeline: Pipeline, variants: Variants, acceleration: Acceleration | None
     ) -> Stand:
         def exchange(ready: Ready) -> Ready:
+            if pipeline.watch is not None:
+                pipeline.watch.expect(ready.model)  # not between the two items
             with self._follows:
                 before = variants.exchange(ready, self._options)
                 pipeline.terms = variants.terms(self._identity, self._options)

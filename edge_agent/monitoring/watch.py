@@ -74,7 +74,7 @@ class Clocks:
 
 
 class Watch:
-    """One pipeline. Its thread calls everything but `report`, which any thread may call.
+    """One pipeline. Its thread calls everything but `report` and `expect`, which any thread may call.
 
     `models` gives the watch over a model. `figures_hz`: at most so many items a
     second are measured.
@@ -140,6 +140,10 @@ class Watch:
                 usual = self._model.usual("sharpness") if self._model else None
                 self._health.look(self._figures, usual, mono_s)
         self._note()
+
+    def expect(self, model: Model) -> None:
+        """Get ready for a model that is about to decide; any thread. It takes milliseconds."""
+        self._models(model)
 
     def check(self, model: Model) -> None:
         """Raise BadInput for an item of a source not to be trusted, inspected with this model."""
