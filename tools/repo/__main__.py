@@ -17,6 +17,7 @@ control REPO                    promote and halt by what gateways report over MQ
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime as dt
 import os
 import sys
@@ -86,8 +87,8 @@ def _import(desk: SigningDesk, options: argparse.Namespace) -> list[str]:
         raise RepositoryError(f"{kind}: there is {', '.join(importing.REGISTRIES)}")
     out = options.out or desk.folder.with_name(f"{desk.folder.name}-imported")
     registry = importing.REGISTRIES[kind](options.server, os.environ)
-    seqs = publishing.seqs(desk)
-    return importing.stage(registry.find(reference), out, options.like, seqs)
+    with contextlib.closing(registry):
+        return importing.stage(registry.find(reference), out, options.like, publishing.seqs(desk))
 
 
 def _rollout(desk: SigningDesk, options: argparse.Namespace) -> list[str]:

@@ -81,6 +81,10 @@ class MlflowRegistry:
         )
         self._origin = HttpOrigin(url, settings)
 
+    def close(self) -> None:
+        """Close the connection: no file can be read any more."""
+        self._origin.close()
+
     def find(self, reference: str) -> Registered:
         """Return MODEL@ALIAS or MODEL@vNUMBER. Raises RepositoryError."""
         name, _, alias = reference.rpartition("@")
