@@ -74,7 +74,7 @@ class Clocks:
 
 
 class Watch:
-    """One pipeline. Its thread calls everything but `report` and `expect`, which any thread may call.
+    """One pipeline. Any thread may call `report` and `expect`, its own thread calls the rest.
 
     `models` gives the watch over a model. `figures_hz`: at most so many items a
     second are measured.
