@@ -86,7 +86,7 @@ def answer(
     except KeyboardInterrupt:
         raise EdgeAgentError("stopped: nothing of it is kept") from None
     file = tune_table.write(found, state_folder)
-    say("\n".join([*found.remarks(), "", f"{file} keeps it: `edge-agent tune {name} --show`"]))
+    say("\n".join([*found.remarks(), "", f"{file} keeps it: the same with --show prints it again"]))
 
 
 def accelerator(text: str) -> AcceleratorOptions:
