@@ -138,8 +138,7 @@ def watch(
         for process, pid in processes(gateway.pid):
             with contextlib.suppress(OSError, KeyError):  # it ended meanwhile
                 samples.setdefault(process, []).append(sample(pid))
-        numbers.update(a.seq for a in consumer.arrivals)
-        consumer.arrivals.clear()  # or this process would be the one that grows
+        numbers.update(a.seq for a in consumer.take())  # or this process would be the one to grow
     return numbers
 
 

@@ -135,6 +135,13 @@ class Consumer:
         """Return the verdicts of one pipeline."""
         return [arrival for arrival in self.arrivals if arrival.pipeline == pipeline]
 
+    def take(self) -> list[Arrival]:
+        """Return what has come, and forget it; what comes meanwhile is for the next call."""
+        taken = self.arrivals[:]
+        # Never clear(): between the copy and it the network's thread may have added one.
+        del self.arrivals[: len(taken)]
+        return taken
+
     def crashes(self) -> list[dict[str, Any]]:
         """Return the gap records of agents that ended without notice."""
         return [gap for gap in self.gaps.values() if gap["reason"] == "crash"]
