@@ -137,7 +137,7 @@ def _answer(slot: str, wanted: ModelRef, look: Look, course: SlotCourse | None) 
     if course is None:
         return say(state="failed", code=codes.NO_SLOT, detail="no pipeline here has this slot")
     if refused := look.refused.get(slot):
-        return say(state="failed", code=refused[0], detail=refused[1])
+        return say(state="failed", code=refused.code, detail=refused.detail)
     for news in look.news:
         if news.slot == slot and (why := course.record.quarantine.get(news.digest)):
             return say(state="failed", code="quarantined", detail=why)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge_agent.modelstore.slot_record import SlotRecord
     from edge_agent.modelstore.slot_view import SlotView
     from edge_agent.modelstore.slots import SlotFolder
-    from edge_agent.modelstore.supplier import News
+    from edge_agent.modelstore.supplier import News, Refusal
     from edge_agent.modelstore.workers_view import Judgement, WorkersView
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class SlotCourse:
         """Whether something goes on in the background for it."""
         return self.record.state in {"downloading", "selftesting"}
 
-    def found(self, news: News | None, refused: tuple[str, str] | None) -> None:
+    def found(self, news: News | None, refused: Refusal | None) -> None:
         """Take what a look found: another model, none, or one that must not come."""
         if self.folder.pinned != self.view.pinned:
             self.view.pinned = self.folder.pinned
@@ -84,13 +84,16 @@ class SlotCourse:
         if candidate is not None and candidate.generation.digest != wanted and not refused:
             self._steps.withdraw()
         if refused is not None:
-            self._refuse(Failure(*refused))
+            self._refuse(Failure(refused.code, refused.detail), refused)
         elif self.record.state in states.SETTLED:
             self._settle(news)
 
-    def _refuse(self, failure: Failure) -> None:
+    def _refuse(self, failure: Failure, refused: Refusal | None = None) -> None:
         may = self.record.state in (*states.SETTLED, *states.WAITING)
         if may and (self.record.state, self.record.error) != ("failed", failure):
+            if refused is not None:
+                # Its manifest was not taken: neither its file nor its length is known.
+                self.view.begin(str(refused.model), "", refused.rollout_id, 0)
             self._steps.happen("refused", error=failure, candidate=None)
 
     def _settle(self, news: News | None) -> None:

@@ -58,15 +58,23 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     rollout: Rollout | None = None
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a model that a slot should run must not come, as code and sentence."""
+
+    model: ModelRef
+    rollout_id: str
+    code: str
+    detail: str
+
+
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What a look found. `satisfied`: slots that run what they should, or that nobody names.
 
-    `refused`: why a slot's model must not come, as code and sentence. `action`: what a fleet server
-    waits to hear of.
+    `refused`: by slot. `action`: what a fleet server waits to hear of.
     """
 
     news: tuple[News, ...] = ()
-    refused: dict[str, tuple[str, str]] = {}
+    refused: dict[str, Refusal] = {}
     satisfied: tuple[str, ...] = ()
     action: OpenAction | None = None
 
@@ -136,7 +144,7 @@ class RepositorySupplier:
             view = Repository(layout, origin, pinned, self.clock_s).refresh()
             choices = source.get(view, dict(running))
             news: list[News] = []
-            refused: dict[str, tuple[str, str]] = {}
+            refused: dict[str, Refusal] = {}
             satisfied: list[str] = []
             for slot, model in running.items():
                 choice = choices.get(slot)
@@ -146,7 +154,12 @@ class RepositorySupplier:
                 try:
                     news.append(self._news(view, choice))
                 except SyncError as error:
-                    refused[slot] = (error.code, error.detail)
+                    refused[slot] = Refusal(
+                        model=choice.model,
+                        rollout_id=choice.rollout.id if choice.rollout else "",
+                        code=error.code,
+                        detail=error.detail,
+                    )
         return Look(
             news=tuple(news), refused=refused, satisfied=tuple(satisfied), action=source.action
         )

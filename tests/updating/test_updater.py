@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from edge_agent.modelstore.desired import ModelRef
 from edge_agent.modelstore.gateway import Gateway, Slot
 from edge_agent.modelstore.layout import StoreLayout
 from edge_agent.modelstore.slots import SlotFolder
-from edge_agent.modelstore.supplier import Fetched, Look, News
+from edge_agent.modelstore.supplier import Fetched, Look, News, Refusal
 from edge_agent.modelstore.updater import NUDGE_LEAST_S, Updater
 from tests.agents import MODELS
 from tools.fleet_sim.gateway import StubTest
@@ -45,14 +46,16 @@ class Station:
 
     store: Path
     news: tuple[News, ...] = ()
+    refused: dict[str, Refusal] = field(default_factory=dict)
     mono_s: float = 0.0
     clock_s: float = field(default_factory=time.time)
     looks_s: list[float] = field(default_factory=list)
     fetches: list[News] = field(default_factory=list)
+    shown: list[bytes] = field(default_factory=list)
 
     def look(self, _running: Mapping[str, ModelRef]) -> Look:
         self.looks_s.append(self.mono_s)
-        return Look(news=self.news)
+        return Look(news=self.news, refused=self.refused)
 
     def fetch(
         self, news: News, _folder: Path, _keep: Collection[str], _say: Callable[[int], None]
@@ -74,7 +77,7 @@ class Station:
             poll_s=POLL_S,
             window=window,
             pause=False,
-            show=lambda _slot, _payload: None,
+            show=lambda _slot, payload: self.shown.append(payload),
             order=lambda _: True,
             moved=lambda: None,
             test=lambda _: StubTest(),
@@ -148,3 +151,24 @@ def test_outside_its_window_a_model_waits_and_in_it_it_comes(
     station.clock_s += DAY_S / 2 - 60 * here.tm_min
     wait_for(lambda: station.record.state == "staged")
     assert station.fetches == [NEWS]
+
+
+def test_a_model_that_must_not_come_is_named_with_its_rollout(
+    station: Station, start: Callable[..., Updater], wait_for: WaitFor
+) -> None:
+    older = ModelRef("conveyor-parts", "1.3.0")
+    station.refused[SLOT] = Refusal(
+        model=older, rollout_id="plates-1.3.0", code="too_old", detail="no downgrade"
+    )
+    updater = start()
+
+    def told() -> dict[str, Any] | None:
+        station.mono_s += 0.1  # what is told is gathered for a while
+        updater.lost(("nobody",), "so that it does not wait for its next round")
+        status: dict[str, Any] = json.loads(station.shown[-1]) if station.shown else {"state": ""}
+        return status if status["state"] == "failed" else None
+
+    status = wait_for(told)
+    assert status is not None
+    assert (status["to"], status["rollout_id"]) == (str(older), "plates-1.3.0")
+    assert status["error"] == {"code": "too_old", "detail": "no downgrade"}
