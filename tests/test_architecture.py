@@ -70,7 +70,7 @@ LAYERS = (
 
 # Where a library may be named at all: changing it, or its version, touches these files only.
 HOMES = {
-    "cv2": {"sources.camera", "pictures.image", "cell.conveyor"},
+    "cv2": {"sources.camera", "pictures.image", "pictures.figures", "cell.conveyor"},
     "simplejpeg": {"pictures.image"},
     "paho": {"mqtt.client", "mqtt.paho_client"},
     "ai_edge_litert": {"backends.tflite", "inference.compiled_model"},

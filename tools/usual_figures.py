@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.monitoring.picture_figures import measure
 from edge_agent.monitoring.reference import quantiles_of
 from edge_agent.monitoring.watch import picture_values
+from edge_agent.pictures.figures import measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from edge_agent.errors import BadInput, ModelError
@@ -12,6 +13,9 @@ from edge_agent.metrics import Counters, Histogram
 from edge_agent.types import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.errors import EdgeAgentError
     from edge_agent.inference.model import Model
     from edge_agent.line.evidence import EvidenceRing
     from edge_agent.line.succession import Succession
@@ -60,7 +64,7 @@ class Pipeline:
     """One model, one rule. One thread calls `inspect`; any may put other `terms` in place.
 
     New terms hold from the next item on. `watch`, where there is one, is asked about each item
-    before, and told of it afterwards; `succession` is told, too, how the model does.
+    before, and told of it by `look_back`; `succession` is told, too, how the model does.
     """
 
     def __init__(self, terms: Terms, evidence: EvidenceRing, counters: Counters) -> None:
@@ -71,6 +75,7 @@ class Pipeline:
         self.stopwatch.histograms["capture"] = counters.captures
         self._evidence = evidence
         self._counters = counters
+        self._look_back: Callable[[], None] | None = None
 
     @property
     def model(self) -> Model:
@@ -82,10 +87,9 @@ class Pipeline:
 
         Every item gets a verdict: what cannot be inspected gets `error` with the reason.
         """
-        succession, checked = self.succession, False
-        if succession is not None:
-            succession.between()
-        watch, terms = self.stopwatch, self.terms
+        if self.succession is not None:
+            self.succession.between()
+        watch, terms, checked = self.stopwatch, self.terms, False
         model = terms.model
         watch.histograms["wait"].observe_ns(time.monotonic_ns() - item.captured_mono_ns)
         try:
@@ -100,27 +104,40 @@ class Pipeline:
             run_ns = watch.now[1] - began_ns
             prediction = model.task.interpret(outputs, item)
             decision = terms.rule.decide(prediction, item)
-            if self.watch is not None:
-                self.watch.decided(item, prediction, decision)
-            if succession is not None:
-                succession.decided(item, terms, decision, run_ns)
         except BadInput as error:
             self._counters.add(f"bad_input_{error.reason}")
-            if succession is not None and checked:
-                succession.erred(terms, error)
+            self._look_back = partial(self._erred, terms, error) if checked else None
             verdict = self._error(terms, item, verdict_id, part_id, str(error))
         except ModelError as error:
             self._counters.add("model_errors")
-            if succession is not None:
-                succession.erred(terms, error)
+            self._look_back = partial(self._erred, terms, error)
             verdict = self._error(terms, item, verdict_id, part_id, str(error))
         else:
+            self._look_back = partial(self._decided, terms, item, prediction, decision, run_ns)
             verdict = self._verdict(terms, item, verdict_id, part_id, prediction, decision)
         finally:
             watch.start("")
         watch.histograms["total"].observe_ns(verdict.latency_ns)
         self._counters.add(f"verdicts_{verdict.outcome}")
         return verdict
+
+    def look_back(self) -> None:
+        """Learn from the item inspected last; called when its verdict has left, which waits not."""
+        look_back, self._look_back = self._look_back, None
+        if look_back is not None:
+            look_back()
+
+    def _decided(
+        self, terms: Terms, item: Item, prediction: Prediction, decision: Decision, run_ns: int
+    ) -> None:
+        if self.watch is not None:
+            self.watch.decided(item, prediction, decision)
+        if self.succession is not None:
+            self.succession.decided(item, terms, decision, run_ns)
+
+    def _erred(self, terms: Terms, error: EdgeAgentError) -> None:
+        if self.succession is not None:
+            self.succession.erred(terms, error)
 
     def _check(self, model: Model) -> None:
         """Raise BadInput where the source is not to be trusted at this moment."""

@@ -240,6 +240,7 @@ class PipelineThread:
     def _inspect(self, pipeline: Pipeline, item: Item, verdict_id: str, part: str | None) -> None:
         verdict = pipeline.inspect(item, verdict_id, part)
         self._context.emit(verdict)
+        pipeline.look_back()
         while self._snapshots:
             self._context.seen(self._snapshots.popleft(), verdict, item)
 

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 
 from edge_agent.errors import BadInput
 from edge_agent.monitoring.conditions import Conditions, Rule, State
-from edge_agent.monitoring.picture_figures import mark
+from edge_agent.pictures.figures import mark
 from edge_agent.types import Frame
 
 if TYPE_CHECKING:
     from edge_agent.monitoring.options import CameraLimits
-    from edge_agent.monitoring.picture_figures import PictureFigures
     from edge_agent.monitoring.report import SourceKind
+    from edge_agent.pictures.figures import PictureFigures
     from edge_agent.types import Item
 
 # For a live camera where the config says nothing. Together with the second between two reports a

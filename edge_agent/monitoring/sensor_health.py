@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from edge_agent.inference.preprocess import WindowPreprocess
     from edge_agent.metrics import Counters
     from edge_agent.monitoring.options import SensorLimits
-    from edge_agent.monitoring.picture_figures import PictureFigures
     from edge_agent.monitoring.report import SourceKind
+    from edge_agent.pictures.figures import PictureFigures
     from edge_agent.types import Item
 else:
     np = lazy_module("numpy")

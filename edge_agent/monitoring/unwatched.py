@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from edge_agent.monitoring.conditions import CONNECTED, State
 
 if TYPE_CHECKING:
-    from edge_agent.monitoring.picture_figures import PictureFigures
     from edge_agent.monitoring.report import SourceKind
+    from edge_agent.pictures.figures import PictureFigures
     from edge_agent.types import Item
 
 

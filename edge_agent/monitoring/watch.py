@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from edge_agent.monitoring.conditions import CONNECTED
-from edge_agent.monitoring.picture_figures import PictureFigures, measure
 from edge_agent.monitoring.report import DriftReport, SourceReport, WatchReport
+from edge_agent.pictures.figures import PictureFigures, measure
 from edge_agent.types import Frame
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from edge_agent.errors import BadInput
 from edge_agent.monitoring.camera_health import CameraHealth
 from edge_agent.monitoring.options import CameraLimits
-from edge_agent.monitoring.picture_figures import measure
+from edge_agent.pictures.figures import measure
 from edge_agent.types import Frame
 
 FPS = 20
