@@ -51,6 +51,7 @@ class WatchedSource:
 
     def read(self, timeout_s: float) -> Item | None:
         """Return the next item. Raises as the source, and BadInput (`camera_late`, ...)."""
+        self._watch.look()  # at the item before: it is answered by now
         self._watch.waiting()
         try:
             item = self._source.read(timeout_s)

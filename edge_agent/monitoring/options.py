@@ -40,7 +40,8 @@ class CameraLimits(StrictOptions):
     since many a camera is faster than its model."""
     hold_s: Annotated[float, Field(ge=0, le=60)] = 0.5
     """How long dark, bright, blurred, wrong_size or dropped must last to become the state, and
-    how long it must be gone to leave it."""
+    how long it must be gone to leave it. Light and sharpness are looked at once a picture is
+    answered, so that no verdict waits for them: they count from the next picture on."""
 
 
 class SensorLimits(StrictOptions):

@@ -1,7 +1,8 @@
 """Watches over one pipeline: whether its source can be trusted, and all is as it used to be.
 
-each item, as it comes   -> health: a state; a bad one makes `error` of the item
-each item, once decided  -> drift and reject rate: alerts; the verdict stands
+each item, as it comes      -> health: a state; a bad one makes `error` of the item
+a picture, once answered    -> its figures: a state for those that follow; no verdict waits for them
+each item, once decided     -> drift and reject rate: alerts; the verdict stands
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ class Watch:
         self._due_s = 0.0
         self._roi = roi
         self._clocks = clocks or Clocks()
+        self._to_measure: tuple[Item, float] | None = None
         self._measured: tuple[Item | None, dict[str, float]] = (None, {})
         self._figures: PictureFigures | None = None
         self._came = True
@@ -106,7 +108,7 @@ class Watch:
     def away(self, detail: str) -> None:
         """Note that the source is not connected."""
         self._health.away(self._clocks.mono_s(), detail)
-        self._figures = None
+        self._figures = self._to_measure = None
         self._note()
 
     def connected(self) -> None:
@@ -135,11 +137,19 @@ class Watch:
         self._health.item(item, mono_s, came_ns)
         if mono_s >= self._due_s:
             self._due_s = mono_s + self._period_s
-            self._measured = (item, self._measure(item))
-            if self._figures is not None:
-                usual = self._model.usual("sharpness") if self._model else None
-                self._health.look(self._figures, usual, mono_s)
+            self._to_measure = (item, mono_s)
         self._note()
+
+    def look(self) -> None:
+        """Measure the item that came last, if it is due and has not been measured."""
+        if self._to_measure is None:
+            return
+        (item, mono_s), self._to_measure = self._to_measure, None
+        self._measured = (item, self._measure(item))
+        if self._figures is not None:
+            usual = self._model.usual("sharpness") if self._model else None
+            self._health.look(self._figures, usual, mono_s)
+            self._note()
 
     def expect(self, model: Model) -> None:
         """Get ready for a model that is about to decide; any thread. It takes milliseconds."""
@@ -156,7 +166,8 @@ class Watch:
         self._health.check()
 
     def decided(self, item: Item, prediction: Prediction, decision: Decision) -> None:
-        """Take what became of an item that was checked."""
+        """Take what became of an item that was checked, after its verdict has left."""
+        self.look()
         model = self._model
         if model is None:
             return
