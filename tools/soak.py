@@ -37,6 +37,7 @@ MOST_MB_PER_H = 1.0
 JUDGED_FROM_MINUTES = 10
 # Children that check a config or fetch a model live for seconds.
 FEWEST_SAMPLES = 10
+MISSING_NAMED = 10
 WRITTEN_TO = Path("build/soak.json")
 
 
@@ -73,7 +74,8 @@ def main() -> int:
     arguments = parser.parse_args()
     minutes: float = arguments.minutes
     with tempfile.TemporaryDirectory() as name:
-        samples, verdicts, lost, injected = run(Path(name), minutes, faults=arguments.faults)
+        samples, came_s, trouble = run(Path(name), minutes, faults=arguments.faults)
+    verdicts, lost, injected = len(came_s), max(came_s) - len(came_s), dict(trouble.injected)
     lasting = {name: of for name, of in samples.items() if len(of) >= FEWEST_SAMPLES}
     rows = [growth(process, of_one, minutes) for process, of_one in sorted(lasting.items())]
     print("| process | MB at 1/5 | at 1/2 | at end | MB an hour | descriptors | threads | holds |")
@@ -86,6 +88,8 @@ def main() -> int:
             f" | {'yes' if row.holds else 'NO'} |"
         )
     print(f"{minutes:g} minutes, {verdicts} verdicts, {lost} lost")
+    for seq in missing(came_s)[:MISSING_NAMED]:
+        print(f"lost: {seq}, {where(seq, came_s, trouble)}")
     if injected:
         print("faults:", ", ".join(f"{name} {times}" for name, times in injected.items()))
     if minutes < JUDGED_FROM_MINUTES:
@@ -101,8 +105,8 @@ def main() -> int:
 
 def run(
     folder: Path, minutes: float, *, faults: bool
-) -> tuple[dict[str, list[Sample]], int, int, dict[str, int]]:
-    """Return samples by process, the number of verdicts, how many were lost, and the faults."""
+) -> tuple[dict[str, list[Sample]], dict[int, float], Faults]:
+    """Return samples by process, when the verdict of each number came (s), and the faults."""
     samples: dict[str, list[Sample]] = {}
     broker = Broker(folder)
     consumer = Consumer(broker.consumer_port)
@@ -115,12 +119,12 @@ def run(
         until(lambda: {a.pipeline for a in consumer.arrivals} >= {"left", "right"}, 60)
         if faults:
             trouble.start(gateway)
-        numbers = watch(gateway, consumer, samples, time.monotonic() + minutes * 60)
+        came_s = watch(gateway, consumer, samples, time.monotonic() + minutes * 60)
         trouble.stop()
         gateway.stop()
         until(lambda: not consumer.arrivals or settled(consumer), 30)
-        numbers.update(a.seq for a in consumer.arrivals)
-        return samples, len(numbers), max(numbers) - len(numbers), dict(trouble.injected)
+        came_s |= {a.seq: a.at_s for a in consumer.arrivals}
+        return samples, came_s, trouble
     finally:
         trouble.stop()
         gateway.end()
@@ -130,16 +134,31 @@ def run(
 
 def watch(
     gateway: Gateway, consumer: Consumer, samples: dict[str, list[Sample]], end_s: float
-) -> set[int]:
-    """Measure until `end_s`; return the numbers of the verdicts that came."""
-    numbers: set[int] = set()
+) -> dict[int, float]:
+    """Measure until `end_s`; return when the verdict of each number came."""
+    came_s: dict[int, float] = {}
     while time.monotonic() < end_s:
         time.sleep(EVERY_S)
         for process, pid in processes(gateway.pid):
             with contextlib.suppress(OSError, KeyError):  # it ended meanwhile
                 samples.setdefault(process, []).append(sample(pid))
-        numbers.update(a.seq for a in consumer.take())  # or this process would be the one to grow
-    return numbers
+        came_s |= {a.seq: a.at_s for a in consumer.take()}
+    return came_s
+
+
+def missing(came_s: dict[int, float]) -> list[int]:
+    """Return the numbers up to the highest that did not come."""
+    return sorted(set(range(1, max(came_s) + 1)) - came_s.keys())
+
+
+def where(seq: int, came_s: dict[int, float], trouble: Faults) -> str:
+    """Say beside which faults the number before this one came."""
+    before = max((number for number in came_s if number < seq), default=seq)
+    at_s = came_s.get(before, 0.0)
+    last = [(name, began_s) for began_s, name in trouble.began if began_s <= at_s][-2:]
+    return f"{before} came " + ", ".join(
+        f"{at_s - began_s:.1f} s after {name}" for name, began_s in last
+    )
 
 
 def settled(consumer: Consumer) -> bool:

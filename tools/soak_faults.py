@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,8 @@ class Faults:
 
     def __init__(self, broker: Broker, consumer: Consumer, http_port: int) -> None:
         self.injected: Counter[str] = Counter()
+        self.began: list[tuple[float, str]] = []
+        """When each began (s, monotonic), in order."""
         self._broker = broker
         self._consumer = consumer
         self._http_port = http_port
@@ -85,6 +88,7 @@ class Faults:
         for name, fault in itertools.cycle(self._all()):
             if self._stopping.wait(PEACE_S):
                 return
+            self.began.append((time.monotonic(), name))
             fault()
             self.injected[name] += 1
 
