@@ -34,21 +34,31 @@ class WaitFor(Protocol):
     def __call__(self, predicate: Callable[[], T], timeout_s: float = 60) -> T: ...
 
 
-def _wait_for(predicate: Callable[[], T], timeout_s: float = 60) -> T:
+def wait_until(predicate: Callable[[], T], timeout_s: float = 60) -> T:
+    """Return the first true value of a predicate; fail the test when none comes in time.
+
+    A predicate may look at `[0]` or `[-1]` of a list: while that is empty, it is not true yet.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
-        value = predicate()
-        if value:
-            return value
+        empty = False
+        try:
+            value = predicate()
+        except IndexError:
+            empty = True
+        else:
+            if value:
+                return value
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {timeout_s} s")
+            nothing = ": the list that it looks at is empty" if empty else ""
+            pytest.fail(f"not within {timeout_s} s{nothing}")
         time.sleep(0.005)
 
 
 @pytest.fixture
 def wait_for() -> WaitFor:
-    """Return the first true value of a predicate; fail the test when none comes in time."""
-    return _wait_for
+    """Give a test `wait_until`."""
+    return wait_until
 
 
 @pytest.fixture
@@ -99,7 +109,7 @@ class Mosquitto:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        _wait_for(self._listens)
+        wait_until(self._listens)
 
     def stop(self, signal_number: int = signal.SIGTERM) -> None:
         if self._process is not None:

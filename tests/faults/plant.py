@@ -25,7 +25,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.agents import MODELS, ROOT
-from tests.conftest import Mosquitto, free_port
+from tests.conftest import Mosquitto, free_port, wait_until
 from tests.test_config import DEVICE
 
 if TYPE_CHECKING:
@@ -283,8 +283,5 @@ def workers(gateway: Gateway) -> dict[str, int]:
 def until(seen: Callable[[], object], timeout_s: float = 60) -> float:
     """Wait until `seen` is true; return for how long. Fails when it is not true in time."""
     began_s = time.monotonic()
-    while not seen():
-        waited_s = time.monotonic() - began_s
-        assert waited_s < timeout_s, f"not seen within {timeout_s} s"
-        time.sleep(0.005)
+    wait_until(seen, timeout_s)
     return time.monotonic() - began_s

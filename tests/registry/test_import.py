@@ -15,7 +15,7 @@ import pytest
 
 from edge_agent.modelstore.manifest import load_bundle
 from tests.agents import MODELS
-from tests.conftest import _wait_for, free_port
+from tests.conftest import free_port, wait_until
 from tools.repo.__main__ import main
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Mlflow:
             self._process = subprocess.Popen(
                 command, cwd=folder, stdout=log, stderr=log, start_new_session=True
             )
-        _wait_for(self._answers, 120)
+        wait_until(self._answers, 120)
 
     def publish(self, name: str, folder: Path) -> tuple[str, str]:
         """Register a folder; return version and run."""
