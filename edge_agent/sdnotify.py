@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What changes is said once: on a busy machine it waits this long for room. Signs of life are
+# dropped where there is no room at once, for the next one says the same.
+ROOM_S = 5.0
+
 
 class Systemd:
     """What systemd is told. Silent where the agent was not started by systemd.
@@ -29,7 +33,8 @@ class Systemd:
 
     def alive(self) -> None:
         """Say that nothing is stuck: systemd restarts the agent when it hears this too late."""
-        self._send("WATCHDOG=1")
+        # A full queue must not hold up the thread that says that it is alive.
+        self._send("WATCHDOG=1", room_s=0.0)
 
     def status(self, text: str) -> None:
         """Show one line in `systemctl status`."""
@@ -46,15 +51,14 @@ class Systemd:
         """Say that a clean stop has begun."""
         self._send("STOPPING=1")
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str, room_s: float = ROOM_S) -> None:
         if not self._address:
             return
         # "@" stands for the NUL byte that begins an abstract socket's name.
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-                # A full queue must not hold up the thread that says that it is alive.
-                sender.setblocking(False)  # noqa: FBT003  positional in the standard library
+                sender.settimeout(room_s)
                 sender.sendto(message.encode(), address)
         except OSError as error:
             log.warning("systemd: not told %s: %s", message.partition("=")[0], error)

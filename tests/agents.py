@@ -18,6 +18,26 @@ MODELS = Path(__file__).parents[1] / "models"
 ROOT = "acme/graz/machining/1/3/edge/gw-01"
 
 
+def workers(agent_pid: int) -> dict[str, int]:
+    """Return the process ids of an agent's workers by name, as the process list shows them.
+
+    The kernel keeps 12 characters of a name. A worker that ends meanwhile is not there.
+    """
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            name = (entry / "comm").read_text().strip()
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        # Field 6 of stat(5): the session, which an agent shares with all that it starts.
+        if name.startswith("ea:") and int(fields[3]) == agent_pid:
+            found[name.removeprefix("ea:")] = int(entry.name)
+    return found
+
+
 class AgentProcess:
     """`edge-agent run` on a broker, with these pipelines."""
 

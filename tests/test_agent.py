@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_agent.clock import utc_text
-from tests.agents import MODELS, ROOT, AgentProcess
+from tests.agents import MODELS, ROOT, AgentProcess, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,22 +141,12 @@ def test_a_dead_worker_is_an_error_verdict_and_a_state_and_then_comes_back(
     source = {"kind": "simulator", "scene": "conveyor", "fps": 20.0}
     agent = start({"camera": camera(source=source)})
     wait_for(lambda: verdicts(mqtt_client))
-    os.kill(worker_of(agent, "camera"), signal.SIGSEGV)
+    os.kill(workers(agent.pid)["camera"], signal.SIGSEGV)
     wait_for(lambda: [v for v in verdicts(mqtt_client) if "SIGSEGV" in v["reason"]])
     error = next(v for v in verdicts(mqtt_client) if v["verdict"] == "error")
     assert error["reason"] == "worker camera killed by SIGSEGV"
     wait_for(lambda: verdicts(mqtt_client)[-1]["seq"] > error["seq"] + 5)
     wait_for(lambda: verdicts(mqtt_client, f"{ROOT}/qc/camera/stats")[-1]["worker_restarts"] == 1)
-
-
-def worker_of(agent: AgentProcess, name: str) -> int:
-    """Return the process id of a worker, by what it is called in the process list."""
-    import psutil  # noqa: PLC0415  only this test looks at processes
-
-    for process in psutil.Process(agent.pid).children(recursive=True):
-        if process.name() == f"ea:{name}"[:15]:
-            return int(process.pid)
-    pytest.fail(f"no worker {name}")
 
 
 def trigger(**more: Any) -> dict[str, Any]:
@@ -248,10 +238,10 @@ def test_a_model_that_is_too_slow_is_answered_for_once_at_the_deadline(
     source = {"kind": "simulator", "scene": "conveyor", "fps": 50.0, "name_parts": False}
     agent = start({"camera": camera(source=source, trigger=trigger())})
     wait_for(lambda: is_running(mqtt_client))
-    os.kill(worker_of(agent, "camera"), signal.SIGSTOP)  # no model is slower than a stopped one
+    os.kill(workers(agent.pid)["camera"], signal.SIGSTOP)  # no model is slower than a stopped one
     mqtt_client.publish("plc/part", '{"id": "A"}')
     wait_for(lambda: verdicts(mqtt_client))
-    os.kill(worker_of(agent, "camera"), signal.SIGCONT)
+    os.kill(workers(agent.pid)["camera"], signal.SIGCONT)
     mqtt_client.publish("plc/part", '{"id": "B"}')
     wait_for(lambda: len(verdicts(mqtt_client)) == 2)
     first, second = verdicts(mqtt_client)

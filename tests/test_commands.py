@@ -13,9 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_agent.control.signature import sign
-from tests.agents import ROOT, AgentProcess
+from tests.agents import ROOT, AgentProcess, workers
 from tests.control import Belt, Desk, camera, every_picture, inspected
-from tests.test_control import desk, start, worker_of
+from tests.test_control import desk, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,14 +33,14 @@ def test_a_restart_is_answered_once_the_pipeline_runs_again(
     agent = start({"one": camera(), "two": camera()})
     desk.until_running("one", "two")
     wait_for(lambda: desk.verdicts("one"))  # early: the line built anew soon has inspected as much
-    before = worker_of(agent, "one")
+    before = workers(agent.pid)["one"]
     answer = desk.command("restart", pipeline="one")
     assert (answer["status"], answer["code"], answer["result"]) == (
         "done",
         200,
         {"state": "running"},
     )
-    assert worker_of(agent, "one") == before, "its process stays, its line is built anew"
+    assert workers(agent.pid)["one"] == before, "its process stays, its line is built anew"
     # The simulated line begins anew with its first part; a camera may miss any one of them.
     wait_for(lambda: any(later <= earlier for earlier, later in pairwise(parts(desk))))
 
@@ -91,7 +91,7 @@ def test_a_threshold_is_calibrated_again_for_the_recipe_that_is_inspected(
     recipes = {"P-2": {"model": camera()["model"], "rule": rule}}
     agent = start({"one": every_picture(recipes=recipes, recipe="P-2")})
     desk.until_running("one")
-    before = worker_of(agent, "one")
+    before = workers(agent.pid)["one"]
     with Belt(mosquitto) as belt:
         wait_for(lambda: inspected(desk) >= 20)
         answer = desk.command("recalibrate", pipeline="one", parts=20)
@@ -100,7 +100,7 @@ def test_a_threshold_is_calibrated_again_for_the_recipe_that_is_inspected(
     one = desk.until_reported(rev=2, status="applied")["config"]["pipelines"]["one"]
     assert one["recipes"]["P-2"]["rule"]["fail_at"] != 0.7
     assert one["rule"]["fail_at"] == 0.7
-    assert worker_of(agent, "one") == before
+    assert workers(agent.pid)["one"] == before
 
 
 def test_the_log_can_be_read_from_afar(

@@ -7,10 +7,9 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
-from tests.agents import ROOT, AgentProcess
+from tests.agents import ROOT, AgentProcess, workers
 from tests.control import Belt, Desk, camera, every_picture, inspected
 
 if TYPE_CHECKING:
@@ -41,13 +40,6 @@ def start(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Callable[..., AgentP
         agent.end()
 
 
-def worker_of(agent: AgentProcess, name: str) -> int:
-    for process in psutil.Process(agent.pid).children(recursive=True):
-        if process.name() == f"ea:{name}"[:15]:
-            return int(process.pid)
-    return 0
-
-
 def test_what_is_in_force_is_reported_with_a_schema(
     start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
 ) -> None:
@@ -68,14 +60,14 @@ def test_a_changed_threshold_restarts_nothing_and_loses_no_part(
 ) -> None:
     agent = start({"one": every_picture(), "two": camera()})
     desk.until_running("one", "two")
-    before = [worker_of(agent, name) for name in ("one", "two")]
+    before = workers(agent.pid)
     with Belt(mosquitto) as belt:
         answer = desk.change(patch={"pipelines": {"one": {"rule": {"fail_at": 0.9}}}})
         assert (answer["status"], answer["code"], answer["rev"]) == ("applied", 200, 2)
         wait_for(lambda: [v for v in desk.verdicts("one") if v["config_rev"] == 2])
         wait_for(lambda: desk.verdicts("two")[-1]["config_rev"] == 2)
     wait_for(lambda: inspected(desk) == belt.sent)
-    assert before == [worker_of(agent, name) for name in ("one", "two")]
+    assert before == workers(agent.pid)
     reported = desk.until_reported(rev=2, status="applied")
     assert reported["config"]["pipelines"]["one"]["rule"]["fail_at"] == 0.9
 
@@ -85,19 +77,19 @@ def test_pipelines_come_change_and_go_while_another_loses_no_part(
 ) -> None:
     agent = start({"one": every_picture(), "two": camera()})
     desk.until_running("one", "two")
-    stays, changes = worker_of(agent, "one"), worker_of(agent, "two")
+    stays, changes = workers(agent.pid)["one"], workers(agent.pid)["two"]
     source = camera()["source"] | {"fps": 10.0}
     with Belt(mosquitto) as belt:
         pipelines = {"two": {"source": source}, "three": camera()}
         assert desk.change(patch={"pipelines": pipelines})["status"] == "applied"
         desk.until_running("three")
         assert desk.change(patch={"pipelines": {"three": None}})["status"] == "applied"
-        wait_for(lambda: not worker_of(agent, "three"))
+        wait_for(lambda: "three" not in workers(agent.pid))
     # Nothing of it is left for a display to show.
     wait_for(lambda: desk.client.payloads(f"{ROOT}/qc/three/stats")[-1] == b"")
     wait_for(lambda: inspected(desk) == belt.sent)
-    assert stays == worker_of(agent, "one")
-    assert worker_of(agent, "two") == changes, "its process stays, its line is built anew"
+    assert stays == workers(agent.pid)["one"]
+    assert workers(agent.pid)["two"] == changes, "its process stays, its line is built anew"
 
 
 def test_pipelines_of_one_worker_change_one_by_one(
@@ -105,13 +97,13 @@ def test_pipelines_of_one_worker_change_one_by_one(
 ) -> None:
     agent = start({"one": every_picture(worker="both"), "two": camera(worker="both")})
     desk.until_running("one", "two")
-    process = worker_of(agent, "both")
+    process = workers(agent.pid)["both"]
     source = camera()["source"] | {"seed": 7}
     with Belt(mosquitto) as belt:
         assert desk.change(patch={"pipelines": {"two": {"source": source}}})["code"] == 200
         wait_for(lambda: str(desk.verdicts("two")[-1]["part_id"]).startswith("plate-7-"))
     wait_for(lambda: inspected(desk) == belt.sent)
-    assert worker_of(agent, "both") == process
+    assert workers(agent.pid)["both"] == process
 
 
 def test_what_cannot_be_applied_is_refused_with_its_place(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import queue
 import signal
 import socket
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
 from edge_agent.control.trees import merged
-from tests.agents import ROOT, AgentProcess
+from tests.agents import ROOT, AgentProcess, workers
 from tests.control import Belt, Desk, every_picture, inspected
 from tests.control import camera as simulated
 from tests.faults.plant import camera, pictures
@@ -24,22 +27,31 @@ if TYPE_CHECKING:
 
 
 class Notifications:
-    """What systemd would have heard."""
+    """What systemd would have heard; it reads all the time, as systemd does."""
 
     def __init__(self, address: str) -> None:
+        self._heard: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address)
-        self._socket.settimeout(60)
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
 
     def next(self, *words: str) -> str:
         """Return the next message that begins with one of `words`."""
         while True:
-            text = self._socket.recv(4096).decode()
+            text = self._heard.get(timeout=60)
             if text.startswith(words):
                 return text
 
     def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
         self._socket.close()
+
+    def _read(self) -> None:
+        while text := self._socket.recv(4096).decode():
+            if text != "WATCHDOG=1":
+                self._heard.put(text)
 
 
 @pytest.fixture
@@ -83,6 +95,15 @@ def _seqs(client: Recorder, pipeline: str = "+") -> list[int]:
     ]
 
 
+def zombies(agent: AgentProcess) -> list[int]:
+    """Return the children that have ended and that the agent has not asked how."""
+    found = []
+    for child in psutil.Process(agent.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            found += [child.pid] if child.status() == psutil.STATUS_ZOMBIE else []
+    return found
+
+
 def test_what_needs_a_new_start_begins_in_the_same_process_and_loses_no_number(
     agent: AgentProcess,
     change: Callable[..., None],
@@ -98,9 +119,7 @@ def test_what_needs_a_new_start_begins_in_the_same_process_and_loses_no_number(
         assert systemd.next("READY", "STOPPING") == "READY=1"
         newest = next(iter(pipelines.keys() - {"a"}))
         wait_for(lambda name=newest: _seqs(mqtt_client, name))  # type: ignore[misc]
-    process = psutil.Process(agent.pid)
-    zombies = [one for one in process.children() if one.status() == psutil.STATUS_ZOMBIE]
-    assert not zombies
+    assert not zombies(agent)
     assert agent.stop() == 0
     assert systemd.next("STOPPING") == "STOPPING=1"
     seqs = sorted(set(_seqs(mqtt_client)))
@@ -126,7 +145,7 @@ def test_a_wrong_or_unchanged_config_disturbs_nothing_and_says_so(  # noqa: PLR0
 ) -> None:
     mqtt_client.subscribe(f"{ROOT}/config/reported")
     wait_for(lambda: _seqs(mqtt_client))
-    workers = psutil.Process(agent.pid).children(recursive=True)
+    before = workers(agent.pid)
     change(**wrong)
     systemd.next("RELOADING")
     assert systemd.next("READY", "STOPPING") == "READY=1"
@@ -138,7 +157,7 @@ def test_a_wrong_or_unchanged_config_disturbs_nothing_and_says_so(  # noqa: PLR0
                 named in json.loads(said)["last_error"] for said in mqtt_client.payloads(heard)
             )
         )
-    assert psutil.Process(agent.pid).children(recursive=True) == workers
+    assert workers(agent.pid) == before
     came = len(_seqs(mqtt_client))
     wait_for(lambda: len(_seqs(mqtt_client)) > came)
 
@@ -171,11 +190,6 @@ def reload(agent: AgentProcess, systemd: Notifications, **patch: Any) -> str:
     return systemd.next("STATUS")
 
 
-def workers(agent: AgentProcess) -> dict[str, int]:
-    children = psutil.Process(agent.pid).children(recursive=True)
-    return {each.name(): each.pid for each in children if each.name().startswith("ea:")}
-
-
 def test_a_reload_touches_only_what_differs_and_no_picture_is_missed(
     line: AgentProcess,
     systemd: Notifications,
@@ -185,23 +199,23 @@ def test_a_reload_touches_only_what_differs_and_no_picture_is_missed(
 ) -> None:
     desk = Desk(mqtt_client, wait_for)
     desk.until_running("one", "two")
-    before = workers(line)
+    before = workers(line.pid)
     with Belt(mosquitto) as belt:
         wait_for(lambda: inspected(desk))
         pipelines: dict[str, Any] = {"one": {"rule": {"fail_at": 0.9}}}
         status = reload(line, systemd, pipelines=pipelines)
         assert status == "STATUS=reload: revision 2 is in force; changed between two items: one"
         wait_for(lambda: desk.verdicts("one")[-1]["config_rev"] == 2)
-        assert workers(line) == before
+        assert workers(line.pid) == before
         source = simulated()["source"] | {"seed": 7}
         status = reload(line, systemd, pipelines={"two": {"source": source}, "three": simulated()})
         assert status.endswith("revision 3 is in force; built anew: two, three")
         desk.until_running("three")
         wait_for(lambda: str(desk.verdicts("two")[-1]["part_id"]).startswith("plate-7-"))
-        assert workers(line).items() > before.items()
+        assert workers(line.pid).items() > before.items()
         status = reload(line, systemd, pipelines={"three": None}, health={"disk_free_mb": 1.0})
         assert status.endswith("revision 4 is in force; taken out: three")
-        wait_for(lambda: workers(line) == before)
+        wait_for(lambda: workers(line.pid) == before)
     wait_for(lambda: inspected(desk) == belt.sent)
     reported = desk.until_reported(rev=4, status="applied", source="file")
     assert reported["config"]["pipelines"]["one"]["rule"]["fail_at"] == 0.9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,20 @@ def test_a_full_queue_does_not_hold_up_the_agent(tmp_path: Path) -> None:
         notifier = Systemd({"NOTIFY_SOCKET": address}, pid=1)
         for _ in range(5000):  # far more than /proc/sys/net/unix/max_dgram_qlen
             notifier.alive()
+
+
+def test_what_is_said_once_waits_for_room_behind_signs_of_life(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with _listen(address) as systemd:
+        notifier = Systemd({"NOTIFY_SOCKET": address}, pid=1)
+        for _ in range(5000):
+            notifier.alive()
+        reading = threading.Timer(0.2, systemd.recv, (1000,))
+        reading.start()
+        notifier.reloading(1234)
+        reading.join()
+        while not systemd.recv(1000).startswith(b"RELOADING"):  # fails when there is none
+            pass
 
 
 @pytest.mark.parametrize(

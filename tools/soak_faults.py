@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from tests.agents import MODELS, ROOT
-from tests.faults.plant import workers
+from tests.agents import MODELS, ROOT, workers
 from tests.mjpeg import MjpegCamera
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ class Faults:
         self._consumer.publish(PLATES, whole)
 
     def _worker_dies(self) -> None:
-        if self._gateway and (pid := workers(self._gateway).get(KILLED)):
+        if self._gateway and (pid := workers(self._gateway.pid).get(KILLED)):
             os.kill(pid, signal.SIGKILL)
 
     def _web_clients(self) -> None:

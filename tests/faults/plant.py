@@ -263,23 +263,6 @@ def camera(folder: Path, fps: float, model: Path | None = None, **more: Any) -> 
     return {"family": "qc", "model": str(model), "source": source, "evidence": {"keep": []}} | more
 
 
-def workers(gateway: Gateway) -> dict[str, int]:
-    """Return the process ids of an agent's workers by name, as the process list shows them."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
-        try:
-            name = (entry / "comm").read_text().strip()
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        # Field 6 of stat(5): the session, which an agent shares with all that it starts.
-        if name.startswith("ea:") and int(fields[3]) == gateway.pid:
-            found[name.removeprefix("ea:")] = int(entry.name)
-    return found
-
-
 def until(seen: Callable[[], object], timeout_s: float = 60) -> float:
     """Wait until `seen` is true; return for how long. Fails when it is not true in time."""
     began_s = time.monotonic()

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from tests.agents import MODELS
+from tests.agents import MODELS, workers
 from tests.faults.conftest import Finding, Trial
 from tests.faults.judging import longest_silence_s, lost, peak_mb
-from tests.faults.plant import Consumer, Gateway, camera, pictures, until, workers
+from tests.faults.plant import Consumer, Gateway, camera, pictures, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ class Target:
         } | {name: sensor(name) for name in ("json", "msgpack", "float32")}
         self.agent = gateway(pipelines)
         until(lambda: all(self.state(name) == "running" for name in pipelines))
-        self.processes = workers(self.agent)
+        self.processes = workers(self.agent.pid)
         self.began_s = time.monotonic()
 
     def state(self, pipeline: str) -> str:
@@ -100,7 +100,7 @@ class Target:
         """Check that nobody died; return the bystander's longest silence and the largest RSS."""
         ended_s = time.monotonic()
         assert self.agent.is_running()
-        assert workers(self.agent) == self.processes
+        assert workers(self.agent.pid) == self.processes
         silence_s = longest_silence_s(self.consumer.of("bystander"), self.began_s, ended_s)
         largest_mb = max(map(peak_mb, [*self.processes.values(), self.agent.pid]))
         assert largest_mb < MOST_MB

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.agents import MODELS
+from tests.agents import MODELS, workers
 from tests.bundles import write_bundle
 from tests.faults.conftest import Finding, Trial
 from tests.faults.judging import longest_silence_s, lost, peak_mb
-from tests.faults.plant import Consumer, Gateway, camera, pictures, until, workers
+from tests.faults.plant import Consumer, Gateway, camera, pictures, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,7 +135,7 @@ class Bench:
         time.sleep(1.0)
         ended_s = time.monotonic()
         assert agent.is_running()
-        self._peak_mb = max([self._peak_mb, *map(peak_mb, workers(agent).values())])
+        self._peak_mb = max([self._peak_mb, *map(peak_mb, workers(agent.pid).values())])
         good = [a for a in consumer.of("good") if a.at_s >= began_s]
         assert all(arrival.verdict != "error" for arrival in good)
         self._silences.append(longest_silence_s(good, began_s, ended_s))

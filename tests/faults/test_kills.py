@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from tests.agents import workers
 from tests.faults.conftest import Finding, Trial
 from tests.faults.judging import (
     catch_up,
@@ -20,7 +21,7 @@ from tests.faults.judging import (
     outbox,
     without_repeats,
 )
-from tests.faults.plant import Arrival, Broker, Consumer, Gateway, camera, pictures, until, workers
+from tests.faults.plant import Arrival, Broker, Consumer, Gateway, camera, pictures, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ def test_a_killed_worker_is_back_and_the_others_keep_their_rate(
     # Twice each: a worker that dies ever again is rightly given longer and longer pauses.
     for victim in "abcd" * 2 if trial.full else "ab":
         killed_s = time.monotonic()
-        os.kill(workers(agent)[victim], signal.SIGKILL)
+        os.kill(workers(agent.pid)[victim], signal.SIGKILL)
         backs.append(until(lambda v=victim, s=killed_s: inspects(consumer.of(v), s)))  # type: ignore[misc]
         time.sleep(1.0)
     bystander = consumer.of("bystander")
@@ -78,13 +79,13 @@ def test_workers_go_on_and_are_replaced_after_a_kill_of_the_fork_server(
     folder = pictures(tmp_path / "pictures")
     agent = gateway({name: camera(folder, 20) for name in ("a", "b")})
     until(lambda: {arrival.pipeline for arrival in consumer.arrivals} == {"a", "b"})
-    processes = workers(agent)
+    processes = workers(agent.pid)
     # Field 4 of stat(5): the parent, which for every worker is the fork server.
     stat = Path(f"/proc/{processes['a']}/stat").read_text()
     os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
     killed_s = time.monotonic()
     until(lambda: consumer.of("a")[-1].at_s > killed_s + 1)
-    assert workers(agent) == processes
+    assert workers(agent.pid) == processes
     os.kill(processes["a"], signal.SIGKILL)
     again_s = until(lambda: inspects(consumer.of("a"), killed_s))
     agent.stop()
@@ -168,7 +169,7 @@ def test_kills_of_agent_and_broker_lose_no_verdict_and_keep_the_order(
 
 def kill_agent(agent: Gateway, into: Path) -> set[int]:
     """Kill it; return the numbers of what it had on the disk."""
-    before = list(workers(agent).values())
+    before = list(workers(agent.pid).values())
     agent.kill()
     until(lambda: not any(alive(pid) for pid in before))  # none outlives its agent
     return looked_at(agent.state, into)

@@ -8,9 +8,10 @@ import os
 import random
 from typing import TYPE_CHECKING, Any
 
+from tests.agents import workers
 from tests.control import Belt, Desk, camera, every_picture, inspected
 from tests.fuzz.damage import EXAMPLES
-from tests.test_control import desk, start, worker_of
+from tests.test_control import desk, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +114,7 @@ def test_wrong_configs_are_refused_with_their_place_while_every_part_is_inspecte
 ) -> None:
     agent = start({"one": every_picture(), "two": camera(threads=1)})
     desk.until_running("one", "two")
-    processes = [worker_of(agent, name) for name in ("one", "two")]
+    process = workers(agent.pid)["one"]
     good = desk.reported()["config"]
     rng = random.Random(SEED)
     with Belt(mosquitto) as belt:
@@ -132,4 +133,4 @@ def test_wrong_configs_are_refused_with_their_place_while_every_part_is_inspecte
         assert desk.change(config=tree)["code"] == 500
     assert desk.reported()["rev"] == 1
     wait_for(lambda: inspected(desk) == belt.sent)
-    assert processes[0] == worker_of(agent, "one")
+    assert process == workers(agent.pid)["one"]

@@ -8,18 +8,18 @@ import os
 import shutil
 import signal
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client import parser
 
 from edge_agent.serving import families
-from tests.agents import MODELS, ROOT, AgentProcess
+from tests.agents import MODELS, ROOT, AgentProcess, workers
 from tests.conftest import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.conftest import Mosquitto, Recorder, WaitFor
 
@@ -116,7 +116,7 @@ def test_a_killed_worker_is_not_ready_and_comes_back(
     asked: Asked, mqtt_client: Recorder, wait_for: WaitFor
 ) -> None:
     mqtt_client.subscribe(f"{ROOT}/status")
-    os.kill(worker_of(asked.agent.pid), signal.SIGSTOP)
+    os.kill(workers(asked.agent.pid)["camera"], signal.SIGSTOP)
     reason = wait_for(lambda: asked.failing().get("worker_alive"))
     assert reason is not None
     assert "silent" in reason or "killed" in reason
@@ -124,19 +124,6 @@ def test_a_killed_worker_is_not_ready_and_comes_back(
     assert asked.metrics()["edge_agent_worker_restarts_total", "camera"] == 1
     told = [json.loads(payload) for payload in mqtt_client.payloads(f"{ROOT}/status")]
     assert any("worker_alive" in each["not_ready"] for each in told)
-
-
-def worker_of(agent: int) -> int:
-    """Return the process id of the one worker: the system knows it by its name."""
-    for folder in Path("/proc").iterdir():
-        try:
-            stat = (folder / "stat").read_text()
-        except OSError:
-            continue
-        name = stat.partition("(")[2].rpartition(")")[0]
-        if name == "ea:camera" and os.getpgid(int(folder.name)) == os.getpgid(agent):
-            return int(folder.name)
-    pytest.fail("there is no worker")
 
 
 def test_a_port_that_is_taken_stops_no_inspection(

@@ -12,18 +12,18 @@ import os
 import signal
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
 from tests import tiny_onnx
+from tests.agents import workers
 from tests.faults.conftest import Finding, Trial
 from tests.updating import odd_models, plant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import Recorder, WaitFor
 
@@ -241,7 +241,7 @@ def test_when_the_worker_is_killed_on_trial_the_model_before_is_back_in_time(
         return on_trial and heard[-1]["model_version"] == version
 
     line.wait_for(decides)
-    os.kill(_worker(line.gateway), signal.SIGKILL)
+    os.kill(workers(line.gateway.agent.pid)["plates"], signal.SIGKILL)
     status = plant.outcome(line.recorder, version)
     back_s = line.silence_s(0)
     trial.note(
@@ -255,11 +255,3 @@ def test_when_the_worker_is_killed_on_trial_the_model_before_is_back_in_time(
     )
     assert (status["state"], status["error"]["code"]) == (ROLLED_BACK, "worker_died")
     assert back_s < BACK_S or not trial.full
-
-
-def _worker(gateway: plant.Gateway) -> int:
-    """Return the process that inspects."""
-    below = psutil.Process(gateway.agent.pid).children(recursive=True)
-    return next(
-        int(p.pid) for p in below if Path(f"/proc/{p.pid}/comm").read_text() == "ea:plates\n"
-    )
