@@ -80,13 +80,27 @@ class SlotCourse:
         if self.view.pinned:
             news, refused = None, None
         candidate, self._news = self.record.candidate, news
-        wanted = news.digest if news else None
-        if candidate is not None and candidate.generation.digest != wanted and not refused:
-            self._steps.withdraw()
+        if candidate is not None and not refused:
+            self._follow(candidate, news)
         if refused is not None:
             self._refuse(Failure(refused.code, refused.detail), refused)
         elif self.record.state in states.SETTLED:
             self._settle(news)
+
+    def _follow(self, candidate: Candidate, news: News | None) -> None:
+        """See that what is on its way is the newest that is wanted.
+
+        The same file under another version is another model, for its thresholds may differ. One
+        that is in the workers already comes to its end first.
+        """
+        generation = candidate.generation
+        if news is None or news.digest != generation.digest:
+            self._steps.withdraw()
+        elif news.model != generation.model:
+            if not self.on_trial:
+                self._steps.withdraw()
+        elif news.rollout_id != candidate.rollout_id:
+            self._steps.join(news)
 
     def _refuse(self, failure: Failure, refused: Refusal | None = None) -> None:
         may = self.record.state in (*states.SETTLED, *states.WAITING)
@@ -161,9 +175,8 @@ class SlotCourse:
         if factory and self.record.factory != factory:
             self._steps.write(factory=factory)
         if candidate := self.record.candidate:
-            rollout = candidate.rollout.id if candidate.rollout else ""
             generation = candidate.generation
-            self.view.begin(str(generation.model), generation.digest, rollout, 0)
+            self.view.begin(str(generation.model), generation.digest, candidate.rollout_id, 0)
             self.view.attempt = candidate.attempt
         self._steps.happen("interrupted")
         if self.record.state == "rolled_back" and self.record.candidate:
@@ -196,7 +209,9 @@ class SlotCourse:
             self._steps.happen("withdrawn", error=None)
         elif candidate.attempt >= MOST_ATTEMPTS:
             self._steps.give_up("exhausted", Failure("interrupted", codes.MODEL["interrupted"]))
-        elif news is not None and self._ports.mono_s() >= self._retry_s:
+        elif news is None or news.model != candidate.generation.model:
+            return  # until a look has said how it stands
+        elif self._ports.mono_s() >= self._retry_s:
             rollout = news.rollout
             windows = (self._steps.terms.window, rollout.window if rollout else None)
             deadline = rollout.deadline if rollout else None
@@ -204,7 +219,7 @@ class SlotCourse:
             why = moments.why_not_now(windows, candidate.due_s, deadline, clock_s)
             if not why:
                 self._fetch(news, candidate)
-            elif self.record.state == "available":
+            elif self.record.state == "available" or why != self.view.detail:
                 self.view.detail = why
                 self._steps.happen("waits")
 

@@ -44,6 +44,11 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     due_s: float = 0.0
     attempt: int = 0
 
+    @property
+    def rollout_id(self) -> str:
+        """The rollout that brings it, or ""."""
+        return self.rollout.id if self.rollout else ""
+
 
 class Failure(msgspec.Struct, frozen=True):
     """Why something did not become: a code of codes.py, and a sentence."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edge_agent.modelstore.desired import ModelRef
+    from edge_agent.modelstore.desired import ModelRef, Rollout
     from edge_agent.modelstore.slot_view import SlotView
     from edge_agent.modelstore.slots import SlotFolder
     from edge_agent.modelstore.states import Event
@@ -113,11 +113,19 @@ class SlotSteps:
         generation = Generation(
             number=number, model=news.model, digest=news.digest, seq=news.seq, blobs=news.blobs
         )
-        rollout_id = news.rollout.id if news.rollout else ""
-        due_s = self._ports.clock_s() + moments.delay_s(news.rollout, self.view.device)
-        candidate = Candidate(generation=generation, rollout=news.rollout, due_s=due_s)
-        self.view.begin(str(news.model), news.digest, rollout_id, news.length)
+        candidate = Candidate(
+            generation=generation, rollout=news.rollout, due_s=self._due_s(news.rollout)
+        )
+        self.view.begin(str(news.model), news.digest, news.rollout_id, news.length)
         self.happen("offered", candidate=candidate, last_number=number, error=None)
+
+    def join(self, news: News) -> None:
+        """Have the model on its way go on as part of another rollout."""
+        if self.record.candidate is not None:
+            changes = {"rollout": news.rollout, "due_s": self._due_s(news.rollout)}
+            if self.write(candidate=msgspec.structs.replace(self.record.candidate, **changes)):
+                self.view.rollout_id = news.rollout_id
+                self._ports.show()
 
     def withdraw(self) -> None:
         """Give a model up that is wanted no more."""
@@ -206,6 +214,9 @@ class SlotSteps:
                 self._ports.moved()
         if self.record.state in states.SETTLED:
             self._tidy()
+
+    def _due_s(self, rollout: Rollout | None) -> float:
+        return self._ports.clock_s() + moments.delay_s(rollout, self.view.device)
 
     def order(self, verb: Any, bundle: str) -> None:  # noqa: ANN401  a step of wire.Succeed
         """Tell every pipeline of the slot."""

@@ -78,7 +78,7 @@ TABLE: dict[tuple[State, Event], Step] = {
     **{(state, "recalled"): Step("rolling_back", "fall_back") for state in (*SETTLED, *WAITING)},
     ("failed", "satisfied"): Step("idle", "show"),
     ("rolled_back", "satisfied"): Step("idle", "show"),
-    ("available", "waits"): Step("deferred", "show"),
+    **{(state, "waits"): Step("deferred", "show") for state in WAITING},
     **{(state, "due"): Step("downloading", "fetch") for state in WAITING},
     **{(state, "exhausted"): Step("failed", "drop") for state in WAITING},
     **{(state, "withdrawn"): Step("idle", "drop") for state in (*WAITING, *BEFORE_WORKER)},

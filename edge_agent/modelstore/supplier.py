@@ -57,6 +57,11 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     manifest: bytes
     rollout: Rollout | None = None
 
+    @property
+    def rollout_id(self) -> str:
+        """The rollout that brings it, or ""."""
+        return self.rollout.id if self.rollout else ""
+
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Why a model that a slot should run must not come, as code and sentence."""

@@ -9,9 +9,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from edge_agent.modelstore.desired import ModelRef
+from edge_agent.modelstore.desired import ModelRef, Rollout, Stage
 from edge_agent.modelstore.gateway import Gateway, Slot
 from edge_agent.modelstore.layout import StoreLayout
 from edge_agent.modelstore.slots import SlotFolder
@@ -38,6 +39,13 @@ NEWS = News(
     length=0,
     manifest=b"",
 )
+
+
+def rolled_out(rollout_id: str, version: str) -> News:
+    """Return the model file of NEWS, wanted by this rollout under this version."""
+    model = ModelRef("conveyor-parts", version)
+    rollout = Rollout(rollout_id, model, (Stage(100.0),), jitter_s=0.0)
+    return msgspec.structs.replace(NEWS, model=model, rollout=rollout)
 
 
 @dataclass
@@ -87,6 +95,22 @@ class Station:
         )
         slot = Slot(SLOT, (SLOT,), frozenset({SLOT}), MODELS / "conveyor-parts")
         return Updater([slot], gateway)
+
+    def in_twelve_hours(self) -> str:
+        """Return a window that is shut now."""
+        hour = (time.localtime(self.clock_s).tm_hour + 12) % 24
+        return f"{hour:02}:00-{(hour + 1) % 24:02}:00"
+
+    def open_window(self) -> None:
+        """Let time pass until then."""
+        self.clock_s += DAY_S / 2 - 60 * time.localtime(self.clock_s).tm_min
+
+    def later(self, updater: Updater, seconds: float) -> dict[str, Any]:
+        """Let time pass; return the latest status: what is told is gathered for a while."""
+        self.mono_s += seconds
+        updater.lost(("nobody",), "so that it does not wait for its next round")
+        status: dict[str, Any] = json.loads(self.shown[-1])
+        return status
 
     @property
     def record(self) -> SlotRecord:
@@ -142,15 +166,38 @@ def test_a_nudge_brings_the_next_look_forward_but_not_at_once(
 def test_outside_its_window_a_model_waits_and_in_it_it_comes(
     station: Station, start: Callable[..., Updater], wait_for: WaitFor
 ) -> None:
-    here = time.localtime(station.clock_s)
-    hour = (here.tm_hour + 12) % 24
     station.news = (NEWS,)
-    start(window=f"{hour:02}:00-{(hour + 1) % 24:02}:00")
+    start(window=station.in_twelve_hours())
     wait_for(lambda: station.record.state == "deferred")
     assert station.fetches == []
-    station.clock_s += DAY_S / 2 - 60 * here.tm_min
+    station.open_window()
     wait_for(lambda: station.record.state == "staged")
     assert station.fetches == [NEWS]
+
+
+def test_the_same_file_in_another_rollout_or_version_is_followed_while_it_waits(
+    station: Station, start: Callable[..., Updater], wait_for: WaitFor
+) -> None:
+    station.news = (rolled_out("a", "2.0.0"),)
+    updater = start(window=station.in_twelve_hours())
+    wait_for(lambda: station.later(updater, 0.1)["state"] == "deferred")
+    for rollout_id, version in (("b", "2.0.0"), ("c", "2.0.1"), ("d", "2.0.2")):
+        station.news = (rolled_out(rollout_id, version),)
+        wanted = ("deferred", f"conveyor-parts@{version}", rollout_id)
+
+        def is_told(wanted: tuple[str, ...] = wanted) -> bool:
+            status = station.later(updater, POLL_S / 50)
+            return (status["state"], status["to"], status["rollout_id"]) == wanted
+
+        wait_for(is_told)
+    assert "waits for the window" in station.later(updater, 0.1)["detail"]
+    assert station.fetches == []
+    station.open_window()
+    wait_for(lambda: station.record.state == "staged")
+    assert station.fetches == [rolled_out("d", "2.0.2")]
+    candidate = station.record.candidate
+    assert candidate is not None
+    assert (candidate.generation.model, candidate.rollout_id) == (station.news[0].model, "d")
 
 
 def test_a_model_that_must_not_come_is_named_with_its_rollout(
@@ -161,14 +208,7 @@ def test_a_model_that_must_not_come_is_named_with_its_rollout(
         model=older, rollout_id="plates-1.3.0", code="too_old", detail="no downgrade"
     )
     updater = start()
-
-    def told() -> dict[str, Any] | None:
-        station.mono_s += 0.1  # what is told is gathered for a while
-        updater.lost(("nobody",), "so that it does not wait for its next round")
-        status: dict[str, Any] = json.loads(station.shown[-1]) if station.shown else {"state": ""}
-        return status if status["state"] == "failed" else None
-
-    status = wait_for(told)
-    assert status is not None
+    wait_for(lambda: station.later(updater, 0.1)["state"] == "failed")
+    status = station.later(updater, 0.1)
     assert (status["to"], status["rollout_id"]) == (str(older), "plates-1.3.0")
     assert status["error"] == {"code": "too_old", "detail": "no downgrade"}
