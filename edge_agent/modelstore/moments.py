@@ -33,7 +33,8 @@ def why_not_now(
         if window is not None and not _is_open(window, minute):
             return f"waits for the window {window}"
     if clock_s < due_s:
-        return f"waits for its turn, {due_s - clock_s:.0f} s from now"
+        turn = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(due_s))
+        return f"waits for its turn at {turn} UTC"  # what is retained must be true later, too
     return ""
 
 

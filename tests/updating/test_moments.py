@@ -56,4 +56,8 @@ def test_each_gateway_waits_its_turn_always_the_same_and_spread_over_the_jitter(
     assert 594 < max(waits) <= 600
     assert 280 < sum(waits) / 1000 < 320
     assert delay_s(None, "gw-1") == 0.0
-    assert "s from now" in why_not_now((None,), 100.0, None, 40.0)
+
+
+def test_the_turn_is_named_by_its_time_so_that_the_retained_status_stays_true() -> None:
+    says = {why_not_now((None,), 90_000.0, None, clock_s) for clock_s in (40.0, 41.0, 80_000.0)}
+    assert says == {"waits for its turn at 1970-01-02 01:00:00 UTC"}
