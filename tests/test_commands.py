@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import signal
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -64,6 +66,21 @@ def test_a_snapshot_shows_one_part_with_its_verdict(
     decoded = cv2.imdecode(picture, cv2.IMREAD_COLOR)
     assert decoded is not None
     assert decoded.shape[2] == 3
+
+
+def test_a_snapshot_asked_of_a_worker_that_dies_is_answered_by_the_next(
+    start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
+) -> None:
+    agent = start({"one": camera()})
+    desk.until_running("one")
+    worker = workers(agent.pid)["one"]
+    os.kill(worker, signal.SIGSTOP)  # it hears the order, and does nothing about it
+    asked = desk.send("cmd/snapshot", {"v": 1, "id": "s1", "pipeline": "one"})
+    desk.command("logs")  # what was asked before is ordered now
+    os.kill(worker, signal.SIGKILL)
+    answer = wait_for(lambda: desk.answers(asked)[0])
+    assert (answer["status"], answer["code"]) == ("done", 200), answer
+    assert answer["result"]["picture_jpeg"]
 
 
 def test_the_threshold_follows_the_last_good_parts(

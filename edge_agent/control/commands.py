@@ -109,8 +109,7 @@ class Commands:
             case "restart":
                 self._restart(command, sender)
             case "snapshot":
-                self._wait(verb, command, sender, lambda: self._snapshot(command.id))
-                self._ordered(wire.Snapshot(command.id, command.pipeline), command)
+                self._take_snapshot(command, sender)
             case "recipe":
                 self._recipe(command, sender, options)
             case "recalibrate":
@@ -146,6 +145,20 @@ class Commands:
             return {"state": standing.state} if left and standing.state == "running" else None
 
         self._wait("restart", command, sender, running)
+
+    def _take_snapshot(self, command: Command, sender: Sender) -> None:
+        order = wire.Snapshot(command.id, command.pipeline)
+        asked_after = [self._standing(command.pipeline).restarts]
+
+        def taken() -> dict[str, Any] | None:
+            standing = self._ports.standings().get(command.pipeline)
+            # A worker that died took the order with it: the next one is to do it.
+            if standing and standing.restarts > asked_after[-1] and self._order(order):
+                asked_after.append(standing.restarts)
+            return self._snapshot(command.id)
+
+        self._wait("snapshot", command, sender, taken)
+        self._ordered(order, command)
 
     def _snapshot(self, snapshot_id: str) -> dict[str, Any] | None:
         taken = self._snapshots.get(snapshot_id)

@@ -117,8 +117,13 @@ class PipelineThread:
             self._pipeline.succession.obey(order)
 
     def snapshot(self, snapshot_id: str) -> None:
-        """Have the next item told to `seen`."""
-        self._snapshots.append(snapshot_id)
+        """Have the next item told to `seen`; asked twice, it is told once."""
+        if snapshot_id not in self._snapshots:
+            self._snapshots.append(snapshot_id)
+
+    def open_snapshots(self) -> tuple[str, ...]:
+        """Return those that no item came for."""
+        return tuple(self._snapshots)
 
     def report(self) -> PipelineReport:
         """Return how this pipeline is doing."""

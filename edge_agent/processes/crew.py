@@ -92,7 +92,7 @@ class Crew:
             if member.leaving and member.thread.join(0.0):
                 self._last_words.append(member.thread.report())
                 if member.wanted:
-                    self._start(name, member.options)
+                    self._start(name, member.options, member.thread.open_snapshots())
                 else:
                     del self._members[name]
         if self.changing or self._told_rev == self._config_rev:
@@ -124,9 +124,11 @@ class Crew:
         """Wait until all have finished; return whether they have."""
         return all(member.thread.join(timeout_s) for member in self._members.values())
 
-    def _start(self, name: str, options: PipelineOptions) -> None:
+    def _start(self, name: str, options: PipelineOptions, snapshots: tuple[str, ...] = ()) -> None:
         member = _Member(options, self._make(name, options, self._config_rev))
         self._members[name] = member
+        for snapshot_id in snapshots:
+            member.thread.snapshot(snapshot_id)
         member.thread.start()
 
     def _leave(self, member: _Member) -> None:

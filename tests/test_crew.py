@@ -1,0 +1,69 @@
+"""The pipelines of a worker, with threads that end when the test says so."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from edge_agent.config import PipelineOptions
+from edge_agent.processes.crew import Crew
+from edge_agent.processes.wire import Restart, Snapshot
+from tests.control import camera
+
+if TYPE_CHECKING:
+    from edge_agent.line.pipeline_thread import PipelineThread
+
+
+class Thread:
+    """Takes snapshots and never answers one; ends when it may."""
+
+    def __init__(self) -> None:
+        self.may_end = False
+        self.asked: list[str] = []
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """Begin to end."""
+
+    def join(self, _timeout_s: float) -> bool:
+        return self.may_end
+
+    def report(self) -> Any:
+        return "a report"
+
+    def snapshot(self, snapshot_id: str) -> None:
+        self.asked.append(snapshot_id)
+
+    def open_snapshots(self) -> tuple[str, ...]:
+        return tuple(self.asked)
+
+
+@pytest.fixture
+def threads() -> list[Thread]:
+    return []
+
+
+@pytest.fixture
+def crew(threads: list[Thread]) -> Crew:
+    def make(_name: str, _options: PipelineOptions, _rev: int) -> PipelineThread:
+        threads.append(Thread())
+        return cast("PipelineThread", threads[-1])
+
+    crew = Crew(make)
+    crew.configure(1, {"one": PipelineOptions.model_validate_json(json.dumps(camera()))})
+    return crew
+
+
+def test_a_snapshot_asked_while_a_pipeline_is_built_anew_is_the_new_ones(
+    crew: Crew, threads: list[Thread]
+) -> None:
+    crew.obey(Restart("one"))
+    crew.obey(Snapshot("s1", "one"))
+    crew.step()
+    threads[0].may_end = True
+    crew.step()
+    assert threads[1].asked == ["s1"]
