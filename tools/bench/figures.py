@@ -51,6 +51,7 @@ FIGURES = (
     Figure("agent_vww_share", "of bare", "(a) the same, of the bare loop", least=0.88),
     Figure("bare_two_ratio", "of one", "two bare loops at once, MobileNet v2"),
     Figure("two_workers_ratio", "of one", "(a) two workers, MobileNet v2", least=1.9),
+    Figure("two_workers_beside", "cores", "broker and load meanwhile, on the same cores"),
     Figure("script_vww_fps", "1/s", "60-line script, 96x96 model"),
     Figure("script_vww_cpu_s_per_1000", "s", "its CPU for 1000 pictures"),
     Figure("agent_vww_cpu_s_per_1000", "s", "agent and worker, CPU for 1000 pictures"),

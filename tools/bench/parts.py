@@ -17,7 +17,7 @@ from tools.bench.load import Camera, Run, picture_topic, verdict_topic
 from tools.bench.sensor_load import QUEUE_WINDOWS, TOPIC, Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tools.bench.material import Material, PictureModel, SensorModel
     from tools.bench.processes import Program
@@ -85,10 +85,18 @@ class Bench:
         both = {name: _pipeline(name, model, queue=16) for name in ("left", "right")}
         with self._agent({"left": both["left"]}) as (port, agent):
             one = self._saturate(port, agent, {"left": verdict_topic("left")}).fps
+        beside: list[float] = []
+
+        def cpu_s() -> float:
+            beside.append(processes.beside_cpu_s())
+            return agent.cpu_s()
+
         with self._agent(both) as (port, agent):
-            two = self._saturate(port, agent, {name: verdict_topic(name) for name in both}).fps
+            topics = {name: verdict_topic(name) for name in both}
+            two = self._saturate(port, agent, topics, cpu_s)
             memory = agent.memory()
-        self.samples.add("two_workers_ratio", two / one)
+        self.samples.add("two_workers_ratio", two.fps / one)
+        self.samples.add("two_workers_beside", (beside[-1] - beside[0]) / two.seconds)
         self.samples.add("further_worker_pss_mb", max(memory.worker_pss_mb))
         bare = self._bare(model, seconds=seconds)
         pair = processes.bare_many(2, self._new(), self.material, model, seconds=seconds)
@@ -248,10 +256,16 @@ class Bench:
     def _bare(self, model: PictureModel, seconds: float) -> float:
         return processes.bare(self._new(), self.material, model, seconds=seconds).fps
 
-    def _saturate(self, port: int, program: Program, topics: dict[str, str]) -> Run:
+    def _saturate(
+        self,
+        port: int,
+        program: Program,
+        topics: dict[str, str],
+        cpu_s: Callable[[], float] | None = None,
+    ) -> Run:
         with self._camera(port, topics) as camera:
             camera.wake()
-            return camera.saturate(self.amount.seconds, AHEAD, program.cpu_s)
+            return camera.saturate(self.amount.seconds, AHEAD, cpu_s or program.cpu_s)
 
     def _pace(
         self, port: int, program: Program, topics: dict[str, str], fps: float, count: int
