@@ -152,7 +152,9 @@ def _add_models(models: argparse.ArgumentParser) -> None:
     each.append(verbs.add_parser("pin", help="take no other model"))
     each[-1].add_argument("--off", action="store_true", help="take them again")
     each.append(verbs.add_parser("rollback", help="back to the model before, for good"))
-    for verb in each:
+    release = verbs.add_parser("release", help="let a model out of quarantine")
+    release.add_argument("model", metavar="DIGEST|MODEL", help="as `show` names it")
+    for verb in (*each, release):
         verb.add_argument("--config", type=Path, required=True, help="config file (TOML)")
         verb.add_argument("--state", type=Path, help="as of run (default: beside the config)")
     for verb in each[1:3]:

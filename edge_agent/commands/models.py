@@ -1,4 +1,4 @@
-"""`edge-agent models`: what each slot runs and has at hand; pin it, or go back to the one before.
+"""`edge-agent models`: what each slot runs and has at hand; pin it, go back, release a model.
 
 It reads what the agent wrote, and leaves notes that the agent finds, whether it runs or not.
 `edge-agent verify` tests bundles that lie anywhere.
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from edge_agent.config import Config
     from edge_agent.modelstore.slot_record import Generation
+
+DIGEST_LEAST = 8  # of its letters: fewer may be meant for another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ def run(options: argparse.Namespace, config: Config, folder: Path, state_folder:
         case "verify":
             bundles = [bundle for each in slots.values() for bundle in each.bundles().values()]
             return verify_bundles(bundles, int(config.worker_memory_mb))
+        case "release":
+            return _release([each.folder for each in slots.values()], options.model)
     chosen = slots[options.slot].folder
     if options.verb == "pin":
         chosen.pin(on=not options.off)
@@ -84,6 +88,23 @@ def run(options: argparse.Namespace, config: Config, folder: Path, state_folder:
     chosen.recall(on=True)
     text = f"{slot}: goes back to the model before; the agent does so at once, or at its next start"
     return Said([text])
+
+
+def _release(folders: Sequence[SlotFolder], wanted: str) -> Said:
+    """Ask for a model, by its name or digest, to leave the quarantine of every slot."""
+    lines, known = [], []
+    for folder in folders:
+        record = folder.record.read()
+        for digest, why in record.quarantine.items():
+            name = record.quarantined_as.get(digest, "")
+            known.append(f"{folder.slot}: {record.quarantined_name(digest)}")
+            by_digest = len(wanted) >= DIGEST_LEAST and digest.startswith(wanted)
+            if by_digest or wanted == name:
+                folder.release(digest, on=True)
+                lines.append(f"{known[-1]} may be tried again; it was in quarantine for {why}")
+    if not lines:
+        raise EdgeAgentError(f"{wanted} is not in quarantine; in it: {', '.join(known) or 'none'}")
+    return Said([*lines, "The agent does so at once, or at its next start."])
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +128,8 @@ class _Slot:
             found.append(f"  to come   {candidate.generation.model}, attempt {candidate.attempt}")
         if record.error:
             found.append(f"  trouble   {record.error.code}: {record.error.detail}")
-        found += [f"  never     {digest[:12]} {why}" for digest, why in record.quarantine.items()]
+        never = record.quarantine.items()
+        found += [f"  never     {record.quarantined_name(digest)} {why}" for digest, why in never]
         return found
 
     def bundles(self) -> dict[str, Path]:

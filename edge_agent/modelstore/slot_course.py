@@ -83,43 +83,45 @@ class SlotCourse:
         if candidate is not None and not refused:
             self._follow(candidate, news)
         if refused is not None:
-            self._refuse(Failure(refused.code, refused.detail), refused)
+            # Its manifest was not taken: neither its file nor its length is known.
+            failure = Failure(refused.code, refused.detail)
+            self._refuse(failure, str(refused.model), "", refused.rollout_id, 0)
         elif self.record.state in states.SETTLED:
             self._settle(news)
 
     def _follow(self, candidate: Candidate, news: News | None) -> None:
-        """See that what is on its way is the newest that is wanted.
+        """See that what is on its way is what is wanted now, by that name: thresholds may differ.
 
-        The same file under another version is another model, for its thresholds may differ. One
-        that is in the workers already comes to its end first.
+        The same file under another name waits while it is in the workers.
         """
-        generation = candidate.generation
-        if news is None or news.digest != generation.digest:
+        digest, model = candidate.generation.digest, candidate.generation.model
+        if news is None or news.digest != digest or (news.model != model and not self.on_trial):
             self._steps.withdraw()
-        elif news.model != generation.model:
-            if not self.on_trial:
-                self._steps.withdraw()
-        elif news.rollout_id != candidate.rollout_id:
+        elif news.model == model and news.rollout_id != candidate.rollout_id:
             self._steps.join(news)
 
-    def _refuse(self, failure: Failure, refused: Refusal | None = None) -> None:
-        may = self.record.state in (*states.SETTLED, *states.WAITING)
-        if may and (self.record.state, self.record.error) != ("failed", failure):
-            if refused is not None:
-                # Its manifest was not taken: neither its file nor its length is known.
-                self.view.begin(str(refused.model), "", refused.rollout_id, 0)
+    def _refuse(self, failure: Failure, to: str, digest: str, rollout_id: str, length: int) -> None:
+        view, state = self.view, self.record.state
+        now = (state, self.record.error, view.to, view.rollout_id)
+        may = state in (*states.SETTLED, *states.WAITING)
+        if may and now != ("failed", failure, to, rollout_id):
+            view.begin(to, digest, rollout_id, length)
             self._steps.happen("refused", error=failure, candidate=None)
 
     def _settle(self, news: News | None) -> None:
         if news is None:
             self._steps.happen("satisfied", error=None)
         elif news.digest in self.record.quarantine:
-            known = self.view.digest in {"", news.digest} and self.view.to in {"", str(news.model)}
-            if self.record.state not in {"failed", "rolled_back"} or not known:
-                self.view.begin(str(news.model), news.digest, "", news.length)
-                self._refuse(Failure("quarantined", self.record.quarantine[news.digest]))
+            if self.record.state not in {"failed", "rolled_back"} or not self.view.names(news):
+                failure = Failure("quarantined", self.record.quarantine[news.digest])
+                self._refuse(failure, str(news.model), news.digest, news.rollout_id, news.length)
         elif self._ports.mono_s() >= self._retry_s:
             self._steps.offer(news)
+
+    def _release(self) -> None:
+        released = [each for each in self.folder.releases if self._steps.release(each)]
+        if released and self._news is not None and self.record.state in states.SETTLED:
+            self._settle(self._news)
 
     def trouble(self, failure: Failure | None, *, stale: bool) -> None:
         """Take how the latest look went."""
@@ -139,6 +141,7 @@ class SlotCourse:
 
     def step(self) -> None:
         """See what has happened, and answer it."""
+        self._release()
         state = self.record.state
         if state in states.SETTLED:
             self._look_after_active()

@@ -62,7 +62,8 @@ class SlotRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `fallback`: the one confirmed before, None for the factory's. `starts`: how often `active` was
     begun without having run well. `factory`: the model_id of the factory's. `quarantine`: why a
-    digest may not run here again. `last_number`: of generations.
+    digest may not run here again; `quarantined_as`: the name it came by, where that is known.
+    `last_number`: of generations.
     """
 
     serial: int = 0
@@ -75,6 +76,7 @@ class SlotRecord(msgspec.Struct, frozen=True, kw_only=True):
     starts: int = 0
     last_number: int = 0
     quarantine: dict[str, str] = {}
+    quarantined_as: dict[str, str] = {}
 
     @property
     def generations(self) -> tuple[Generation, ...]:
@@ -82,11 +84,27 @@ class SlotRecord(msgspec.Struct, frozen=True, kw_only=True):
         candidate = self.candidate.generation if self.candidate else None
         return tuple(each for each in (self.active, self.fallback, candidate) if each)
 
-    def with_quarantine(self, digest: str, why: str) -> dict[str, str]:
-        """Return the quarantine with one more digest; the oldest goes where there are too many."""
-        kept = {known: reason for known, reason in self.quarantine.items() if known != digest}
-        latest = list(kept.items())[-(QUARANTINED_MOST - 1) :]
-        return {**dict(latest), digest: why}
+    def quarantining(self, generation: Generation, why: str) -> dict[str, dict[str, str]]:
+        """Return the fields with one more digest; the oldest goes where there are too many."""
+        digest = generation.digest
+        kept = list(self.releasing(digest)["quarantine"].items())[-(QUARANTINED_MOST - 1) :]
+        names = {known: self.quarantined_as.get(known, "") for known, _ in kept}
+        return {
+            "quarantine": {**dict(kept), digest: why},
+            "quarantined_as": {**names, digest: str(generation.model)},
+        }
+
+    def releasing(self, digest: str) -> dict[str, dict[str, str]]:
+        """Return the fields without a digest."""
+        return {
+            "quarantine": {k: why for k, why in self.quarantine.items() if k != digest},
+            "quarantined_as": {k: name for k, name in self.quarantined_as.items() if k != digest},
+        }
+
+    def quarantined_name(self, digest: str) -> str:
+        """Return what people know a digest in quarantine by."""
+        name = self.quarantined_as.get(digest, "")
+        return f"{name} ({digest[:12]})" if name else digest[:12]
 
 
 @dataclass(frozen=True, slots=True)

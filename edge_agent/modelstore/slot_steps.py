@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -150,10 +151,12 @@ class SlotSteps:
         Returns whether that is on the disk.
         """
         candidate = self.record.candidate
-        digest = candidate.generation.digest if candidate else ""
-        quarantine = self.record.with_quarantine(digest, f"{failure.code}: {failure.detail}")
+        if candidate is None:
+            return False
+        why = f"{failure.code}: {failure.detail}"
+        quarantine = self.record.quarantining(candidate.generation, why)
         kept = candidate if self.record.state == "trial" else None
-        return self.happen(event, error=failure, quarantine=quarantine, candidate=kept)
+        return self.happen(event, error=failure, candidate=kept, **quarantine)
 
     def fall_back(self, code: str, detail: str) -> None:
         """Go back to the generation that was confirmed before; the one in force never returns."""
@@ -161,7 +164,7 @@ class SlotSteps:
         if active is None:
             return
         failure = Failure(code, detail)
-        quarantine = self.record.with_quarantine(active.digest, f"{code}: {detail}")
+        quarantine = self.record.quarantining(active, f"{code}: {detail}")
         self.view.begin(str(active.model), active.digest, "", 0)
         self.happen(
             "recalled",
@@ -170,8 +173,24 @@ class SlotSteps:
             candidate=None,
             starts=0,
             error=failure,
-            quarantine=quarantine,
+            **quarantine,
         )
+
+    def release(self, digest: str) -> bool:
+        """Let a file be tried again that failed here; return whether it was so and may now."""
+        why, name = self.record.quarantine.get(digest), self.record.quarantined_name(digest)
+        if why is not None and not self.write(**self.record.releasing(digest)):
+            return False
+        with contextlib.suppress(OSError):  # it is seen again, and nothing is to be done then
+            self.folder.release(digest, on=False)
+        if why is None:
+            return False
+        log.warning("models: %s: %s released from quarantine: %s", self.folder.slot, name, why)
+        self.view.detail = f"{name} was released from quarantine at the gateway"
+        # What went wrong with another model stays said.
+        if self.view.digest not in {"", digest} or not self.happen("released", error=None):
+            self._ports.show()
+        return True
 
     def happen(self, event: Event, **changes: Any) -> bool:  # noqa: ANN401  fields of the record
         """Go where the event leads, if it leads anywhere; return whether it does."""

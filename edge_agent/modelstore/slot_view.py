@@ -18,6 +18,7 @@ from edge_agent.reporting.model_messages import (
 if TYPE_CHECKING:
     from edge_agent.line.succession_report import SuccessionReport
     from edge_agent.modelstore.slot_record import Failure, SlotRecord
+    from edge_agent.modelstore.supplier import News
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -51,6 +52,14 @@ class SlotView:
         self.to, self.digest, self.rollout_id, self.length = to, digest, rollout_id, length
         self.fetched, self.attempt, self.detail = 0, 0, ""
         self.selftest = self.shadow = self.trial = None
+
+    def names(self, news: News) -> bool:
+        """Say whether the status is about this model, as far as it names one."""
+        return (
+            self.to in {"", str(news.model)}
+            and self.digest in {"", news.digest}
+            and self.rollout_id in {"", news.rollout_id}
+        )
 
     def note_live(self, reports: list[SuccessionReport]) -> None:
         """Take what the workers say of the next model; several pipelines add up."""

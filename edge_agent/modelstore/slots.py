@@ -4,8 +4,9 @@ slots/<slot>/state.a, state.b   the record (slot_record.py)
 slots/<slot>/gens/<n>/          bundles
 slots/<slot>/pin                there: no other model is taken
 slots/<slot>/recall             there: go back to the generation before
+slots/<slot>/release/<digest>   there: let this file out of quarantine
 
-The last two are written by `edge-agent models` and read by the agent.
+The last three are written by `edge-agent models` and read by the agent.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from edge_agent.modelstore.layout import StoreLayout
     from edge_agent.modelstore.slot_record import Generation, SlotRecord
+
+SHA256_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,17 @@ class SlotFolder:
     def recall(self, *, on: bool) -> None:
         """Ask for the generation before, or note that it was done. Raises OSError."""
         self._mark("recall", on=on)
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """Digests that are to leave the quarantine."""
+        folder = self.folder / "release"
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        return tuple(name for name in names if len(name) == SHA256_LENGTH)  # not one being written
+
+    def release(self, digest: str, *, on: bool) -> None:
+        """Ask for it, or note that it was done. Raises OSError."""
+        self._mark(f"release/{digest}", on=on)
 
     def _mark(self, name: str, *, on: bool) -> None:
         path = self.folder / name

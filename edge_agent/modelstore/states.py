@@ -21,6 +21,7 @@ State = model_messages.SlotState
 # offered: another model is to run here. refused: there is one, and it must not. satisfied: what
 # runs is what is wanted. withdrawn: it is wanted no more. waits, due: for a moment to begin.
 # postponed: the line broke, say. exhausted: begun too often. recalled: away from a confirmed model.
+# released: from quarantine, by hand.
 Event = Literal[
     "offered",
     "refused",
@@ -40,6 +41,7 @@ Event = Literal[
     "interrupted",
     "recalled",
     "reverted",
+    "released",
 ]
 # note: enter the model. drop: forget it. fetch, test: in a child process. load: beside what runs.
 # unload: the same back. swap: what runs. keep: for good. revert: what ran runs again. fall_back:
@@ -78,6 +80,8 @@ TABLE: dict[tuple[State, Event], Step] = {
     **{(state, "recalled"): Step("rolling_back", "fall_back") for state in (*SETTLED, *WAITING)},
     ("failed", "satisfied"): Step("idle", "show"),
     ("rolled_back", "satisfied"): Step("idle", "show"),
+    ("failed", "released"): Step("idle", "show"),
+    ("rolled_back", "released"): Step("idle", "show"),
     **{(state, "waits"): Step("deferred", "show") for state in WAITING},
     **{(state, "due"): Step("downloading", "fetch") for state in WAITING},
     **{(state, "exhausted"): Step("failed", "drop") for state in WAITING},

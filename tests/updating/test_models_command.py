@@ -39,13 +39,18 @@ def test_a_model_is_shown_taken_back_for_good_and_then_none_is_taken(
     status = plant.statuses(mqtt_client)[-1]
     assert (status["error"]["code"], status["from"]) == ("recalled", "conveyor-parts@1.0.0")
     assert "recalled" in command(gateway, "show").stdout
+    said = command(gateway, "release", "conveyor-parts@9.9.9").stderr
+    assert "is not in quarantine; in it: plates: conveyor-parts@2.0.0 (" in said
+    said = command(gateway, "release", "conveyor-parts@2.0.0").stdout
+    assert "may be tried again; it was in quarantine for recalled: " in said
+    wait_for(lambda: plant.statuses(mqtt_client)[-1]["state"] == "confirmed")
     assert command(gateway, "pin", plant.SLOT).returncode == 0
     wait_for(lambda: plant.statuses(mqtt_client)[-1]["pinned"])
     assert ", pinned" in command(gateway, "list").stdout
     server.publish(plant.changed(tmp_path, "3.0.0"))
     command(gateway, "pin", plant.SLOT, "--off")
     assert plant.outcome(mqtt_client, "3.0.0")["state"] == "confirmed"
-    assert plant.verdicts(mqtt_client)[-1]["model_version"] in {"1.0.0", "3.0.0"}
+    assert plant.verdicts(mqtt_client)[-1]["model_version"] in {"2.0.0", "3.0.0"}
 
 
 def test_what_cannot_be_done_is_said(gateway: plant.Gateway) -> None:

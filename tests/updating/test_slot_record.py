@@ -63,7 +63,7 @@ def test_with_both_copies_damaged_the_factory_runs(tmp_path: Path) -> None:
 def test_the_quarantine_forgets_the_oldest() -> None:
     record = SlotRecord()
     for number in range(QUARANTINED_MOST + 5):
-        quarantine = record.with_quarantine(str(number), "hang")
-        record = msgspec.structs.replace(record, quarantine=quarantine)
+        bad = msgspec.structs.replace(GENERATION, digest=str(number))
+        record = msgspec.structs.replace(record, **record.quarantining(bad, "hang"))
     assert len(record.quarantine) == QUARANTINED_MOST
     assert list(record.quarantine)[-1] == str(QUARANTINED_MOST + 4)

@@ -15,6 +15,7 @@ import pytest
 from edge_agent.modelstore.desired import ModelRef, Rollout, Stage
 from edge_agent.modelstore.gateway import Gateway, Slot
 from edge_agent.modelstore.layout import StoreLayout
+from edge_agent.modelstore.slot_record import Generation, SlotRecord
 from edge_agent.modelstore.slots import SlotFolder
 from edge_agent.modelstore.supplier import Fetched, Look, News, Refusal
 from edge_agent.modelstore.updater import NUDGE_LEAST_S, Updater
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.modelstore.desired_source import OpenAction, SlotReport
-    from edge_agent.modelstore.slot_record import SlotRecord
     from tests.conftest import WaitFor
 
 SLOT, POLL_S, DAY_S = "plates", 300.0, 86_400
@@ -198,6 +198,35 @@ def test_the_same_file_in_another_rollout_or_version_is_followed_while_it_waits(
     candidate = station.record.candidate
     assert candidate is not None
     assert (candidate.generation.model, candidate.rollout_id) == (station.news[0].model, "d")
+
+
+def test_a_file_in_quarantine_stays_there_under_every_name_until_it_is_released(
+    station: Station,
+    start: Callable[..., Updater],
+    wait_for: WaitFor,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = SlotFolder(StoreLayout(station.store), SLOT)
+    bad = Generation(number=1, model=NEWS.model, digest=NEWS.digest, seq=2)
+    folder.record.write(SlotRecord(**SlotRecord().quarantining(bad, "errs: 5 of 5")))  # type: ignore[arg-type]
+    updater = start()
+    for rollout_id, version in (("a", "2.0.0"), ("b", "2.0.1")):
+        station.news = (rolled_out(rollout_id, version),)
+        wait_for(lambda to=version: station.later(updater, POLL_S / 50)["to"].endswith(to))  # type: ignore[misc]
+        status = station.later(updater, 0.1)
+        assert (status["state"], status["rollout_id"]) == ("failed", rollout_id)
+        assert status["error"] == {"code": "quarantined", "detail": "errs: 5 of 5"}
+    assert station.fetches == []
+    folder.release(NEWS.digest, on=True)
+    wait_for(lambda: station.record.state == "staged")
+    wait_for(lambda: station.later(updater, 1.0)["state"] == "staged")
+    assert station.fetches == [rolled_out("b", "2.0.1")]
+    assert not station.record.quarantine
+    assert not folder.releases
+    said = "conveyor-parts@2.0.0 (000000000000) was released from quarantine at the gateway"
+    shown = [json.loads(payload) for payload in station.shown]
+    assert ("idle", said, None) in [(s["state"], s["detail"], s["error"]) for s in shown]
+    assert "released from quarantine: errs: 5 of 5" in caplog.text
 
 
 def test_a_model_that_must_not_come_is_named_with_its_rollout(
