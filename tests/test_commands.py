@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_agent.control.signature import sign
 from tests.agents import ROOT, AgentProcess, workers
+from tests.conftest import free_port
 from tests.control import Belt, Desk, camera, every_picture, inspected
 from tests.test_control import desk, start
 
@@ -127,6 +129,19 @@ def test_the_log_can_be_read_from_afar(
     desk.until_running("one")
     lines = wait_for(lambda: desk.command("logs", lines=50)["result"]["lines"])
     assert any(line.endswith("INFO one: running") for line in lines)
+
+
+def test_a_start_warns_of_nothing_and_says_once_of_each_connection_that_it_is_there(
+    start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
+) -> None:
+    start({"one": camera()}, http={"port": free_port()})
+    desk.until_running("one")
+    statuses = f"{ROOT}/status"
+    wait_for(lambda: json.loads(desk.client.payloads(statuses)[-1])["ready"])
+    lines = desk.command("logs")["result"]["lines"]
+    assert not [line for line in lines if " WARNING " in line]
+    connected = [line.partition(" INFO ")[2] for line in lines if line.endswith(": connected")]
+    assert len(connected) == len(set(connected)) == 2
 
 
 def test_an_unknown_pipeline_is_refused_and_the_known_ones_are_named(

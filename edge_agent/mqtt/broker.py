@@ -215,7 +215,8 @@ class Connection:
         if detail == self.detail:
             return
         self.detail = detail
-        where = f"{self._plan.options.host}:{self._plan.options.port}"
+        # Several connections of one agent would say the same.
+        where = f"{self._plan.options.host}:{self._plan.options.port} ({self._plan.client_id})"
         if self._stopping.is_set():
             log.info("broker %s: disconnected", where)
         elif self.connected and not detail:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 EVERY_S = 1.0
 # What is more was not drift: somebody, or a time server, has set the clock.
 CLOCK_STEP_S = 2.0
+# At a start the broker, say, is not connected yet: that is no trouble until it lasts.
+BEGINS_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Readiness:
         self._state_folder = state_folder
         self._lock = threading.Lock()
         self._checks: tuple[CheckState, ...] = ()
+        self._alive = _check("agent_alive", "ok", utc_text(time.time_ns()))
+        self._told_later_s: dict[str, float] = {}
         self._seen: dict[str, Seen] = {}
         self._looped_s = time.monotonic()
         self._due_s = 0.0
@@ -81,7 +85,8 @@ class Readiness:
             return
         self._due_s = mono_s + EVERY_S
         gateway = self._gateway(mono_s)
-        changed = self._take(checks.findings(gateway, facts(self._seen), self.options, mono_s))
+        findings = checks.findings(gateway, facts(self._seen), self.options, mono_s)
+        changed = self._take(findings, mono_s)
         if changed:
             self._publisher.note_checks(self.states)
 
@@ -99,13 +104,11 @@ class Readiness:
         """Ask, now, whether the agent itself lives: also where its loop no longer does."""
         mono_s = time.monotonic()
         finding = checks.agent_alive(self._looped_s, self._dead_threads(), mono_s)
-        return CheckState(
-            name=finding.name,
-            pipeline="",
-            state=finding.state,
-            reason=finding.reason,
-            since_ts=utc_text(time.time_ns()),
-        )
+        with self._lock:
+            before, now_ts = self._alive, utc_text(time.time_ns())
+            since_ts = before.since_ts if before.state == finding.state else now_ts
+            self._alive = _check(finding.name, finding.state, since_ts, reason=finding.reason)
+            return self._alive
 
     def _gateway(self, mono_s: float) -> checks.GatewayFacts:
         offset_s = time.time() - time.monotonic()
@@ -132,7 +135,7 @@ class Readiness:
         alive = {"outbox": self._outbox.alive, "publisher": self._publisher.alive}
         return tuple(name for name, lives in alive.items() if not lives)
 
-    def _take(self, findings: list[Finding]) -> bool:
+    def _take(self, findings: list[Finding], mono_s: float) -> bool:
         """Keep them; return whether any differs from before. A new reason is no new state."""
         before = {(check.name, check.pipeline): check for check in self.states}
         now_ts = utc_text(time.time_ns())
@@ -140,23 +143,49 @@ class Readiness:
         for finding in findings:
             old = before.get((finding.name, finding.pipeline))
             same = old is not None and old.state == finding.state
+            since_ts = old.since_ts if old is not None and same else now_ts
             kept.append(
-                CheckState(
-                    name=finding.name,
+                _check(
+                    finding.name,
+                    finding.state,
+                    since_ts,
                     pipeline=finding.pipeline,
-                    state=finding.state,
                     reason=finding.reason,
-                    since_ts=old.since_ts if old is not None and same else now_ts,
                 )
             )
-            # A pipeline that begins fails most of its checks at first, and says so itself.
-            begins = old is None and (finding.state == "ok" or finding.pipeline)
-            if not same and not begins:
+            if self._is_news(finding, old, mono_s):
                 _tell(finding)
         with self._lock:
             changed = self._checks != tuple(kept)
             self._checks = tuple(kept)
         return changed
+
+    def _is_news(self, finding: Finding, old: CheckState | None, mono_s: float) -> bool:
+        """Say whether it is to be told: a change, or what has failed for long since the start."""
+        if old is None:
+            # A pipeline that begins fails most of its checks at first, and says so itself.
+            if finding.state != "ok" and not finding.pipeline:
+                self._told_later_s[finding.name] = mono_s + BEGINS_S
+            return False
+        due_s = None if finding.pipeline else self._told_later_s.get(finding.name)
+        if due_s is None:
+            return old.state != finding.state
+        if finding.state != "ok" and mono_s < due_s:
+            return False
+        del self._told_later_s[finding.name]
+        return finding.state != "ok"
+
+
+def _check(
+    name: str, state: str, since_ts: str, *, pipeline: str = "", reason: str = ""
+) -> CheckState:
+    return CheckState(
+        name=name,
+        pipeline=pipeline,
+        state=state,  # type: ignore[arg-type]
+        reason=reason,
+        since_ts=since_ts,
+    )
 
 
 def _tell(finding: Finding) -> None:

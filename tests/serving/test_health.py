@@ -8,11 +8,13 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client import parser
 
+from edge_agent.clock import utc_text
 from edge_agent.serving import families
 from tests.agents import MODELS, ROOT, AgentProcess, workers
 from tests.conftest import free_port
@@ -98,6 +100,11 @@ def test_metrics_tell_of_every_stage_and_of_what_was_decided(
     known = {family.name.removesuffix("_total") for family in families.ALL}
     names = {name for name, *_ in found}
     assert not [name for name in names if not any(name.startswith(each) for each in known)]
+
+
+def test_the_agent_is_alive_since_its_start_and_not_since_the_question(asked: Asked) -> None:
+    (once,), (again,) = (json.loads(asked.get("/healthz")[1])["checks"] for _ in range(2))
+    assert once["since_ts"] == again["since_ts"] <= utc_text(time.time_ns())
 
 
 def test_a_killed_broker_is_the_reason_for_503_until_it_is_back(
