@@ -103,6 +103,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from edge_agent.commands.doctor import examine, gateway  # noqa: PLC0415
 
     logging.getLogger().setLevel(logging.CRITICAL)  # what is found is said in sentences
+    options.config = options.config or options.file
     if options.config is None and options.installed.exists():
         options.config = options.installed
     config, wrong = None, []

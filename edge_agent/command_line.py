@@ -58,9 +58,14 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_doctor(doctor: argparse.ArgumentParser) -> None:
     installed = Path("/etc/edge-agent/config.toml")
-    doctor.add_argument(
-        "--config", type=Path, help=f"config file (TOML); default: {installed} where it exists"
+    where = doctor.add_mutually_exclusive_group()
+    where.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        help=f"config file (TOML); default: {installed} where it exists",
     )
+    where.add_argument("--config", type=Path, help="the same")
     doctor.add_argument("--state", type=Path, help="as of run")
     doctor.add_argument(
         "--every-topic",

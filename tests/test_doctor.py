@@ -188,7 +188,7 @@ def test_the_command_prints_a_line_each_and_its_status_says_whether_anything_fai
     config = tmp_path / "agent.json"
     tree = {"device": DEVICE, "broker": {"port": mosquitto.port}, "pipelines": {}}
     config.write_text(json.dumps(tree))
-    command = [sys.executable, "-m", "edge_agent", "doctor", "--config", str(config)]
+    command = [sys.executable, "-m", "edge_agent", "doctor", str(config)]
     good = subprocess.run(command, capture_output=True, text=True, check=False)
     assert good.returncode == 0
     assert good.stdout.splitlines()[-1].startswith("0 failed, ")
@@ -202,6 +202,10 @@ def test_the_command_prints_a_line_each_and_its_status_says_whether_anything_fai
     assert wrong.returncode == 69
     assert "fail  config      /stats_every_s: Input should be greater" in wrong.stdout
     assert "ok    disk" in wrong.stdout
+    assert "may grow to" not in wrong.stdout, "nobody has said to what"
+    command.insert(-1, "--config")
+    named = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "fail  config      /stats_every_s" in named.stdout
 
 
 def _triggered() -> dict[str, Any]:

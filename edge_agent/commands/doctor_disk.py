@@ -40,13 +40,13 @@ def check_disk(gateway: Gateway) -> Iterator[Finding]:
         yield Finding("warn", "disk", text, advice)
     else:
         yield Finding("ok", "disk", text)
-    yield from _room(folder, gateway)
+    if gateway.config is not None:
+        yield from _room(folder, gateway, _limits_mb(gateway.config))
 
 
-def _room(folder: Path, gateway: Gateway) -> Iterator[Finding]:
+def _room(folder: Path, gateway: Gateway, wanted_mb: float) -> Iterator[Finding]:
     disk = os.statvfs(folder)
     free_mb = disk.f_bavail * disk.f_frsize / 1e6
-    wanted_mb = _limits_mb(gateway.config) if gateway.config else 0.0
     taken_mb = sum(f.stat().st_size for f in gateway.state.rglob("*") if f.is_file()) / 1e6
     text = f"{free_mb:.0f} MB free; outbox and evidence may grow to {wanted_mb:.0f} MB"
     if free_mb + taken_mb < wanted_mb:
