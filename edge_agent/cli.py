@@ -8,6 +8,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -205,6 +206,8 @@ def _config(options: argparse.Namespace) -> int:
                 return 0 if not lines else EXIT_UNAVAILABLE
             answer = sent
     print("\n".join(remote.answer_lines(answer)))
+    if answer["status"] == "unconfirmed":
+        print("\n".join(remote.to_be_confirmed(answer["rev"], options, time.time())))
     return 0 if answer["code"] == 200 else EXIT_CONFIG  # noqa: PLR2004  as in HTTP
 
 

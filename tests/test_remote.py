@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tests.agents import ROOT, AgentProcess
@@ -57,6 +60,26 @@ def test_a_change_is_shown_agreed_to_and_answered(
     check = [sys.executable, "-m", "edge_agent", "check", str(agent.config)]
     done = subprocess.run(check, capture_output=True, text=True, check=True)
     assert "revision 2 is in force: this file was changed over MQTT since" in done.stdout
+
+
+def test_a_change_on_trial_is_answered_with_its_deadline_and_with_what_confirms_it(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, tmp_path: Path
+) -> None:
+    start({"one": camera()})
+    desk.until_running("one")
+    file = patch(tmp_path, {"pipelines": {"one": {"rule": {"fail_at": 0.8}}}})
+    began_s = time.time()
+    said = call(mosquitto, "patch", file, "--yes", "--confirm-within", "600").stdout.splitlines()
+    assert said[-3].startswith("unconfirmed (200); ")
+    until = said[-2].removeprefix("  it is taken back at ").removesuffix(" UTC, unless you say:")
+    until_s = datetime.fromisoformat(until).replace(tzinfo=UTC).timestamp()
+    assert began_s + 599 <= until_s <= time.time() + 600
+    words = shlex.split(said[-1])
+    assert words[:4] == ["edge-agent", "config", "confirm", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_agent", *words[1:]], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("applied (200); revision 2 is in force")
 
 
 def test_an_agent_that_is_not_there_is_said_to_be_away(mosquitto: Mosquitto) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import shlex
 import sys
 import time
 import uuid
@@ -20,6 +21,7 @@ from edge_agent.mqtt.broker import Connection
 from edge_agent.mqtt.broker_options import BrokerOptions, Subscription
 
 if TYPE_CHECKING:
+    import argparse
     import threading
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -153,9 +155,28 @@ def answer_lines(answer: dict[str, Any]) -> list[str]:
     return lines + [f"  {each['path'] or '/'}: {each['msg']}" for each in answer["errors"]]
 
 
+def to_be_confirmed(rev: int, options: argparse.Namespace, clock_s: float) -> list[str]:
+    """Return until when a change is to be confirmed, and by which command, in lines."""
+    until = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(clock_s + options.confirm_within))
+    words = ["edge-agent", "config", "confirm", str(rev), *_same_target(options)]
+    return [f"  it is taken back at {until} UTC, unless you say:", f"  {shlex.join(words)}"]
+
+
 def pretty(tree: object) -> str:
     """Return a tree as indented JSON."""
     return json.dumps(tree, indent=2, ensure_ascii=False)
+
+
+def _same_target(options: argparse.Namespace) -> list[str]:
+    """Return the arguments that lead to the same agent again."""
+    words = ["--host", options.host, "--port", str(options.port), "--device", options.device]
+    more = {
+        "--username": options.username,
+        "--password-file": options.password_file,
+        "--ca-file": options.ca_file,
+    }
+    words += [word for name, value in more.items() if value for word in (name, str(value))]
+    return words + (["--key", *options.key] if options.key else [])
 
 
 def _line(path: str, before: object, after: object) -> str:
