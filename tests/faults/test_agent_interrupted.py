@@ -59,13 +59,10 @@ def gateway(
     operations: Desk,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[plant.Gateway]:
-    mqtt_client.subscribe(plant.STATUS)
-    mqtt_client.subscribe(plant.VERDICTS)
-    made = plant.Gateway(tmp_path, mosquitto, server)
     for name, value in operations.environment.items():
         monkeypatch.setenv(name, value)
-    yield made
-    made.agent.end()
+    with plant.heard_gateway(tmp_path, mosquitto, mqtt_client, server) as made:
+        yield made
 
 
 @pytest.fixture

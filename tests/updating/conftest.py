@@ -30,8 +30,5 @@ def gateway(
     tmp_path: Path, mosquitto: Mosquitto, mqtt_client: Recorder, server: plant.Server
 ) -> Iterator[plant.Gateway]:
     """Return an agent that is not started yet, its messages recorded."""
-    mqtt_client.subscribe(plant.STATUS)
-    mqtt_client.subscribe(plant.VERDICTS)
-    made = plant.Gateway(tmp_path, mosquitto, server)
-    yield made
-    made.agent.end()
+    with plant.heard_gateway(tmp_path, mosquitto, mqtt_client, server) as made:
+        yield made

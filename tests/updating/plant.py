@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from tests.agents import MODELS, ROOT, AgentProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.conftest import Mosquitto, Recorder
 
@@ -102,6 +103,20 @@ class Gateway:
     @property
     def store(self) -> Path:
         return self.folder / "state" / "models"
+
+
+@contextmanager
+def heard_gateway(
+    folder: Path, broker: Mosquitto, recorder: Recorder, server: Server, **sync: Any
+) -> Iterator[Gateway]:
+    """Give a gateway that is not started yet, its messages recorded; it ends with the block."""
+    recorder.subscribe(STATUS)
+    recorder.subscribe(VERDICTS)
+    made = Gateway(folder, broker, server, **sync)
+    try:
+        yield made
+    finally:
+        made.agent.end()
 
 
 def statuses(recorder: Recorder) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
@@ -16,12 +16,14 @@ from tests.modelstore.plant import serving
 from tests.updating import plant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.conftest import Mosquitto, Recorder, WaitFor
 
 MODEL = "conveyor-parts"
+# How the latest action ended: "success" or "failure", and the details.
+Closed: TypeAlias = "Callable[[], tuple[str, str]]"
 
 
 @pytest.fixture
@@ -41,14 +43,24 @@ def gateway(
     hawkbit: Hawkbit,
 ) -> Iterator[plant.Gateway]:
     """Return an agent that asks hawkBit; not started."""
-    mqtt_client.subscribe(plant.STATUS)
-    mqtt_client.subscribe(plant.VERDICTS)
     source = {"kind": "hawkbit", "url": hawkbit.url, "tenant": "plant"}
     source |= {"controller": "line-3", "token_file": "hawkbit.token"}
-    made = plant.Gateway(tmp_path, mosquitto, server, source=source)
-    (made.folder / "hawkbit.token").write_text("secret\n")
-    yield made
-    made.agent.end()
+    with plant.heard_gateway(tmp_path, mosquitto, mqtt_client, server, source=source) as made:
+        (made.folder / "hawkbit.token").write_text("secret\n")
+        yield made
+
+
+@pytest.fixture
+def closed(hawkbit: Hawkbit, wait_for: WaitFor) -> Closed:
+    """Wait until hawkBit has no open action."""
+
+    def wait() -> tuple[str, str]:
+        wait_for(lambda: not hawkbit.action)
+        execution, finished, details = hawkbit.heard[-1]
+        assert execution == "closed"
+        return finished, " ".join(details)
+
+    return wait
 
 
 def test_what_hawkbit_wants_is_run_once_it_is_signed_and_every_step_is_told(
@@ -57,16 +69,15 @@ def test_what_hawkbit_wants_is_run_once_it_is_signed_and_every_step_is_told(
     gateway: plant.Gateway,
     hawkbit: Hawkbit,
     mqtt_client: Recorder,
-    wait_for: WaitFor,
+    closed: Closed,
 ) -> None:
     server.run("add-model", str(plant.changed(tmp_path, "2.0.0")))
     server.run("add-model", str(plant.changed(tmp_path, "3.0.0")), "--slot", plant.SLOT)
     hawkbit.deploy("7", (plant.SLOT, MODEL, "2.0.0"))
     gateway.start()
     assert plant.outcome(mqtt_client, "2.0.0")["state"] == "confirmed"
-    wait_for(lambda: not hawkbit.action)
+    assert closed()[0] == "success"
     said = [(execution, finished) for execution, finished, _ in hawkbit.heard]
-    assert said[-1] == ("closed", "success")
     assert {finished for _, finished in said[:-1]} == {"none"}
     details = [details[0] for _, _, details in hawkbit.heard]
     assert details == [
@@ -78,20 +89,17 @@ def test_what_hawkbit_wants_is_run_once_it_is_signed_and_every_step_is_told(
 
 
 def test_an_action_that_cannot_be_done_is_closed_with_the_reason(
-    gateway: plant.Gateway, hawkbit: Hawkbit, wait_for: WaitFor
+    gateway: plant.Gateway, hawkbit: Hawkbit, closed: Closed
 ) -> None:
     hawkbit.deploy("8", (plant.SLOT, MODEL, "6.6.6"))
     gateway.start()
-    wait_for(lambda: not hawkbit.action)
-    assert hawkbit.heard[-1][:2] == ("closed", "failure")
-    assert "not_signed" in hawkbit.heard[-1][2]
+    finished, details = closed()
+    assert (finished, "not_signed" in details) == ("failure", True)
     hawkbit.deploy("9", ("spindle", MODEL, "1.0.0"))
-    wait_for(lambda: not hawkbit.action)
-    assert hawkbit.heard[-1][:2] == ("closed", "failure")
-    assert "no_slot" in hawkbit.heard[-1][2]
+    finished, details = closed()
+    assert (finished, "no_slot" in details) == ("failure", True)
     hawkbit.deploy("10", (plant.SLOT, MODEL, "1.0.0"))
-    wait_for(lambda: not hawkbit.action)
-    assert hawkbit.heard[-1][:2] == ("closed", "success"), "it ran this one already"
+    assert closed()[0] == "success", "it ran this one already"
 
 
 def test_after_a_kill_the_action_is_still_brought_to_its_end(
@@ -99,7 +107,7 @@ def test_after_a_kill_the_action_is_still_brought_to_its_end(
     server: plant.Server,
     gateway: plant.Gateway,
     hawkbit: Hawkbit,
-    wait_for: WaitFor,
+    closed: Closed,
 ) -> None:
     server.run("add-model", str(plant.changed(tmp_path, "2.0.0")))
     hawkbit.deploy("11", (plant.SLOT, MODEL, "2.0.0"))
@@ -107,8 +115,7 @@ def test_after_a_kill_the_action_is_still_brought_to_its_end(
     assert gateway.agent.wait(60) < 0
     assert hawkbit.action == "11"
     gateway.start()
-    wait_for(lambda: not hawkbit.action)
-    assert hawkbit.heard[-1][:2] == ("closed", "success")
+    assert closed()[0] == "success"
 
 
 def test_a_model_that_failed_here_is_refused_again_also_after_a_restart(
@@ -116,17 +123,17 @@ def test_a_model_that_failed_here_is_refused_again_also_after_a_restart(
     server: plant.Server,
     gateway: plant.Gateway,
     hawkbit: Hawkbit,
-    wait_for: WaitFor,
+    closed: Closed,
 ) -> None:
     bad = plant.changed(tmp_path, "2.0.0", change=_wrong_golden)
     server.run("add-model", str(bad))
     for action in ("12", "13"):
         hawkbit.deploy(action, (plant.SLOT, MODEL, "2.0.0"))
         gateway.start()
-        wait_for(lambda: not hawkbit.action)
-        assert hawkbit.heard[-1][:2] == ("closed", "failure")
+        finished, details = closed()
+        assert finished == "failure"
         assert gateway.agent.stop() == 0
-    assert "quarantined" in hawkbit.heard[-1][2]
+    assert "quarantined" in details
 
 
 def test_an_action_that_is_cancelled_while_it_waits_is_agreed_to_and_forgotten(
