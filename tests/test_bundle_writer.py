@@ -61,6 +61,14 @@ def test_a_bundle_that_is_written_is_one_that_the_agent_loads(tmp_path: Path) ->
     np.testing.assert_array_equal(total, [[8, 10, 12]])
 
 
+def test_outputs_may_each_have_a_tolerance_of_their_own(tmp_path: Path) -> None:
+    draft = dataclasses.replace(DRAFT, atol={"score": 0.09, "map": 0.34})
+    write_bundle(tmp_path, draft)
+    for case in load_bundle(tmp_path).manifest.selftest.cases:
+        assert case.atol == 0.34
+        assert case.atol_of == {"score": 0.09}
+
+
 def test_the_same_draft_gives_the_same_bytes(tmp_path: Path) -> None:
     write_bundle(tmp_path / "one", DRAFT)
     write_bundle(tmp_path / "two", DRAFT)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from edge_agent.backends.base import BackendContext
 from edge_agent.modelstore.manifest import canonical_json, parse_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from edge_agent.backends.base import Backend
@@ -35,8 +36,9 @@ class Draft:
 
     `task`, `decision`, `license`, `source`: as in the manifest. `golden`: tensors as the model
     stores them, one dict per case. `atol`, `rtol`: how far another CPU's answer may be from this
-    one's. `runtime`: the backend that runs `model`. `resources`: `ram_mb` and `p95_ms` as measured
-    elsewhere. `card`: the text of card.md, "" to leave it to the caller.
+    one's; `atol` by the output's name where outputs differ in that. `runtime`: the backend that
+    runs `model`. `resources`: `ram_mb` and `p95_ms` as measured elsewhere. `card`: the text of
+    card.md, "" to leave it to the caller.
     """
 
     model_id: str
@@ -49,7 +51,7 @@ class Draft:
     model: bytes
     precision: str
     golden: Sequence[Tensors]
-    atol: float
+    atol: float | Mapping[str, float]
     p95_ms_max: float
     labels: Sequence[str] = ()
     rtol: float = 0.0
@@ -91,8 +93,7 @@ def build(draft: Draft) -> tuple[dict[str, tuple[str, bytes]], bytes]:
         names = {"in": f"golden_in_{number}.npz", "out": f"golden_out_{number}.npz"}
         contents[names["in"]] = ("golden_in", npz(tensors))
         contents[names["out"]] = ("golden_out", npz(backend.run(tensors)))
-        rtol = {"rtol": draft.rtol} if draft.rtol else {}
-        cases.append({**names, "atol": draft.atol, **rtol})
+        cases.append({**names, **_tolerance(draft)})
     variant = {
         "id": f"{draft.runtime}-{draft.precision}",
         "runtime": draft.runtime,
@@ -170,6 +171,16 @@ def _files_of(folder: Path) -> set[str]:
         return set()
     # A manifest of who knows where must not have files removed that lie outside of the folder.
     return {name for name in names if isinstance(name, str) and "/" not in name}
+
+
+def _tolerance(draft: Draft) -> dict[str, Any]:
+    """Return a case's tolerance: the largest for all outputs, and those that have a lesser one."""
+    rtol = {"rtol": draft.rtol} if draft.rtol else {}
+    if not isinstance(draft.atol, Mapping):
+        return {"atol": draft.atol, **rtol}
+    most = max(draft.atol.values())
+    lesser = {name: atol for name, atol in draft.atol.items() if atol < most}
+    return {"atol": most, **({"atol_of": lesser} if lesser else {}), **rtol}
 
 
 def _entry(path: str, role: str, content: bytes) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from tools.card import Account, write_card_of
 from tools.fresh_folder import fresh_folder
 from tools.photo_recipe import Prepared
 from tools.photos import Photo
+from tools.pictures import normalised
 from tools.recordings.scores import mean_and_spread
 from tools.splits import Split, described
 from tools.thresholds import limits
@@ -231,6 +232,8 @@ def drafted(
         FALSE_REJECTS,
         [photo.group for photo in held],
     )
+    seen = normalised(ready.pixels[ready.split.train], ready.preprocess)[:, None]
+    golden = golden_inputs.pictures(model, ready.preprocess, seen)
     folder = options.data / "bsdata"
     return Draft(
         model_id=MODEL_ID,
@@ -257,8 +260,8 @@ def drafted(
         },
         model=model,
         precision="int8",
-        golden=golden_inputs.pictures(model, ready.preprocess),
-        atol=0.1,
+        golden=golden.inputs,
+        atol=golden.atol,
         p95_ms_max=100.0,
     )
 

@@ -24,8 +24,6 @@ from tools.bundle import Draft, enter_reference, files_sha256, write_bundle
 from tools.card import Account, card_of_draft
 from tools.fresh_folder import fresh_folder
 from tools.good_parts import (
-    ATOL,
-    RTOL,
     RULE,
     Compiled,
     Lesson,
@@ -116,7 +114,7 @@ def main() -> None:
         height=SIZE[0],
         width=SIZE[1],
     )
-    draft = drafted(models.int8, limits, options)
+    draft = drafted(models.int8, lesson, limits, options)
     account = Account(about, command_of(options), figures)
     with fresh_folder(options.out / MODEL_ID) as out:
         write_bundle(out, replace(draft, card=card_of_draft(draft, account)))
@@ -255,10 +253,12 @@ def validate(folder: Path, places: Sequence[str], seed: int) -> None:
         print(f"{what}: {value}")
 
 
-def drafted(model: bytes, limits: Limits, options: argparse.Namespace) -> Draft:
+def drafted(model: bytes, lesson: Lesson, limits: Limits, options: argparse.Namespace) -> Draft:
     """Return the bundle's content."""
     from tools.photo_nets import PREPROCESS  # noqa: PLC0415  needs torch
 
+    seen = normalised(lesson.pixels, PREPROCESS)[:, None]
+    golden = golden_inputs.pictures(model, PREPROCESS, seen)
     folder = options.data / "bsdata"
     task: dict[str, Any] = task_of(PREPROCESS, limits, "unlike sound")
     return Draft(
@@ -278,9 +278,8 @@ def drafted(model: bytes, limits: Limits, options: argparse.Namespace) -> Draft:
         },
         model=model,
         precision="int8",
-        golden=golden_inputs.pictures(model, PREPROCESS),
-        atol=ATOL,
-        rtol=RTOL,
+        golden=golden.inputs,
+        atol=golden.atol,
         p95_ms_max=200.0,
     )
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_agent.inference.preprocess import WindowPreprocess
+    from tools.golden_inputs import Golden
     from tools.report import Figure
 
     Array = NDArray[np.float32]
@@ -99,7 +100,8 @@ def main() -> None:
     inputs, coming = learned(known, shape, PLAN)
     model = quantised(train(inputs, coming, PLAN), inputs).int8
     folder = options.out / MODEL_ID
-    write_bundle(folder, draft(model, shape, images))
+    golden = golden_inputs.walks(model, inputs[:, None])
+    write_bundle(folder, draft(model, golden, shape, images))
     figures += by_the_agent(folder, tested)
     figures.append(("size of the model file", f"{len(model) / 1000:.1f} kB"))
     for what, value in figures:
@@ -238,7 +240,7 @@ def validate(known: Sequence[Series]) -> None:
         print(f"  {STAYS}: {np.mean(stays):.2f}; {STEADY}: {np.mean(steady):.2f}", flush=True)
 
 
-def draft(model: bytes, shape: WindowPreprocess, images: Path) -> Draft:
+def draft(model: bytes, golden: Golden, shape: WindowPreprocess, images: Path) -> Draft:
     """Return the bundle's content."""
     return Draft(
         model_id=MODEL_ID,
@@ -257,8 +259,8 @@ def draft(model: bytes, shape: WindowPreprocess, images: Path) -> Draft:
         },
         model=model,
         precision="int8",
-        golden=golden_inputs.walks(model),
-        atol=0.05,
+        golden=golden.inputs,
+        atol=golden.atol,
         p95_ms_max=20.0,
     )
 

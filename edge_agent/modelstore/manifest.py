@@ -107,6 +107,8 @@ class SelfTestCase(StrictOptions):
     golden_in: str = Field(alias="in")
     golden_out: str = Field(alias="out")
     atol: Annotated[float, Field(ge=0)]
+    atol_of: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Another `atol` for the outputs that it names: a score and a map have not the same unit."""
     rtol: Annotated[float, Field(ge=0)] = 0.0
 
 

@@ -76,7 +76,7 @@ def test_a_plain_file_answers_the_golden_inputs_of_the_bundle_that_it_is_like(
     stage(registered(), tmp_path / "out", PARTS, {"conveyor-parts": 4})
     bundle = load_bundle(tmp_path / "out" / "conveyor-parts-7")
     assert (bundle.manifest.version, bundle.manifest.seq) == ("7", 5)
-    assert len(bundle.manifest.selftest.cases) == 2
+    assert len(bundle.manifest.selftest.cases) == 8
     assert bundle.labels == load_bundle(PARTS).labels
 
 

@@ -132,7 +132,7 @@ def test_a_plain_file_becomes_a_bundle_like_another_under_the_next_seq(
     folder = repo.imported / f"conveyor-parts-{version}"
     bundle = load_bundle(folder)
     assert (bundle.manifest.version, bundle.manifest.seq) == (version, 2)
-    assert len(bundle.manifest.selftest.cases) == 2
+    assert len(bundle.manifest.selftest.cases) == 8
     assert bundle.labels == load_bundle(MODELS / "conveyor-parts").labels
     assert bundle.manifest.source.data_sha256 == "ab" * 32
     assert main(["add-model", str(repo.folder), str(folder)]) == 0
