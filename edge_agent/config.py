@@ -119,6 +119,10 @@ class PipelineOptions(StrictOptions):
     """How long the accelerator may take to load a model, the CPU inspecting meanwhile. How long it
     may take for an item follows from its golden samples: twenty times as long as they took, at
     least a second and at most `run_timeout_s`."""
+    accelerator_check_share: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Of the time, how much the CPU may spend on running items that the accelerator has answered,
+    to see whether it answers the same: 0.02 is a fiftieth of `threads` cores. A difference is a
+    failure of the accelerator, as in its golden samples. 0: none is checked."""
     run_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
     """A model that takes longer for one item is taken for hung, and its worker is restarted."""
     slot: Name | None = None

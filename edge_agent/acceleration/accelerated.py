@@ -3,7 +3,8 @@
 Theory of operation. The model is loaded on the CPU first and can inspect at once. A thread loads it
 on the accelerator too, in a process of its own, has it answer the golden samples there, and puts it
 in place between two items: one reference is replaced. Whatever fails afterwards takes that
-reference away and answers the same item on the CPU.
+reference away and answers the same item on the CPU. While the accelerator is well, the thread has
+the CPU answer some of the items too (live_check.py); a wrong answer is a failure like any other.
 
     starting --proved--> effective --failed--> resting --pause over--> trying --proved--> effective
     starting, trying --refused, hung, crashed, wrong--> resting, after longer and longer pauses
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_agent import threads
+from edge_agent.acceleration.live_check import LiveCheck
 from edge_agent.acceleration.proof import Proof, prove
 from edge_agent.acceleration.report import AccelerationReport
 from edge_agent.backoff import full_jitter
@@ -48,7 +50,8 @@ class Acceleration:
     """What a pipeline wants for its models; `process`: where they run, shared by all of them.
 
     `load_s`: how long loading may take. `run_timeout_s`: as for any model. `strict`: not to answer
-    on the CPU. `count`: told each fall from what was wanted to the CPU.
+    on the CPU. `check_share`: how much of the time the CPU checks items that the accelerator has
+    answered, 0..1. `count`: told each fall from what was wanted to the CPU, and each check.
     """
 
     pipeline: str
@@ -57,6 +60,7 @@ class Acceleration:
     load_s: float
     run_timeout_s: float
     strict: bool = False
+    check_share: float = 0.0
     count: Callable[[str], None] = lambda _: None
     rests: Callable[[], Iterator[float]] = field(default_factory=lambda: _rests)
 
@@ -100,8 +104,11 @@ class Accelerated:
             detail="",
             since_ns=time.time_ns(),
         )
-        self._lost = threading.Event()
         self._closing = threading.Event()
+        # Held while an item is on the accelerator, and while that is put in place or taken away.
+        self._place = threading.RLock()
+        self._cpu_lock = threading.Lock()
+        self._live = self._new_check()
         name = f"accel-{wanted.pipeline}"
         self._thread = threads.thread(self._follow, name)
         self._thread.start()
@@ -118,28 +125,33 @@ class Accelerated:
 
     def run(self, tensors: Tensors) -> Tensors:
         """Run it on what is well; see Backend.run."""
-        remote = self._remote
-        if remote is not None:
-            try:
-                outputs = remote.run(tensors)
-            except AcceleratorError as error:
-                self._fall(error)
-            else:
-                self.accelerator = self._wanted.accelerator.name
-                return outputs
+        with self._place:
+            remote = self._remote
+            if remote is not None:
+                try:
+                    outputs = remote.run(tensors)
+                except AcceleratorError as error:
+                    self._fall(error)
+                else:
+                    self._live.offer(tensors, outputs)
+                    self.accelerator = self._wanted.accelerator.name
+                    return outputs
         self.accelerator = self._without
         if self._wanted.strict:
             raise self._trouble
-        return self._on_cpu.run(tensors)
+        with self._cpu_lock:
+            return self._on_cpu.run(tensors)
 
     def close(self) -> None:
         """Free both."""
         self._closing.set()
-        self._lost.set()
-        remote, self._remote = self._remote, None
-        if remote is not None:
-            remote.close()
-        self._on_cpu.close()
+        self._live.end()
+        with self._place:
+            remote, self._remote = self._remote, None
+            if remote is not None:
+                remote.close()
+        with self._cpu_lock:
+            self._on_cpu.close()
 
     def join(self, timeout_s: float) -> None:
         """Wait for the end of its thread, which may be about to load the model."""
@@ -161,8 +173,7 @@ class Accelerated:
                 if error.reason == "unproven":
                     return  # no pause brings golden samples
             else:
-                self._take(remote)
-                self._lost.wait()
+                self._stay(remote)
                 if time.monotonic() - began_s > HEALTHY_S:
                     rests = self._wanted.rests()
             self._closing.wait(next(rests))
@@ -187,25 +198,46 @@ class Accelerated:
             raise
         return remote
 
-    def _take(self, remote: RemoteModel) -> None:
-        self._lost.clear()
+    def _stay(self, remote: RemoteModel) -> None:
+        """Put it in place; return when it is lost, or was seen to answer wrongly."""
+        wrong = self._take(remote).until_wrong(self._wanted.count)
+        if wrong is not None:
+            item, complaint = wrong
+            self._proof = self._proof.with_item(item)
+            self._fall(AcceleratorError("wrong_answers", f"{item.what}: {complaint}"))
+
+    def _take(self, remote: RemoteModel) -> LiveCheck:
         name = self._wanted.accelerator.name
-        self.share = remote.opened.share
-        self._report = self._reported(name, "", "")
-        self._remote, self._was_effective = remote, True
+        live = self._new_check()
+        with self._place:
+            self.share = remote.opened.share
+            self._report = self._reported(name, "", "")
+            self._live, self._remote, self._was_effective = live, remote, True
         self._settled.set()
         if self._closing.is_set():
-            self._lost.set()
+            live.end()
             remote.close()
-            return
+            return live
         share = "" if self.share is None else f", {self.share:.0%} of its operators"
         log.info("%s: the model runs on %s%s", self._wanted.pipeline, name, share)
+        return live
+
+    def _new_check(self) -> LiveCheck:
+        cases = [sample.case for sample in self._proof.samples]
+        return LiveCheck(self._run_on_cpu, cases, self._wanted.check_share)
+
+    def _run_on_cpu(self, tensors: Tensors) -> Tensors:
+        with self._cpu_lock:
+            return {name: array.copy() for name, array in self._on_cpu.run(tensors).items()}
 
     # ------------------------------------------------------------------ either thread
 
     def _fall(self, error: AcceleratorError) -> None:
-        """Go on without the accelerator."""
-        remote, self._remote = self._remote, None
+        """Go on without the accelerator. Called by its thread, it waits for the item under way."""
+        with self._place:
+            remote, self._remote = self._remote, None
+            if remote is not None:
+                remote.close()
         if self._was_effective and error.reason in {"library_missing", "unavailable"}:
             error = AcceleratorError("disappeared", error.detail)
         before, self._trouble = self._report, error
@@ -216,10 +248,8 @@ class Accelerated:
         if before.reason != error.reason:
             name = self._wanted.accelerator.name
             log.warning("%s: not on %s: %s", self._wanted.pipeline, name, error)
-        if remote is not None:
-            remote.close()
         self._settled.set()
-        self._lost.set()
+        self._live.end()
 
     def _reported(self, effective: str, reason: str, detail: str) -> AccelerationReport:
         before = self._report

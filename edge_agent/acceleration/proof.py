@@ -1,4 +1,7 @@
-"""Whether an accelerator answers as the CPU does: the golden samples of the bundle on both."""
+"""Whether an accelerator answers as the CPU does: the golden samples of the bundle on both.
+
+An item of the line that it answered wrongly is one of the samples from then on.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,30 @@ RUNS = 2
 DEADLINE_RUNS, DEADLINE_LEAST_S = 20.0, 1.0
 
 
+# Items of the line that are kept; a camera's may take a megabyte each.
+KEPT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An input, what the CPU of this gateway answers to it, and how far an answer may be off."""
+
+    what: str
+    case: SelfTestCase
+    given: Tensors
+    wanted: Tensors
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Golden samples: each case, its input, and what the CPU of this gateway answers to it."""
+    """What an accelerator has to answer before it may inspect; `kept`: items of the line."""
 
-    samples: tuple[tuple[SelfTestCase, Tensors, Tensors], ...]
+    samples: tuple[Sample, ...]
+    kept: tuple[Sample, ...] = ()
+
+    def with_item(self, item: Sample) -> Proof:
+        """Return it with one more item of the line; the oldest goes where there are too many."""
+        return Proof(self.samples, (*self.kept, item)[-KEPT:])
 
 
 def on_cpu(folder: Path, bundle: Bundle, backend: Backend) -> Proof:
@@ -38,7 +60,7 @@ def on_cpu(folder: Path, bundle: Bundle, backend: Backend) -> Proof:
         given = golden.read_tensors(folder, bundle, case.golden_in)
         # Copies: a backend may write its next answers to the same place.
         answers = {name: array.copy() for name, array in backend.run(given).items()}
-        samples.append((case, given, answers))
+        samples.append(Sample(f"golden sample {case.golden_in}", case, given, answers))
     return Proof(tuple(samples))
 
 
@@ -48,13 +70,12 @@ def prove(run: Callable[[Tensors], Tensors], proof: Proof, most_s: float) -> flo
     Raises AcceleratorError: what `run` raises, or `wrong_answers`.
     """
     slowest_s = 0.0
-    for case, given, wanted in proof.samples:
+    for sample in (*proof.samples, *proof.kept):
         for _ in range(RUNS):
             began_s = time.monotonic()
-            answers = run(given)
+            answers = run(sample.given)
             taken_s = time.monotonic() - began_s
-            if complaint := golden.difference(answers, wanted, case):
-                text = f"golden sample {case.golden_in}: {complaint}"
-                raise AcceleratorError("wrong_answers", text)
+            if complaint := golden.difference(answers, sample.wanted, sample.case):
+                raise AcceleratorError("wrong_answers", f"{sample.what}: {complaint}")
         slowest_s = max(slowest_s, taken_s)
     return min(most_s, max(DEADLINE_LEAST_S, DEADLINE_RUNS * slowest_s))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.backends.base import BackendContext, check_inputs
@@ -32,6 +33,8 @@ else:
 logger = logging.getLogger(__name__)
 
 _RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
+# How the runtimes' own messages begin, which they put behind those of others without a space.
+_NEXT_MESSAGE = re.compile(r"(?<=\S)(?=Restored original execution plan|Node number \d+ \()")
 # What the runtimes raise for a model they cannot load or run: there is no class of their own.
 _FAILURES = (ValueError, RuntimeError, TypeError, MemoryError)
 
@@ -233,4 +236,4 @@ def _reason(error: BaseException) -> str:
     if "unresolved custom op" in text:
         op = text.split("unresolved custom op:")[1].split(".")[0].strip()
         return f"its operator {op!r} is none that this runtime knows"
-    return text[:300] or type(error).__name__
+    return _NEXT_MESSAGE.sub("; ", text)[:300] or type(error).__name__

@@ -38,5 +38,6 @@ def wanted(
         load_s=options.accelerator_load_s,
         run_timeout_s=options.run_timeout_s,
         strict=options.on_failure == "fail",
+        check_share=options.accelerator_check_share,
         count=counters.add,
     )

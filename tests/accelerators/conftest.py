@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.accelerators.line import Line
 from tools.accel import stand_ins
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    Begin = Callable[..., Line]
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +45,16 @@ def npu() -> None:
 def foreign_library(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the test delegate as if made for another kind of machine."""
     return stand_ins.foreign(library, tmp_path_factory.mktemp("foreign") / "libforeign.so")
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    lines: list[Line] = []
+
+    def make(accelerator: Any, **more: Any) -> Line:
+        lines.append(Line(accelerator, **more))
+        return lines[-1]
+
+    yield make
+    for line in lines:
+        line.close()

@@ -9,6 +9,8 @@
      fault    none, refuse_load, refuse_graph, refuse_run, hang_load, hang_run, crash_load,
               crash_run, wrong, leak (none)
      while    the fault lasts while this file exists (always)
+     after    the fault begins after that many runs (0)
+     item     the fault strikes only items whose first byte is this one (any)
      device   a file that must exist, as a device would (none)
      claim    how many operators to claim (all)                                                 */
 
@@ -104,13 +106,16 @@ typedef struct {
 typedef struct {
   Delegate delegate;
   char *fault, *fault_file, *device;
-  int claim;
+  int claim, after, item;
+  int runs, first_byte;
   int claimed_count;
   Claimed *claimed;
 } Plugin;
 
 static bool failing(const Plugin *plugin, const char *fault) {
   if (strcmp(plugin->fault, fault) != 0) return false;
+  if (plugin->after > 0 && plugin->runs <= plugin->after) return false;
+  if (plugin->item >= 0 && plugin->item != plugin->first_byte) return false;
   return plugin->fault_file == NULL || access(plugin->fault_file, F_OK) == 0;
 }
 
@@ -179,6 +184,10 @@ static void spoil(Context *context, const Node *node) {
 static Status kernel_invoke(Context *context, Node *node) {
   Claimed *claimed = node->user_data;
   Plugin *plugin = node->delegate->data;
+  if (claimed == plugin->claimed) { /* a run begins */
+    plugin->first_byte = *(uint8_t *)context->tensors[node->inputs->data[0]].data;
+    plugin->runs++;
+  }
   if (failing(plugin, "hang_run")) hang();
   if (failing(plugin, "crash_run")) abort();
   if (failing(plugin, "leak")) memset(malloc(32 << 20), 1, 32 << 20);
@@ -234,11 +243,14 @@ Delegate *tflite_plugin_create_delegate(char **keys, char **values, size_t count
   Plugin *plugin = calloc(1, sizeof(Plugin));
   plugin->fault = strdup("none");
   plugin->claim = 1 << 20;
+  plugin->item = -1;
   for (size_t i = 0; i < count; i++) {
     if (strcmp(keys[i], "fault") == 0) plugin->fault = strdup(values[i]);
     else if (strcmp(keys[i], "while") == 0) plugin->fault_file = strdup(values[i]);
     else if (strcmp(keys[i], "device") == 0) plugin->device = strdup(values[i]);
     else if (strcmp(keys[i], "claim") == 0) plugin->claim = atoi(values[i]);
+    else if (strcmp(keys[i], "after") == 0) plugin->after = atoi(values[i]);
+    else if (strcmp(keys[i], "item") == 0) plugin->item = atoi(values[i]);
     else { report_error("there is no such option"); return NULL; }
   }
   if (failing(plugin, "hang_load")) hang();
