@@ -37,3 +37,26 @@ def write_bundle(
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
+
+
+def config_of(pipeline: str, model: str, *lines: str) -> str:
+    """Return a config with one simulated camera; `lines`: more of its pipeline."""
+    return "\n".join((CONFIG.format(pipeline=pipeline, model=model), *lines, ""))
+
+
+CONFIG = """
+[device]
+enterprise = "acme"
+site = "oslo"
+area = "hall1"
+line = "line2"
+cell = "press3"
+name = "gw1"
+
+[broker]
+host = "127.0.0.1"
+
+[pipelines.{pipeline}]
+family = "qc"
+model = "{model}"
+source = {{ kind = "simulator", scene = "conveyor" }}"""

@@ -104,14 +104,22 @@ def test_a_file_or_folder_that_is_not_there_is_named_and_keeps_nothing_from_star
         family = "qc"
         model = "{models}/conveyor-parts"
         source = {{ kind = "folder", path = "here.pem" }}
+        accelerator = {{ delegate = "{tmp_path}/libnone.so" }}
+        [pipelines.four]
+        family = "qc"
+        model = "{models}/conveyor-parts"
+        source = {{ kind = "simulator", scene = "conveyor" }}
+        accelerator = {{ delegate = "libwhere-the-system-looks.so" }}
     """)
     assert main(["check", str(config)]) == 0
     shown = [line for line in capsys.readouterr().out.splitlines() if "waits for it" in line]
+    without = "without it the model runs as `on_failure` says"
     assert [line.removeprefix(f"{config}: ").partition(" (")[0] for line in shown] == [
         f"/broker/tls/ca_file: no such file: {tmp_path}/ca.pem",
         f"/pipelines/one/source/path: no such folder: {tmp_path}/pictures",
         f"/pipelines/two/source/file: no such file: {tmp_path}/film.mp4",
         f"/pipelines/three/source/path: is no folder: {tmp_path}/here.pem",
+        f"/pipelines/three/accelerator/delegate: no such file: {tmp_path}/libnone.so; {without}",
     ]
     capsys.readouterr()
 

@@ -249,6 +249,8 @@ def test_two_gateways_are_told_apart() -> None:
         overview.take(topics.verdict("qc", "surface"), verdict(1), 0.0)
     assert [gateway.missing for gateway in overview.gateways.values()] == [0, 0]
     assert len(overview.pipelines) == 2
+    # The first spoke before there was another.
+    assert [event.subject for event in overview.events] == ["surface", "gw2 surface"]
 
 
 @given(

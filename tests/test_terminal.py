@@ -16,6 +16,7 @@ import rich.text
 from edge_agent.commands import terminal
 from edge_agent.commands.overview import Overview
 from edge_agent.reporting import messages
+from edge_agent.reporting.topics import Topics
 from tests.terminal import CTRL_C, Terminal
 from tests.test_overview import NOW, TOPICS, stats, verdict
 
@@ -101,6 +102,17 @@ def test_80_columns_show_what_matters_of_each_pipeline() -> None:
         "0",
         "0",
     ]
+
+
+def test_the_gateway_stands_beside_its_pipelines_where_there_is_more_than_one() -> None:
+    overview = Overview()
+    overview.take(TOPICS.verdict("qc", "surface"), verdict(1), 0.0)
+    assert "gw1 qc surface" not in "".join(_drawn(overview, 80, 24))
+    other = Topics("acme/oslo/hall1/line2/press3/edge/gw2", "gw2")
+    overview.take(other.verdict("qc", "surface"), verdict(1), 0.0)
+    drawn = "".join(_drawn(overview, 80, 24))
+    assert "gw1 qc surface" in drawn
+    assert "gw2 qc surface" in drawn
 
 
 def test_a_pipeline_in_trouble_says_why_where_its_scores_would_stand() -> None:

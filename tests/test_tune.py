@@ -19,6 +19,7 @@ from edge_agent.config import PipelineOptions, parse_toml
 from edge_agent.errors import ConfigError, EdgeAgentError
 from edge_agent.inference.accelerator import CPU, AcceleratorOptions
 from tests.agents import MODELS
+from tests.bundles import config_of
 from tests.tiny_tflite import model_bytes
 from tools.bundle import Draft, write_bundle
 
@@ -28,23 +29,7 @@ if TYPE_CHECKING:
     from edge_agent.commands.tune_table import Row, Tuning
     from edge_agent.config import Config
 
-CONFIG = """
-[device]
-enterprise = "acme"
-site = "oslo"
-area = "hall1"
-line = "line2"
-cell = "press3"
-name = "gw1"
-
-[broker]
-host = "127.0.0.1"
-
-[pipelines.it]
-family = "qc"
-model = "model"
-source = { kind = "simulator", scene = "conveyor" }
-"""
+CONFIG = config_of("it", "model")
 # Takes several items at once.
 SUM = Draft(
     model_id="sum",
@@ -237,6 +222,8 @@ def test_an_accelerator_of_the_config_that_does_not_run_is_said_and_the_cpu_is_h
     assert found.rows[0].accelerator == CPU
     assert "gpu, which the config asks for, does not run (refused_graph: not this)" in found.note
     assert [row.failure for row in found.rows] == ["", "refused_graph: not this"]
+    as_it_is = 'accelerator = { hardware = "gpu", options = { on = "load", does = "refuse" } }'
+    assert found.remarks()[-2:] == [as_it_is, "threads = 1"]
 
 
 @pytest.mark.parametrize(

@@ -13,29 +13,13 @@ from edge_agent.errors import AcceleratorError, ModelError
 from edge_agent.inference.accelerator import CPU, AcceleratorOptions
 from edge_agent.modelstore.manifest import load_bundle
 from tests.agents import MODELS
+from tests.bundles import config_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 EDGE_TPU = AcceleratorOptions(delegate="/usr/lib/x86_64-linux-gnu/libedgetpu.so.1")
-CONFIG = """
-[device]
-enterprise = "acme"
-site = "oslo"
-area = "hall1"
-line = "line2"
-cell = "press3"
-name = "gw1"
-
-[broker]
-host = "127.0.0.1"
-
-[pipelines.surface]
-family = "qc"
-model = "parts"
-source = { kind = "simulator", scene = "conveyor" }
-accelerator = { delegate = "/usr/lib/libedgetpu.so.1" }
-"""
+CONFIG = config_of("surface", "parts", 'accelerator = { delegate = "/usr/lib/libedgetpu.so.1" }')
 
 
 @pytest.fixture

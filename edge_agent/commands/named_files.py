@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FOLDERS = {"path"}
 FILES = {"file", "root", "password_file", "ca_file", "cert_file", "key_file"}
+# A library, which the system looks for where the name has no folder.
+LIBRARY = "delegate"
 # Where a relative path starts at the config file; any other starts where the agent is started.
 BESIDE_THE_CONFIG = ("/sync/", "/source/path", "/source/file")
 # systemd puts secrets there when the service starts, for the service alone.
@@ -34,6 +36,8 @@ def missing_files(config: Config, folder: Path) -> list[FieldError]:
         if CREDENTIALS in path.parents and not _is_filled(path.parent):
             continue
         if why := _why_missing(path.absolute(), folder=name in FOLDERS):
+            if name == LIBRARY:
+                why += "; without it the model runs as `on_failure` says"
             found.append(FieldError(pointer, "missing", why))
     return found
 
@@ -67,7 +71,9 @@ def _named(node: object, pointer: str) -> Iterator[tuple[str, str, str | Path]]:
         return
     for name, value in fields.items():
         here = f"{pointer}/{name}"
-        if name in FILES | FOLDERS and isinstance(value, str | Path) and str(value):
+        if name == LIBRARY and "/" not in str(value):
+            continue
+        if name in FILES | FOLDERS | {LIBRARY} and isinstance(value, str | Path) and str(value):
             yield here, name, value
         else:
             yield from _named(value, here)

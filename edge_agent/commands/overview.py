@@ -1,18 +1,27 @@
 """What the live view shows: gateways, pipelines and events, as any MQTT consumer sees them.
 
-Pure: messages go in, nothing is drawn here. Reads only the fields that it shows, so that it works
-beside agents that are newer than itself.
+Pure: messages go in, nothing is drawn here.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge_agent.types import Outcome
+from edge_agent.commands.seen import (
+    AlertSeen,
+    GapSeen,
+    InfoSeen,
+    StatsSeen,
+    StatusSeen,
+    VerdictSeen,
+)
+
+if TYPE_CHECKING:
+    from edge_agent.types import Outcome
 
 # What lies below the root of a gateway, and how many levels the root has (topics.py).
 TOPICS_BELOW = (
@@ -34,58 +43,6 @@ CHANGES_APART_S = 0.25
 LINES_APART_S = 1.0
 
 
-class VerdictSeen(msgspec.Struct):
-    """The fields of a verdict that are shown (messages.VerdictMessage)."""
-
-    pipeline: str
-    seq: int
-    verdict: Outcome
-    latency_ms: float
-    score: float | None = None
-    threshold: float | None = None
-    unit: str = ""
-    label: str = ""
-    defect_class: str = ""
-    defect_count: int = 0
-    part_id: str | None = None
-    reason: str = ""
-    replay: bool = False
-
-
-class _Stats(msgspec.Struct):
-    state: str
-    passes: int
-    fails: int
-    uncertain: int
-    errors: int
-    detail: str = ""
-    accelerator: str = ""
-    accelerator_requested: str = ""
-    accelerator_reason: str = ""
-
-
-class _Status(msgspec.Struct):
-    status: Literal["online", "offline"]
-    reason: str = ""
-    outbox_depth: int = 0
-    outbox_age_s: float = 0.0
-    outbox_detail: str = ""
-
-
-class _Info(msgspec.Struct):
-    agent_version: str
-
-
-class _Alert(msgspec.Struct):
-    alert: Literal["raised", "cleared"]
-    message: str
-
-
-class _Gap(msgspec.Struct):
-    reason: str
-    count: int
-
-
 @dataclass(frozen=True, slots=True)
 class Event:
     """A line of the log: whose, what; `outcome` is None for what is no verdict."""
@@ -101,6 +58,7 @@ class PipelineSeen:
 
     name: str
     family: str
+    device: str = ""
     state: str = ""
     detail: str = ""
     accelerator: str = ""
@@ -197,9 +155,17 @@ class Overview:
         except msgspec.MsgspecError:
             self.unreadable += 1
             return None
-        if event is not None:
-            self.events.append(event)
+        if event is None:
+            return None
+        if len(below) == len(("family", "pipeline", "verdict")) and self.several:
+            event = replace(event, subject=f"{_device(root)} {event.subject}")
+        self.events.append(event)
         return event
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one gateway was heard: pipelines of two may have one name."""
+        return len(self.gateways.keys() | {root for root, _, _ in self.pipelines}) > 1
 
     def _take(self, root: str, below: list[str], payload: bytes, mono_s: float) -> Event | None:
         match below:
@@ -207,19 +173,19 @@ class Overview:
                 verdict = msgspec.json.decode(payload, type=VerdictSeen)
                 return self._take_verdict(self._gateway(root), below, verdict, mono_s)
             case [_, pipeline, "stats"]:
-                stats = msgspec.json.decode(payload, type=_Stats)
+                stats = msgspec.json.decode(payload, type=StatsSeen)
                 return _take_stats(self._pipeline(root, below), stats)
             case [_, pipeline, "alert"]:
-                alert = msgspec.json.decode(payload, type=_Alert)
+                alert = msgspec.json.decode(payload, type=AlertSeen)
                 return Event(pipeline, f"alert {alert.alert}: {alert.message}")
             case ["status"]:
-                status = msgspec.json.decode(payload, type=_Status)
+                status = msgspec.json.decode(payload, type=StatusSeen)
                 return _take_status(self._gateway(root), status)
             case ["info"]:
-                info = msgspec.json.decode(payload, type=_Info)
+                info = msgspec.json.decode(payload, type=InfoSeen)
                 self._gateway(root).version = info.agent_version
             case ["gap"]:
-                gap = msgspec.json.decode(payload, type=_Gap)
+                gap = msgspec.json.decode(payload, type=GapSeen)
                 return Event(_device(root), f"{gap.count} verdicts will never come: {gap.reason}")
         return None
 
@@ -239,7 +205,8 @@ class Overview:
 
     def _pipeline(self, root: str, below: list[str]) -> PipelineSeen:
         family, name, _ = below
-        return self.pipelines.setdefault((root, family, name), PipelineSeen(name, family))
+        seen = PipelineSeen(name, family, _device(root))
+        return self.pipelines.setdefault((root, family, name), seen)
 
 
 def describe(verdict: VerdictSeen) -> str:
@@ -267,7 +234,7 @@ def number(value: float | None) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"  # noqa: PLR2004  three digits
 
 
-def _take_stats(pipeline: PipelineSeen, stats: _Stats) -> Event | None:
+def _take_stats(pipeline: PipelineSeen, stats: StatsSeen) -> Event | None:
     totals = {"pass": stats.passes, "fail": stats.fails, "error": stats.errors}
     pipeline.outcomes = Counter(totals | {"uncertain": stats.uncertain})
     changed = (stats.state, stats.detail) != (pipeline.state, pipeline.detail)
@@ -279,7 +246,7 @@ def _take_stats(pipeline: PipelineSeen, stats: _Stats) -> Event | None:
     return Event(pipeline.name, said) if changed else None
 
 
-def _accelerator(stats: _Stats) -> str:
+def _accelerator(stats: StatsSeen) -> str:
     """Return what runs the model, and where that is not what was asked for, why; else ""."""
     asked, reason = stats.accelerator_requested, stats.accelerator_reason
     if not asked:
@@ -287,7 +254,7 @@ def _accelerator(stats: _Stats) -> str:
     return f"{stats.accelerator or 'cpu'}, not {asked}: {reason}" if reason else asked
 
 
-def _take_status(gateway: GatewaySeen, status: _Status) -> Event | None:
+def _take_status(gateway: GatewaySeen, status: StatusSeen) -> Event | None:
     changed = status.status != gateway.status
     gateway.status = status.status
     gateway.outbox_depth, gateway.outbox_age_s = status.outbox_depth, status.outbox_age_s

@@ -30,7 +30,7 @@ from edge_agent.mqtt.broker import Connection, Message, Subscription
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     import rich.console as rich_console
     import rich.live as rich_live
@@ -161,7 +161,7 @@ def picture(
     """Return the whole view as it stands, for a terminal of `size`."""
     gateways = overview.gateways.values()
     head = [*(_gateway_line(gateway, size.width) for gateway in gateways), broker]
-    table = _pipeline_table(list(overview.pipelines.values()), size.width, mono_s)
+    table = _pipeline_table(overview, size.width, mono_s)
     # Beside them: the table's heading, three empty lines, the hint, the line of the cursor.
     room = size.height - len(head) - len(overview.pipelines) - 6
     log = list(overview.events)[-max(1, min(LOG_LINES_MOST, room)) :]
@@ -193,12 +193,13 @@ def _broker_line(options: BrokerOptions, connection: Connection) -> rich_text.Te
     return line.append(f"  {connection.detail or 'connecting'}", "bold red")
 
 
-def _pipeline_table(
-    pipelines: Sequence[PipelineSeen], width: int, mono_s: float
-) -> rich_table.Table:
+def _pipeline_table(overview: Overview, width: int, mono_s: float) -> rich_table.Table:
     wide = width >= WIDE
     table = rich_table.Table(box=None, padding=(0, 2 if wide else 1, 0, 0), header_style="dim")
-    rows = [_cells(pipeline, width, mono_s) for pipeline in pipelines]
+    rows = [
+        _cells(seen, f"{seen.device} " if overview.several else "", width, mono_s)
+        for seen in overview.pipelines.values()
+    ]
     for heading, (justify, in_narrow_ones) in COLUMNS.items():
         if wide or in_narrow_ones:
             table.add_column(heading, justify=justify, no_wrap=True, overflow="ellipsis")
@@ -207,13 +208,15 @@ def _pipeline_table(
     return table
 
 
-def _cells(pipeline: PipelineSeen, width: int, mono_s: float) -> dict[str, rich_text.Text]:
+def _cells(
+    pipeline: PipelineSeen, gateway: str, width: int, mono_s: float
+) -> dict[str, rich_text.Text]:
     last = pipeline.last
     p50_ms, p99_ms = pipeline.latency_ms(0.5), pipeline.latency_ms(0.99)
     name = rich_text.Text("\u25cf ", "green" if pipeline.state == RUNNING else "bold yellow")
     found = subject(last)[:FOUND_MOST] if last else ""
     cells = {
-        "pipeline": name.append(f"{pipeline.family} {pipeline.name}", "bold default"),
+        "pipeline": name.append(f"{gateway}{pipeline.family} {pipeline.name}", "bold default"),
         "verdict": rich_text.Text(last.verdict, STYLES[last.verdict]) if last else "-",
         "score": f"{number(last.score)} {last.unit}".rstrip() if last else "-",
         "limit": number(last.threshold) if last else "-",

@@ -59,7 +59,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """All settings that were measured in one run; the first is the present one.
 
-    `best`: which row to use. `note`: why the present setting is not what the config asks for.
+    `best`: which row to use. `note`: why the present setting is not what the config asks for, and
+    `asked`: what that is (as in Row).
     `varies`: whether the model takes several items at once. `made`: UTC.
     """
 
@@ -73,6 +74,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     best: int
     note: str
     varies: bool
+    asked: dict[str, Any] | None = None
 
     def lines(self) -> list[str]:
         """Return it for a person."""
@@ -95,8 +97,10 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
             lines.append("The model takes one item at a time: no other batch is possible.")
         if self.note:
             lines.append(self.note)
+        chosen = best.asked
         if self.best == 0:
             lines.append("Nothing that answers rightly is worth a change. As it is:")
+            chosen = self.asked or chosen
         else:
             lines.append(
                 f"Measured once more, {_speed(best):.2f} times as fast as the present setting:"
@@ -105,7 +109,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
                 lines.append(
                     f"(it takes {times:.1f} times the CPU: fit for cores with time to spare)"
                 )
-        lines += ["", f"[pipelines.{self.pipeline}]", f"accelerator = {toml(best.asked)}"]
+        lines += ["", f"[pipelines.{self.pipeline}]", f"accelerator = {toml(chosen)}"]
         return [*lines, f"threads = {best.threads}"]
 
 

@@ -143,6 +143,7 @@ def tune(
         best=best,
         note=note,
         varies=varies,
+        asked=options.accelerator.model_dump(exclude_defaults=True),
     )
 
 
