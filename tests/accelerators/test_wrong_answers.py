@@ -12,7 +12,7 @@ from edge_agent.acceleration.process import AcceleratorProcess
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from edge_agent.inference.model import load_model
-from tools.accel import inputs, stand_ins
+from tools.accel import published, stand_ins
 from tools.bundle import Draft, write_bundle
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ ATOL = 3.0  # of 255 steps: more than kernels differ by where they compute the s
 def resnet(shared_data: Path, tmp_path: Path) -> Path:
     """Return a bundle of MLPerf Tiny's int8 ResNet with real pictures as golden samples."""
     path = shared_data / "mlperf_tiny" / "models" / "pretrainedResnet_quant.tflite"
-    pictures, _ = inputs.cifar(shared_data, PICTURES)
+    pictures, _ = published.cifar(shared_data, PICTURES)
     draft = Draft(
         model_id="resnet",
         version="1.0.0",
@@ -40,7 +40,7 @@ def resnet(shared_data: Path, tmp_path: Path) -> Path:
         source={},
         model=path.read_bytes(),
         precision="int8",
-        golden=inputs.of_pictures(path, pictures, "").inputs,
+        golden=published.of_pictures(path, pictures, "").inputs,
         atol=ATOL,
         p95_ms_max=1000.0,
     )

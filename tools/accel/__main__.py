@@ -1,6 +1,6 @@
 """Run the models on every accelerator that is here, and break one in every way.
 
-    python -m tools.accel [parity] [faults] [--data ../shared/data] [--inputs 200]
+    python -m tools.accel [tolerances] [parity] [faults] [--data ../shared/data] [--inputs 200]
 
 prints what docs/accelerators.md says was seen. What stands in for the hardware: stand_ins.py.
 """
@@ -8,16 +8,22 @@ prints what docs/accelerators.md says was seen. What stands in for the hardware:
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tools.accel import faults, inputs, parity, stand_ins
+from tools.accel import faults, kernels, parity, published, shipped, stand_ins
 
-PARTS = ("parity", "faults")
-MOST_S = 60.0  # runs of one model on one accelerator: a software GPU may take seconds for each
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tools.accel.subjects import Subject
+
+PARTS = ("tolerances", "parity", "faults")
+MOST_S = 240.0  # runs of one model on one accelerator: a software GPU may take seconds for each
 
 
 def main() -> int:
@@ -40,30 +46,53 @@ def main() -> int:
                 print(f"NOT RUN on {kind}: {reason}")
             else:
                 accelerators[kind] = accelerator
+        subjects = list(_subjects(options)) if {"tolerances", "parity"} & set(parts) else []
+        if "tolerances" in parts:
+            _tolerances(subjects)
         if "parity" in parts:
-            _parity(options, accelerators)
+            _parity(subjects, accelerators, options.most_s)
         return faults.table(folder, library) if "faults" in parts else 0
 
 
-def _parity(options: argparse.Namespace, accelerators: dict[str, Any]) -> None:
-    print("cpu apart: the CPU, in a process of its own: what that process costs by itself")
+def _subjects(options: argparse.Namespace) -> Iterator[Subject]:
+    """Yield every model that is wanted and has inputs here."""
+    own = (shipped.shipped(name, options.data, options.inputs) for name in shipped.NAMES)
+    others = published.published(options.data, options.inputs) if options.data.is_dir() else ()
+    for subject in itertools.chain(filter(None, own), others):
+        if not options.models or any(part in subject.name for part in options.models):
+            yield subject
+
+
+def _tolerances(subjects: list[Subject]) -> None:
+    """Print how far apart the two kernels of the CPU are, and what is allowed."""
+    print("XNNPACK against the runtime's own kernels, both on the CPU")
     print(
-        f"{'model':<24} {'on':<9} {'share':>6} {'inputs':>6} {'furthest':>9} {'within':>7} "
-        f"{'right':>6} {'p50 ms':>8}  check at load"
+        f"{'model':<24} {'output':<18} {'inputs':>6} {'furthest':>9} {'steps':>6} {'allowed':>8} "
+        f"{'flips':>5}  on"
     )
-    for subject in inputs.subjects(options.data, options.inputs):
-        if not subject.inputs or (
-            options.models and not any(part in subject.name for part in options.models)
-        ):
-            continue
-        for row in parity.compare(subject, accelerators, options.most_s):
-            share = "" if row.share is None else f"{row.share:.0%}"
-            right = "" if row.right < 0 else str(row.right)
+    for subject in subjects:
+        one = kernels.by_xnnpack(subject.model, subject.inputs)
+        other = kernels.by_own_kernels(subject.model, subject.inputs)
+        steps = kernels.steps(subject.model)
+        flips = subject.flips(other, one)
+        for name, most in kernels.furthest(one, other).items():
+            if (allowed := subject.allowed(name)) is None:
+                continue
+            flipped = "" if flips is None else str(flips)
+            step = f"{most / steps[name]:.0f}" if name in steps else ""
             print(
-                f"{subject.name[:24]:<24} {row.accelerator:<9} {share:>6} {row.inputs:>6} "
-                f"{row.most:>9.4g} {row.within:>7} {right:>6} {row.p50_ms:>8.2f}  {row.proof}",
+                f"{subject.name[:24]:<24} {name[:18]:<18} {len(one):>6} {most:>9.4g} {step:>6} "
+                f"{allowed:>8.4g} {flipped:>5}  {subject.what}",
                 flush=True,
             )
+
+
+def _parity(subjects: list[Subject], accelerators: dict[str, Any], most_s: float) -> None:
+    print("cpu apart: the CPU, in a process of its own: what that process costs by itself")
+    print(parity.HEAD)
+    for subject in subjects:
+        for row in parity.compare(subject, accelerators, most_s):
+            print(row.line(), flush=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from edge_agent.commands import local_plant
 from edge_agent.mqtt.broker import Connection
 from edge_agent.mqtt.broker_options import Subscription
 from tools.accel import stand_ins
-from tools.accel.inputs import MODELS
+from tools.accel.shipped import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +127,7 @@ def _faults(folder: Path, library: Path) -> list[Fault]:
         Fault("refuses the graph", "refused_graph", own("refuse_graph"), on, off, at_load=True),
         Fault("answers wrongly", "wrong_answers", own("wrong"), on, off, at_load=True),
         Fault("refuses at run", "refused_run", own("refuse_run"), on, off),
+        Fault("answers wrongly in service", "wrong_answers", own("wrong"), on, off),
         Fault("hangs", "hung", own("hang_run"), on, off),
         Fault("crashes", "crashed", own("crash_run"), on, off),
         Fault("disappears and comes back", "", here, device.unlink, device.touch),

@@ -3,143 +3,175 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge_agent.acceleration.process import AcceleratorProcess
-from edge_agent.acceleration.proof import Proof, prove
+from edge_agent.acceleration.proof import Proof, Sample, prove
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from edge_agent.errors import AcceleratorError
-from edge_agent.inference.quantisation import dequantise
-from edge_agent.modelstore.manifest import SelfTestCase
-from tools.accel import stand_ins
+from edge_agent.inference import golden
+from tools.accel import kernels, stand_ins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from edge_agent.acceleration.process import RemoteModel
-    from edge_agent.types import Tensors, TensorSpec
-    from tools.accel.inputs import Subject
+    from edge_agent.types import Tensors
+    from tools.accel.subjects import Answers, Subject
 
 LOAD_S, RUN_S = 120.0, 60.0
-GOLDEN = 8  # that many of the inputs stand for a bundle's golden samples
+GOLDEN = 8  # that many of a published model's inputs stand for golden samples
+HEAD = (
+    f"{'model':<24} {'on':<9} {'share':>6} {'inputs':>6} {'within':>6} {'furthest':>9} "
+    f"{'steps':>6} {'flips':>5} {'right':>5} {'p50 ms':>8}  {'inspects on':<11} check at load"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model on one accelerator. `most`: largest difference to the CPU, in the answers' unit.
+    """One model on one accelerator, against the same model on the CPU.
 
-    `within`: inputs whose every answer is within the model's tolerance. `right`: classes that are
-    as they should be; -1 where nobody knows. `proof`: what the parity check at load says.
+    `within`: inputs whose every answer is within the model's tolerance. `furthest`: the largest
+    difference, as answers are stored, and `steps`: in steps of their 8 bits. `flips`: verdicts that
+    are others. `right`: classes that are as they should be; None where nobody knows. `refused`: why
+    the agent would not have it. `first`: the first input that is not within.
     """
 
     model: str
     accelerator: str
-    share: float | None
-    inputs: int
-    most: float
-    within: int
-    right: int
-    p50_ms: float
-    proof: str
+    inputs: int = 0
+    within: int = 0
+    furthest: float | None = None
+    steps: float | None = None
+    flips: int | None = None
+    right: int | None = None
+    p50_ms: float | None = None
+    share: float | None = None
+    refused: str = ""
+    first: int | None = None
+
+    @property
+    def inspects_on(self) -> str:
+        """Return where the agent would have it inspect."""
+        return "cpu" if self.refused else self.accelerator
+
+    def line(self) -> str:
+        """Return it as a line below HEAD."""
+        said = self.refused or ("" if self.accelerator == "cpu" else "passed")
+        if self.first is not None and not self.refused:
+            said += f"; input {self.first} is the first that a check in service would refuse"
+        return (
+            f"{self.model[:24]:<24} {self.accelerator:<9} {_text(self.share, '.0%'):>6} "
+            f"{self.inputs:>6} {self.within:>6} {_text(self.furthest, '.4g'):>9} "
+            f"{_text(self.steps, '.0f'):>6} {_text(self.flips, 'd'):>5} "
+            f"{_text(self.right, 'd'):>5} {_text(self.p50_ms, '.2f'):>8}  "
+            f"{self.inspects_on:<11} {said}"
+        )
 
 
 def compare(subject: Subject, accelerators: Mapping[str, Any], most_s: float) -> Iterator[Row]:
-    """Yield the CPU's row and one for each accelerator, each within `most_s` seconds of runs."""
+    """Yield the CPU's row and one for each accelerator, each within some `most_s` seconds of runs.
+
+    What is too slow to be asked all in that time is asked those inputs that rounding moves most.
+    """
     backend = tflite.create(BackendContext(subject.model))
-    wanted = [{n: a.copy() for n, a in backend.run(given).items()} for given in subject.inputs]
-    specs = {spec.name: spec for spec in backend.outputs}
-    yield _row(subject, "cpu", None, _timed(backend.run, subject, most_s), wanted, specs, "")
+    every = range(len(subject.inputs))
+    wanted, p50_ms = _timed(backend.run, subject, every)
     backend.close()
+    yield _row(subject, Row(subject.name, "cpu", p50_ms=p50_ms), wanted, wanted)
+    moved = _moved_most(subject, wanted)
+    proof = proof_of(subject, wanted, moved)
     for name, accelerator in accelerators.items():
-        process = AcceleratorProcess()
-        try:
-            remote = process.open("tflite", subject.model, stand_ins.options(accelerator), 1)
-            share = remote.wait_until_loaded(LOAD_S).share
-            remote.deadline_s = RUN_S
-            ran = _timed(remote.run, subject, most_s)
-            proof = _proof(subject, remote, wanted, specs)
-            remote.close()
-        except AcceleratorError as error:
-            yield Row(subject.name, name, None, 0, 0.0, 0, -1, 0.0, str(error))
-        else:
-            yield _row(subject, name, share, ran, wanted, specs, proof)
-        finally:
-            process.close()
+        row = Row(subject.name, name)
+        with closing(AcceleratorProcess()) as process:
+            try:
+                options = stand_ins.options(accelerator)
+                with closing(process.open("tflite", subject.model, options, 1)) as remote:
+                    row = replace(row, share=remote.wait_until_loaded(LOAD_S).share)
+                    remote.deadline_s = RUN_S
+                    chosen = _as_many(remote.run, subject, most_s, moved)
+                    answers, p50_ms = _timed(remote.run, subject, chosen)
+                    row = _row(subject, replace(row, p50_ms=p50_ms), answers, wanted)
+                    prove(remote.run, proof, RUN_S)
+            except AcceleratorError as error:
+                row = replace(row, refused=str(error))
+        yield row
 
 
-def _timed(run: Any, subject: Subject, most_s: float) -> list[tuple[Tensors, float]]:  # noqa: ANN401
-    """Return each answer with its milliseconds."""
-    run(subject.inputs[0])
-    found: list[tuple[Tensors, float]] = []
-    until_s = time.monotonic() + most_s
-    for given in subject.inputs:
-        began = time.perf_counter()
-        answers = run(given)
-        ms = (time.perf_counter() - began) * 1e3
-        found.append(({name: array.copy() for name, array in answers.items()}, ms))
-        if time.monotonic() > until_s:
-            break
-    return found
+def proof_of(subject: Subject, wanted: Answers, moved: Sequence[int]) -> Proof:
+    """Return what the agent asks at load: the bundle's golden samples.
 
-
-def _row(  # noqa: PLR0913, PLR0917  what a line of the table is made of
-    subject: Subject,
-    name: str,
-    share: float | None,
-    ran: list[tuple[Tensors, float]],
-    wanted: Sequence[Tensors],
-    specs: dict[str, TensorSpec],
-    proof: str,
-) -> Row:
-    off = [
-        _furthest(subject, answers, right, specs)
-        for (answers, _), right in zip(ran, wanted, strict=False)
+    A published model comes without any: those inputs stand for them that rounding moves most.
+    """
+    if not subject.golden:
+        samples = [
+            Sample(f"input {n}", subject.case, subject.inputs[n], wanted[n]) for n in moved[:GOLDEN]
+        ]
+        return Proof(tuple(samples))
+    answers = kernels.by_xnnpack(subject.model, [given for _, given in subject.golden])
+    samples = [
+        Sample(f"golden sample {case.golden_in}", case, given, answers[n])
+        for n, (case, given) in enumerate(subject.golden)
     ]
-    right = -1
-    if subject.truths:
-        classes = [int(np.argmax(next(iter(answers.values())))) for answers, _ in ran]
-        right = sum(a == b for a, b in zip(classes, subject.truths, strict=False))
-    p50_ms = float(np.median([ms for _, ms in ran]))
-    within = sum(each <= subject.tolerance for each in off)
-    return Row(subject.name, name, share, len(ran), max(off), within, right, p50_ms, proof)
+    return Proof(tuple(samples))
 
 
-def _furthest(
-    subject: Subject, got: Tensors, wanted: Tensors, specs: dict[str, TensorSpec]
-) -> float:
-    names = list(specs)
-    judged = [names[i] for i in subject.judged] or names
-    return max(
-        float(np.abs(_real(got[n], specs[n]) - _real(wanted[n], specs[n])).max()) for n in judged
+def _moved_most(subject: Subject, wanted: Answers) -> list[int]:
+    """Return the inputs, those first whose answers depend most on how a CPU rounds."""
+    own = kernels.by_own_kernels(subject.model, subject.inputs)
+
+    def apart(number: int) -> float:
+        found = kernels.furthest({number: own[number]}, wanted)
+        return max(found[name] for name in found if subject.allowed(name) is not None)
+
+    return sorted(own, key=apart, reverse=True)
+
+
+def _as_many(
+    run: Callable[[Tensors], Tensors], subject: Subject, most_s: float, moved: Sequence[int]
+) -> Sequence[int]:
+    """Return as many inputs as there is time for: the first of `moved`, in their order."""
+    for _ in range(2):  # the first run may compile
+        began_s = time.perf_counter()
+        run(subject.inputs[0])
+        taken_s = time.perf_counter() - began_s
+    count = max(1, int(most_s / taken_s))
+    return range(len(moved)) if count >= len(moved) else sorted(moved[:count])
+
+
+def _timed(
+    run: Callable[[Tensors], Tensors], subject: Subject, numbers: Iterable[int]
+) -> tuple[Answers, float]:
+    """Return the answers to these inputs, and the median run in milliseconds."""
+    answers, times_ms = {}, []
+    for number in numbers:
+        began_s = time.perf_counter()
+        found = run(subject.inputs[number])
+        times_ms.append((time.perf_counter() - began_s) * 1e3)
+        answers[number] = {name: array.copy() for name, array in found.items()}
+    return answers, float(np.median(times_ms))
+
+
+def _row(subject: Subject, row: Row, answers: Answers, wanted: Answers) -> Row:
+    off = kernels.furthest(answers, wanted)
+    judged = {name: most for name, most in off.items() if subject.allowed(name) is not None}
+    step = kernels.steps(subject.model)
+    beyond = [n for n in answers if golden.difference(answers[n], wanted[n], subject.case)]
+    return replace(
+        row,
+        inputs=len(answers),
+        within=len(answers) - len(beyond),
+        furthest=max(judged.values()),
+        steps=max((most / step[n] for n, most in judged.items() if n in step), default=None),
+        flips=subject.flips(answers, wanted),
+        right=subject.right(answers),
+        first=beyond[0] if beyond else None,
     )
 
 
-def _real(array: NDArray[np.generic], spec: TensorSpec) -> NDArray[np.float64]:
-    real = dequantise(array, spec) if spec.scale else array
-    return np.asarray(real, np.float64)
-
-
-def _proof(
-    subject: Subject, remote: RemoteModel, wanted: Sequence[Tensors], specs: dict[str, TensorSpec]
-) -> str:
-    """Return what the check at load says with these inputs as golden samples."""
-    scale = max((spec.scale for spec in specs.values()), default=0.0) or 1.0
-    atol = subject.tolerance / scale  # golden samples are compared as they are stored
-    step = max(1, len(subject.inputs) // GOLDEN)
-    samples = []
-    for index in range(0, len(subject.inputs), step):
-        case = SelfTestCase.model_validate({"in": f"{index}", "out": f"{index}", "atol": atol})
-        samples.append((case, subject.inputs[index], wanted[index]))
-    if subject.judged:
-        return "not asked: its boxes without a score may lie anywhere"
-    try:
-        prove(remote.run, Proof(tuple(samples)), RUN_S)
-    except AcceleratorError as error:
-        return str(error)
-    return "passed"
+def _text(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
