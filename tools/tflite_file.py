@@ -54,8 +54,8 @@ def tidied(model: bytes) -> bytes:
     return _packed(tree) if any(changed) else model
 
 
-def map_kernels(model: bytes, change: Change) -> bytes:
-    """Return `model` with `change` applied to each float32 kernel, output channel first.
+def map_kernels(model: bytes, change: Change, kind: int = FLOAT32) -> bytes:
+    """Return `model` with `change` applied to each kernel of this type, output channel first.
 
     What a layer shares with another is changed once. Raises NotTflite.
     """
@@ -65,14 +65,15 @@ def map_kernels(model: bytes, change: Change) -> bytes:
         kernel = graph.tensors[int(operator.inputs[1])]
         buffer = tree.buffers[kernel.buffer]
         constant = buffer.data is not None and len(buffer.data) > 0
-        if kernel.buffer in done or kernel.type != FLOAT32 or not constant:
+        if kernel.buffer in done or kernel.type != kind or not constant:
             continue
         done.add(kernel.buffer)
-        values = _content(buffer, np.float32).reshape(kernel.shape)
+        values = _content(buffer, DTYPES[kind]).reshape(kernel.shape)
         # A depthwise kernel is [1, height, width, channels].
         values = np.moveaxis(values, -1, 0) if depthwise else values
         changed = change(values)
-        buffer.data = _bytes(np.moveaxis(changed, 0, -1) if depthwise else changed)
+        changed = np.moveaxis(changed, 0, -1) if depthwise else changed
+        buffer.data = _bytes(changed, DTYPES[kind])
     return _packed(tree)
 
 
@@ -174,8 +175,9 @@ def _content(buffer: Any, dtype: Any) -> NDArray[Any]:  # noqa: ANN401
     return np.frombuffer(bytes(bytearray(buffer.data)), dtype)
 
 
-def _bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.frombuffer(np.ascontiguousarray(values, "<f4").tobytes(), np.uint8)
+def _bytes(values: NDArray[Any], dtype: Any = np.float32) -> NDArray[np.uint8]:  # noqa: ANN401
+    stored = np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<"))
+    return np.frombuffer(stored.tobytes(), np.uint8)
 
 
 def _mapped(schema: Any, graph: Any, index: int) -> Any:  # noqa: ANN401

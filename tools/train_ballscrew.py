@@ -139,7 +139,10 @@ def prepared(folder: Path, split: int) -> tuple[Prepared, list[ballscrew.Photo]]
 
 
 def validate(ready: Prepared, found: list[ballscrew.Photo]) -> None:
-    """Print for each depth how good the regression is on each training position, held out."""
+    """Print for each depth how good the regression is on each training position, held out.
+
+    For the depth that ships also for each strength: the one with the least loss is taken.
+    """
     from tools.photo_nets import trunk  # noqa: PLC0415  needs torch
     from tools.photo_training import pooled  # noqa: PLC0415
     from tools.pictures import to_network  # noqa: PLC0415
@@ -155,6 +158,12 @@ def validate(ready: Prepared, found: list[ballscrew.Photo]) -> None:
         print(f"{depth} blocks, strength {chosen.strength:g}, loss {chosen.loss:.4f}")
         for what, value in ballscrew.figures(those, chosen.logits[:, 0], "held out")[:4]:
             print(f"  {what}: {value}", flush=True)
+    for strength in logistic.STRENGTHS:
+        logits = logistic.held_out(features[DEPTH], classes, 2, groups, strength)
+        loss = logistic.balanced_loss(logits, classes, 2)
+        figures = ballscrew.figures(those, logits[:, 0], "held out")[:4]
+        values = ", ".join(value for _, value in figures)
+        print(f"strength {strength:g}: loss {loss:.4f}, the same figures {values}", flush=True)
 
 
 def spread(options: argparse.Namespace) -> list[Figure]:
