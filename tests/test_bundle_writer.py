@@ -14,11 +14,11 @@ from edge_agent.inference.preprocess import ImagePreprocess, WindowPreprocess
 from edge_agent.modelstore.manifest import load_bundle
 from edge_agent.types import Frame
 from tests.tiny_tflite import model_bytes
-from tools import ballscrew, cmapss
-from tools.bundle import Draft, files_sha256, npz, write_bundle
-from tools.pictures import normalised, shrunk
-from tools.quantise import Agreement, QuantisationFailed, agreement, check
-from tools.report import auroc, confusion, table, write_card
+from tools.bundling.bundle import Draft, files_sha256, npz, write_bundle
+from tools.compress.quantise import Agreement, QuantisationFailed, agreement, check
+from tools.datasets import ballscrew, cmapss
+from tools.scoring.report import auroc, confusion, table, write_card
+from tools.training.pictures import normalised, shrunk
 
 if TYPE_CHECKING:
     from pathlib import Path

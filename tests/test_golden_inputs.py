@@ -11,9 +11,9 @@ import pytest
 from edge_agent.inference import golden
 from edge_agent.inference.preprocess import ImagePreprocess
 from edge_agent.modelstore.manifest import SelfTestCase
-from tools.bundle import npz
-from tools.golden_inputs import CASES, LEVELS, chosen, moved, pictures, walks
-from tools.quantise import stored_inputs
+from tools.bundling.bundle import npz
+from tools.bundling.golden_inputs import CASES, LEVELS, chosen, moved, pictures, walks
+from tools.compress.quantise import stored_inputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

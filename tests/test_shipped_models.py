@@ -12,9 +12,10 @@ import pytest
 from edge_agent.commands import demo_recordings
 from edge_agent.inference.model import Model, load_model
 from edge_agent.inference.preprocess import WindowPreprocess
-from tools import ballscrew, cells, cmapss, evaluate, train_ballscrew_good
-from tools.golden_inputs import CASES
-from tools.report import auroc
+from tools import evaluate, train_ballscrew_good
+from tools.bundling.golden_inputs import CASES
+from tools.datasets import ballscrew, cells, cmapss
+from tools.scoring.report import auroc
 from tools.shipped import SHIPPED
 
 pytestmark = pytest.mark.tflite

@@ -21,7 +21,7 @@ from edge_agent.inference.accelerator import CPU, AcceleratorOptions
 from tests.agents import MODELS
 from tests.bundles import config_of
 from tests.tiny_tflite import model_bytes
-from tools.bundle import Draft, write_bundle
+from tools.bundling.bundle import Draft, write_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,7 @@
     python -m tools.drift                   feed photos of positions the reference knows nothing of
     python -m tools.drift --enter           measure the reference anew and enter it in the manifest
 
-The photos are those of tools/ballscrew.py, before the first pitting of their position. The
+The photos are those of tools/datasets/ballscrew.py, before the first pitting of their position. The
 reference is made of the positions that the model learned from; the photos that are fed are of the
 others. There are fewer than 2,000 of those, so they come again and again: in an order drawn anew
 each time, and once more each position for itself, as a gateway with one camera sees it.
@@ -27,15 +27,15 @@ from edge_agent.monitoring.drift import Reference
 from edge_agent.monitoring.model_watch import ModelWatch
 from edge_agent.monitoring.options import DriftOptions, RejectOptions
 from edge_agent.monitoring.reference_file import Origin
-from tools import ballscrew
-from tools.bundle import enter_reference
-from tools.usual_figures import figures_of, usual_pictures
+from tools.bundling.bundle import enter_reference
+from tools.bundling.usual_figures import figures_of, usual_pictures
+from tools.datasets import ballscrew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from edge_agent.types import Frame
-    from tools.ballscrew import Photo
+    from tools.datasets.ballscrew import Photo
 
     Change = Callable[[Frame], Frame]
 

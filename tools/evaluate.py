@@ -20,8 +20,10 @@ import numpy as np
 
 from edge_agent.inference.model import load_model
 from edge_agent.inference.preprocess import WindowPreprocess
-from tools import ballscrew, cells, cmapss, evaluation, train_ballscrew_good
-from tools.report import auroc, confusion
+from tools import train_ballscrew_good
+from tools.datasets import ballscrew, cells, cmapss
+from tools.scoring import evaluation
+from tools.scoring.report import auroc, confusion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from edge_agent.inference.model import Model
     from edge_agent.types import Item, Prediction
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
 PICTURES = 3000
 MOTORS = 1200

@@ -31,7 +31,7 @@ from edge_agent.inference.model import load_model
 from edge_agent.inference.preprocess import WindowPreprocess
 from edge_agent.pictures import image
 from edge_agent.types import Frame, Window
-from tools import plots
+from tools.scoring import plots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

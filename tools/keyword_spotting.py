@@ -24,15 +24,15 @@ from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from edge_agent.errors import ModelError
 from edge_agent.inference.quantisation import dequantise
-from tools.data_checks import DataUnfit
-from tools.quantise import QuantisationFailed, gate, int8_model, run_model
+from tools.compress.quantise import QuantisationFailed, gate, int8_model, run_model
+from tools.training.data_checks import DataUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Array = NDArray[np.float32]
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from edge_agent.commands.verification import verify
 from edge_agent.errors import EdgeAgentError
 from edge_agent.modelstore.manifest import load_bundle
-from tools.bundle import enter_resources
+from tools.bundling.bundle import enter_resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -22,9 +22,9 @@ from edge_agent.backends.base import BackendContext
 from edge_agent.inference import golden
 from edge_agent.inference.model import load_model
 from edge_agent.modelstore.manifest import load_bundle
-from tools import ballscrew, cells, cmapss
+from tools.compress.tflite_file import INT8, map_kernels
+from tools.datasets import ballscrew, cells, cmapss
 from tools.evaluate import window_shape
-from tools.tflite_file import INT8, map_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from edge_agent.inference.model import Model
     from edge_agent.modelstore.manifest import SelfTestCase
     from edge_agent.types import Item, Tensors
-    from tools.tflite_file import Change
+    from tools.compress.tflite_file import Change
 
     Items = Callable[[Model, Path], Iterator[Item]]
 

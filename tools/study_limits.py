@@ -4,7 +4,7 @@
 
 The recipe of models/ballscrew-pitting, again and again with a few positions on the ball screws to
 learn from and three others for testing. The limit of all held-out photos together is compared with
-the one that also holds for new groups (tools/thresholds.py). Neither sees a test photo.
+the one that also holds for new groups (tools/training/thresholds.py). Neither sees a test photo.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools import ballscrew, logistic, train_ballscrew
-from tools.thresholds import limits
+from tools import train_ballscrew
+from tools.datasets import ballscrew
+from tools.training import logistic
+from tools.training.thresholds import limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,10 +64,10 @@ def main() -> None:
 def _features(folder: Path) -> tuple[Array, Sequence[ballscrew.Photo]]:
     import torch  # noqa: PLC0415  of the training environment only
 
-    from tools.fit import THREADS  # noqa: PLC0415
-    from tools.photo_nets import trunk  # noqa: PLC0415  needs torch
-    from tools.photo_training import pooled  # noqa: PLC0415
-    from tools.pictures import to_network  # noqa: PLC0415
+    from tools.training.fit import THREADS  # noqa: PLC0415
+    from tools.training.photo_nets import trunk  # noqa: PLC0415  needs torch
+    from tools.training.photo_training import pooled  # noqa: PLC0415
+    from tools.training.pictures import to_network  # noqa: PLC0415
 
     torch.set_num_threads(THREADS)
     ready, found = train_ballscrew.prepared(folder, 0)

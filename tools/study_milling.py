@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools.fit import Schedule, predict
 from tools.recordings.reader import read
 from tools.recordings.series import Layout
 from tools.recordings.windows import examples, targets
-from tools.splits import folds
 from tools.train.sensor_classify import Plan, shape_of, train
+from tools.training.fit import Schedule, predict
+from tools.training.splits import folds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools.merit import alarms
 from tools.recordings.checks import read_checked
 from tools.recordings.parts import parted
 from tools.recordings.reader import read
 from tools.recordings.series import Layout
+from tools.scoring.merit import alarms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from tools.merit import Alarms
     from tools.recordings.series import Recording, Series
+    from tools.scoring.merit import Alarms
 
     Rows = NDArray[np.float64]
     Score = Callable[[Rows], Rows]
@@ -144,9 +144,9 @@ def causal_mean(rows: Rows, count: int) -> Rows:
 
 def autoencoder_of(recording: Recording, seed: int) -> Score:
     """Train the recipe's autoencoder; return what its int8 model makes of rows, causally."""
-    from tools.fit import Schedule  # noqa: PLC0415  of the training environment only
-    from tools.quantise import run_model  # noqa: PLC0415
+    from tools.compress.quantise import run_model  # noqa: PLC0415
     from tools.train.sensor_anomaly import Plan, model_of  # noqa: PLC0415
+    from tools.training.fit import Schedule  # noqa: PLC0415  of the training environment only
 
     parts = parted(recording, seed)
     schedule = Schedule(20, rate=2e-3, batch=64, seed=seed, threads=1)

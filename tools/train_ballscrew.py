@@ -19,20 +19,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools import ballscrew, evaluate, golden_inputs, logistic, photo_recipe
-from tools.bundle import Draft, files_sha256, write_bundle
-from tools.card import Account, write_card_of
-from tools.fresh_folder import fresh_folder
-from tools.photo_recipe import Prepared
+from tools import evaluate
+from tools.bundling import golden_inputs
+from tools.bundling.bundle import Draft, files_sha256, write_bundle
+from tools.bundling.card import Account, write_card_of
+from tools.bundling.fresh_folder import fresh_folder
+from tools.datasets import ballscrew
 from tools.photos import Photo
-from tools.pictures import normalised
 from tools.recordings.scores import mean_and_spread
-from tools.splits import Split, described
-from tools.thresholds import limits
+from tools.training import logistic, photo_recipe
+from tools.training.photo_recipe import Prepared
+from tools.training.pictures import normalised
+from tools.training.splits import Split, described
+from tools.training.thresholds import limits
 
 if TYPE_CHECKING:
-    from tools.photo_training import Trained
-    from tools.report import Figure
+    from tools.scoring.report import Figure
+    from tools.training.photo_training import Trained
 
 MODEL_ID = "ballscrew-pitting"
 SIZE = (160, 384)
@@ -120,7 +123,7 @@ def prepared(folder: Path, split: int) -> tuple[Prepared, list[ballscrew.Photo]]
 
     `split`: which third. Two of the other positions are the validation part.
     """
-    from tools.photo_nets import PREPROCESS  # noqa: PLC0415  needs torch
+    from tools.training.photo_nets import PREPROCESS  # noqa: PLC0415  needs torch
 
     found = ballscrew.photos(folder, ballscrew.POSITIONS)
     test = ballscrew.POSITIONS[split::3]
@@ -143,9 +146,9 @@ def validate(ready: Prepared, found: list[ballscrew.Photo]) -> None:
 
     For the depth that ships also for each strength: the one with the least loss is taken.
     """
-    from tools.photo_nets import trunk  # noqa: PLC0415  needs torch
-    from tools.photo_training import pooled  # noqa: PLC0415
-    from tools.pictures import to_network  # noqa: PLC0415
+    from tools.training.photo_nets import trunk  # noqa: PLC0415  needs torch
+    from tools.training.photo_training import pooled  # noqa: PLC0415
+    from tools.training.pictures import to_network  # noqa: PLC0415
 
     rest = np.sort(np.concatenate([ready.split.train, ready.split.validation]))
     front, prepare = trunk(max(DEPTHS), SIZE), to_network(ready.preprocess)
@@ -192,10 +195,10 @@ def build(
     """Train, compile and measure; return the bundle's content and what is to be said of it."""
     import torch  # noqa: PLC0415  of the training environment only
 
-    from tools.ballscrew_model import Measured, compiled, unstructured  # noqa: PLC0415
-    from tools.fit import THREADS  # noqa: PLC0415
-    from tools.photo_pruning import pruned  # noqa: PLC0415
-    from tools.photo_training import Lesson, frozen  # noqa: PLC0415
+    from tools.training.ballscrew_model import Measured, compiled, unstructured  # noqa: PLC0415
+    from tools.training.fit import THREADS  # noqa: PLC0415
+    from tools.training.photo_pruning import pruned  # noqa: PLC0415
+    from tools.training.photo_training import Lesson, frozen  # noqa: PLC0415
 
     torch.set_num_threads(THREADS)
     torch.manual_seed(options.seed)
@@ -232,7 +235,7 @@ def drafted(
     options: argparse.Namespace,
 ) -> Draft:
     """Return the bundle's content."""
-    from tools.ballscrew_model import scores_of  # noqa: PLC0415  needs torch
+    from tools.training.ballscrew_model import scores_of  # noqa: PLC0415  needs torch
 
     held = [ready.photos[index] for index in trained.held]
     pass_at, fail_at = limits(

@@ -19,11 +19,16 @@ import numpy as np
 
 from edge_agent.inference.calibration import measure
 from edge_agent.inference.model import load_model
-from tools import ballscrew, golden_inputs, photo_recipe
-from tools.bundle import Draft, enter_reference, files_sha256, write_bundle
-from tools.card import Account, card_of_draft
-from tools.fresh_folder import fresh_folder
-from tools.good_parts import (
+from tools.bundling import golden_inputs
+from tools.bundling.bundle import Draft, enter_reference, files_sha256, write_bundle
+from tools.bundling.card import Account, card_of_draft
+from tools.bundling.fresh_folder import fresh_folder
+from tools.bundling.usual_figures import usual_pictures
+from tools.datasets import ballscrew
+from tools.photos import Photo
+from tools.scoring.report import auroc
+from tools.training import photo_recipe
+from tools.training.good_parts import (
     RULE,
     Compiled,
     Lesson,
@@ -33,10 +38,7 @@ from tools.good_parts import (
     maps_and_scores,
     task_of,
 )
-from tools.photos import Photo
-from tools.pictures import normalised
-from tools.report import auroc
-from tools.usual_figures import usual_pictures
+from tools.training.pictures import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_agent.inference.calibration import Reduce
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Array = NDArray[np.float32]
     Byte = NDArray[np.uint8]
@@ -142,14 +144,14 @@ def evaluated(bundle: Path, data: Path) -> list[Figure]:
 
 def lesson_of(good: Sequence[ballscrew.Photo], seed: int) -> Lesson:
     """Return sound photos as a lesson, grouped by position."""
-    from tools.photo_nets import PREPROCESS  # noqa: PLC0415  needs torch
+    from tools.training.photo_nets import PREPROCESS  # noqa: PLC0415  needs torch
 
     return Lesson(pixels(good), [photo.position for photo in good], PREPROCESS, seed)
 
 
 def pixels(found: Sequence[ballscrew.Photo]) -> Byte:
     """Return photos at the model's size, uint8 [n, h, w, 3]."""
-    from tools.photo_nets import PREPROCESS  # noqa: PLC0415  needs torch
+    from tools.training.photo_nets import PREPROCESS  # noqa: PLC0415  needs torch
 
     photos = [Photo(one.path, "", one.position) for one in found]
     return photo_recipe.pixels(photos, PREPROCESS, SIZE)
@@ -159,7 +161,7 @@ def measured(
     models: Compiled, found: list[ballscrew.Photo], limits: Limits, folder: Path
 ) -> list[Figure]:
     """Return how both models do on photos of positions that neither saw, calibrated and not."""
-    from tools.photo_nets import PREPROCESS  # noqa: PLC0415  needs torch
+    from tools.training.photo_nets import PREPROCESS  # noqa: PLC0415  needs torch
 
     inputs = list(normalised(pixels(found), PREPROCESS)[:, None])
     figures: list[Figure] = []
@@ -232,9 +234,9 @@ def pointing(cells: Array, masks: NDArray[np.bool_], how: str) -> list[Figure]:
 
 def validate(folder: Path, places: Sequence[str], seed: int) -> None:
     """Print the figures of training positions, each held out of what judged it; float."""
-    from tools import strangeness  # noqa: PLC0415  needs torch
-    from tools.photo_nets import PREPROCESS  # noqa: PLC0415
-    from tools.pictures import to_network  # noqa: PLC0415
+    from tools.training import strangeness  # noqa: PLC0415  needs torch
+    from tools.training.photo_nets import PREPROCESS  # noqa: PLC0415
+    from tools.training.pictures import to_network  # noqa: PLC0415
 
     found = ballscrew.photos(folder, places)
     network, prepare = strangeness.Features(SIZE).eval(), to_network(PREPROCESS)
@@ -255,7 +257,7 @@ def validate(folder: Path, places: Sequence[str], seed: int) -> None:
 
 def drafted(model: bytes, lesson: Lesson, limits: Limits, options: argparse.Namespace) -> Draft:
     """Return the bundle's content."""
-    from tools.photo_nets import PREPROCESS  # noqa: PLC0415  needs torch
+    from tools.training.photo_nets import PREPROCESS  # noqa: PLC0415  needs torch
 
     seen = normalised(lesson.pixels, PREPROCESS)[:, None]
     golden = golden_inputs.pictures(model, PREPROCESS, seen)

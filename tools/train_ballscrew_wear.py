@@ -5,8 +5,8 @@
 The history is what a pipeline with models/ballscrew-pitting measures: the mean of its map, the
 share of a photo that is pitted. So that model must be there first. The recipe is
 tools/train/forecast.py; hidden width and epochs were chosen with --validate, which leaves out one
-training position after the other. Positions are those of tools/ballscrew.py: the test positions
-were never seen, neither by the pitting model nor by this one.
+training position after the other. Positions are those of tools/datasets/ballscrew.py: the test
+positions were never seen, neither by the pitting model nor by this one.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from edge_agent import registry
 from edge_agent.inference.model import load_model
 from edge_agent.modelstore.manifest import load_bundle
 from edge_agent.tasks.base import TaskContext
-from tools import ballscrew, golden_inputs
-from tools.bundle import Draft, files_sha256, write_bundle
-from tools.card import Account, write_card_of
-from tools.data_checks import DataUnfit
-from tools.fit import Schedule, predict
-from tools.merit import rmse
+from tools.bundling import golden_inputs
+from tools.bundling.bundle import Draft, files_sha256, write_bundle
+from tools.bundling.card import Account, write_card_of
+from tools.datasets import ballscrew
 from tools.recordings.product import answered, quantised
 from tools.recordings.scores import mean_and_spread
 from tools.recordings.series import Series
+from tools.scoring.merit import rmse
 from tools.train.forecast import Plan, learned, scale, shape_of, task_of, train
+from tools.training.data_checks import DataUnfit
+from tools.training.fit import Schedule, predict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_agent.inference.preprocess import WindowPreprocess
-    from tools.golden_inputs import Golden
-    from tools.report import Figure
+    from tools.bundling.golden_inputs import Golden
+    from tools.scoring.report import Figure
 
     Array = NDArray[np.float32]
 

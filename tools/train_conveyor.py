@@ -15,18 +15,21 @@ import torch
 
 from edge_agent.cell.conveyor import LABELS
 from edge_agent.inference.preprocess import ImagePreprocess
-from tools import cells, evaluate, golden_inputs, nets
-from tools.bundle import Draft, write_bundle
-from tools.fit import Schedule, fit, predict
-from tools.pictures import normalised, shrunk, to_network
-from tools.prune import prune
-from tools.quantise import agreement, check, float_model, int8_model, run_model
-from tools.report import write_card
+from tools import evaluate
+from tools.bundling import golden_inputs
+from tools.bundling.bundle import Draft, write_bundle
+from tools.compress.quantise import agreement, check, float_model, int8_model, run_model
+from tools.datasets import cells
+from tools.scoring.report import write_card
+from tools.training import nets
+from tools.training.fit import Schedule, fit, predict
+from tools.training.pictures import normalised, shrunk, to_network
+from tools.training.prune import prune
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Byte = NDArray[np.uint8]
 

@@ -16,17 +16,20 @@ import torch
 from edge_agent.cell.motor import CHANNELS, FAULTS
 from edge_agent.inference.preprocess import SpectrumBands, WindowPreprocess, ZScore
 from edge_agent.sensing.features import WindowFeatures
-from tools import cells, evaluate, golden_inputs, nets
-from tools.bundle import Draft, write_bundle
-from tools.fit import Schedule, fit, predict
-from tools.prune import prune
-from tools.quantise import agreement, check, float_model, int8_model, run_model
-from tools.report import write_card
+from tools import evaluate
+from tools.bundling import golden_inputs
+from tools.bundling.bundle import Draft, write_bundle
+from tools.compress.quantise import agreement, check, float_model, int8_model, run_model
+from tools.datasets import cells
+from tools.scoring.report import write_card
+from tools.training import nets
+from tools.training.fit import Schedule, fit, predict
+from tools.training.prune import prune
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Array = NDArray[np.float32]
 

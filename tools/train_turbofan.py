@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools import cmapss, evaluate, golden_inputs
-from tools.bundle import Draft, files_sha256, write_bundle
-from tools.card import Account, write_card_of
-from tools.fit import predict
-from tools.quantise import run_model
+from tools import evaluate
+from tools.bundling import golden_inputs
+from tools.bundling.bundle import Draft, files_sha256, write_bundle
+from tools.bundling.card import Account, write_card_of
+from tools.compress.quantise import run_model
+from tools.datasets import cmapss
 from tools.recordings.product import Converted, quantised
 from tools.recordings.scores import mean_and_spread
 from tools.train.life import Plan, learned, rule_of, shape_of, task_of, train
+from tools.training.fit import predict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_agent.inference.preprocess import WindowPreprocess
-    from tools.golden_inputs import Golden
+    from tools.bundling.golden_inputs import Golden
     from tools.recordings.series import Series
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Array = NDArray[np.float32]
 

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_agent.upload.spool import Sidecar
-from tools.data_checks import DataUnfit
-from tools.fresh_folder import fresh_folder
+from tools.bundling.fresh_folder import fresh_folder
 from tools.photos.layout import pictures
+from tools.training.data_checks import DataUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.commands.verification import MEMORY_MB, verify
-from tools.bundle import enter_resources
+from tools.bundling.bundle import enter_resources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

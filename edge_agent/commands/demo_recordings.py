@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge_agent.mqtt.broker_options import BrokerOptions
 
 PHOTOS = Path("bsdata/images")
-# Kept out of training by tools/ballscrew.py: every third position.
+# Kept out of training by tools/datasets/ballscrew.py: every third position.
 POSITIONS = ("395000_270", "437500_315", "560000_000")
 ENGINES = Path("cmapss/test_FD001.txt")
 # Test engines whose recording ends at most 20 cycles before their failure (RUL_FD001.txt).

@@ -13,7 +13,7 @@ from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from edge_agent.inference.model import load_model
 from tools.accel import published, stand_ins
-from tools.bundle import Draft, write_bundle
+from tools.bundling.bundle import Draft, write_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

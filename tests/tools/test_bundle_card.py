@@ -11,8 +11,8 @@ import pytest
 
 from edge_agent.commands.verification import verify
 from edge_agent.modelstore.manifest import load_bundle
-from tools.bundle import Draft, build, enter_resources, write_bundle
-from tools.card import Account, card_of_draft, thresholds_in_words, write_card_of
+from tools.bundling.bundle import Draft, build, enter_resources, write_bundle
+from tools.bundling.card import Account, card_of_draft, thresholds_in_words, write_card_of
 
 MODEL = Path(__file__).parents[2] / "models" / "turbofan-rul"
 WINDOW = {

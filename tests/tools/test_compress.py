@@ -23,9 +23,9 @@ from tools.compress.samples import read_samples
 from tools.compress.scoring import Metric, chosen_metric
 from tools.compress.structures import applied, clipped, clusters, magnitude
 from tools.compress.table import CHOSEN, Row, smallest, table
+from tools.compress.tflite_file import Weights
 from tools.compress.variants import Variant
-from tools.data_checks import DataUnfit
-from tools.tflite_file import Weights
+from tools.training.data_checks import DataUnfit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -382,9 +382,9 @@ def test_a_torch_network_loses_channels_and_comes_back(
 def test_training_for_rounding_keeps_the_answers_near(
     trained: tuple[Any, Array, NDArray[np.int64]],
 ) -> None:
+    from tools.compress.quantise import agreement, check, int8_model, run_model  # noqa: PLC0415
     from tools.compress.source import Tuning  # noqa: PLC0415
     from tools.compress.torch_network import TorchNetwork  # noqa: PLC0415  needs torch
-    from tools.quantise import agreement, check, int8_model, run_model  # noqa: PLC0415
 
     pytest.importorskip("ai_edge_quantizer", reason="it is in the tools' environments only")
     network, inputs, _ = trained

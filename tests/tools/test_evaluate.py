@@ -15,10 +15,12 @@ from edge_agent.pictures import image
 from edge_agent.types import Frame, Window
 from tests.tools.test_bundle_card import DRAFT
 from tests.tools.test_explain import brightness
-from tools import cells, evaluate, localisation, merit, plots
-from tools.bundle import files_sha256, write_bundle
-from tools.judged import Regions
+from tools import evaluate
+from tools.bundling.bundle import files_sha256, write_bundle
+from tools.datasets import cells
 from tools.photos.photo import rectangle
+from tools.scoring import localisation, merit, plots
+from tools.scoring.judged import Regions
 
 pytestmark = pytest.mark.tflite
 

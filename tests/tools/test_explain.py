@@ -15,8 +15,9 @@ from edge_agent.pictures import image
 from edge_agent.types import Frame, Window
 from tests.tiny_onnx import identity_model
 from tests.tools.test_bundle_card import DRAFT
-from tools import cells, evaluate, explain
-from tools.bundle import write_bundle
+from tools import evaluate, explain
+from tools.bundling.bundle import write_bundle
+from tools.datasets import cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

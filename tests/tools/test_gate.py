@@ -14,11 +14,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tools import good_parts, photo_recipe, quantise  # noqa: E402  need torch
+from tools.compress import quantise  # noqa: E402  need torch
 from tools.compress.variants import AS_GIVEN, Settings, Shape, variants  # noqa: E402
-from tools.photo_nets import PREPROCESS  # noqa: E402
-from tools.pictures import normalised  # noqa: E402
 from tools.recordings.product import quantised  # noqa: E402
+from tools.training import good_parts, photo_recipe  # noqa: E402  need torch
+from tools.training.photo_nets import PREPROCESS  # noqa: E402
+from tools.training.pictures import normalised  # noqa: E402
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

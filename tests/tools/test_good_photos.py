@@ -13,14 +13,14 @@ from edge_agent.cell.conveyor import Conveyor
 from edge_agent.inference.calibration import measure
 from edge_agent.inference.model import load_model
 from edge_agent.types import Frame
-from tools.report import auroc
+from tools.scoring.report import auroc
 
 torch = pytest.importorskip("torch")
 
-from tools import strangeness  # noqa: E402  needs the training environment
-from tools.good_parts import Lesson, learn, limit  # noqa: E402
-from tools.photo_nets import PREPROCESS  # noqa: E402
 from tools.train.__main__ import main  # noqa: E402
+from tools.training import strangeness  # noqa: E402  needs the training environment
+from tools.training.good_parts import Lesson, learn, limit  # noqa: E402
+from tools.training.photo_nets import PREPROCESS  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,7 +127,7 @@ def test_the_same_photos_and_seed_give_the_same_network_and_limits() -> None:
 
 
 def test_folding_normalisations_changes_no_answer() -> None:
-    from tools.photo_nets import trunk  # noqa: PLC0415
+    from tools.training.photo_nets import trunk  # noqa: PLC0415
 
     pictures = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():

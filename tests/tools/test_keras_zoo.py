@@ -14,10 +14,10 @@ import pytest
 from edge_agent.inference.model import load_model
 from edge_agent.modelstore.manifest import load_bundle
 from tools.compress.failures import CompressFailed, MissingFramework
+from tools.compress.quantise import QuantisationFailed, run_model
 from tools.compress.source import Tuning, read_source
 from tools.compress.structures import magnitude
 from tools.keras_zoo.recipes import RECIPES
-from tools.quantise import QuantisationFailed, run_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,7 +148,7 @@ def test_channels_go_and_tuning_brings_the_answers_back(tmp_path: Path, library:
 def test_tuning_holds_zeros_with_and_without_rounding(
     tmp_path: Path, library: str, *, quantised: bool
 ) -> None:
-    from tools.tflite_file import weights  # noqa: PLC0415
+    from tools.compress.tflite_file import weights  # noqa: PLC0415
 
     convolutional(library).save(tmp_path / "model.keras")
     source = read_source(tmp_path / "model.keras", PICTURES[:1])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tools import merit
+from tools.scoring import merit
 
 BAD = np.array([False, False, True, False, True, True])
 SCORES = np.array([0.1, 0.4, 0.35, 0.8, 0.8, 0.9])

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.tools.pictures import class_folders, metal, save
-from tools.data_checks import DataUnfit
 from tools.photos import Mark, Photo, check_photos, read_photos
 from tools.photos.photo import rectangle
 from tools.photos.reading import Reading
+from tools.training.data_checks import DataUnfit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ import pytest
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from tests.tiny_tflite import model_bytes
-from tools import cmapss, keyword_spotting
-from tools.quantise import (
+from tools import keyword_spotting
+from tools.compress.quantise import (
     Agreement,
     QuantisationFailed,
     agreement,
@@ -24,8 +24,9 @@ from tools.quantise import (
     int8_model,
     run_model,
 )
-from tools.tensor_ranges import Narrow, held_ranges, narrowest, stored_ranges
-from tools.tflite_file import NotTflite, map_kernels, tidied, weights
+from tools.compress.tensor_ranges import Narrow, held_ranges, narrowest, stored_ranges
+from tools.compress.tflite_file import NotTflite, map_kernels, tidied, weights
+from tools.datasets import cmapss
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,13 +12,13 @@ from edge_agent.sensing.features import WindowFeatures
 from edge_agent.sensing.windowing import Cut, Timing, Windower
 from edge_agent.types import Window
 from tools import study_skab
-from tools.data_checks import DataUnfit
 from tools.recordings import checks
 from tools.recordings.parts import parted
 from tools.recordings.reader import read
 from tools.recordings.scores import accuracy, macro_f1, mean_and_spread
 from tools.recordings.series import Layout, Series
 from tools.recordings.windows import examples, in_stretches, targets, window_shape, windows, zscore
+from tools.training.data_checks import DataUnfit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ import io
 import numpy as np
 import pytest
 
-from tools.data_checks import DataUnfit, Finding, named, print_findings, settle
-from tools.splits import described, folds, grouped_split
+from tools.training.data_checks import DataUnfit, Finding, named, print_findings, settle
+from tools.training.splits import described, folds, grouped_split
 
 GROUPS = [f"part {number // 5}" for number in range(200)]
 LABELS = ["bad" if number // 5 % 4 == 0 else "good" for number in range(200)]

@@ -15,15 +15,16 @@ from edge_agent.inference.model import load_model
 from edge_agent.pictures import image
 from edge_agent.types import Frame
 from tests.tools.pictures import class_folders, metal, pit_of, save
-from tools import ballscrew, evaluate
-from tools.box_merit import average_precisions, f1
-from tools.fresh_folder import fresh_folder
-from tools.photo_recipe import name_from
+from tools import evaluate
+from tools.bundling.fresh_folder import fresh_folder
+from tools.datasets import ballscrew
 from tools.photos import Photo
-from tools.report import auroc
-from tools.splits import Split
-from tools.thresholds import limits
+from tools.scoring.box_merit import average_precisions, f1
+from tools.scoring.report import auroc
 from tools.train.__main__ import main, recipes
+from tools.training.photo_recipe import name_from
+from tools.training.splits import Split
+from tools.training.thresholds import limits
 
 if TYPE_CHECKING:
     from edge_agent.inference.model import Model
@@ -76,11 +77,11 @@ def test_a_classifier_can_be_tuned_and_pruned(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_a_pruned_front_learns_what_the_whole_one_sees() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is in the training environment only")
-    from tools import photo_pruning  # noqa: PLC0415
-    from tools.photo_nets import PREPROCESS, trunk  # noqa: PLC0415
-    from tools.photo_recipe import Prepared  # noqa: PLC0415
-    from tools.photo_training import Lesson, frozen  # noqa: PLC0415
-    from tools.pictures import normalised  # noqa: PLC0415
+    from tools.training import photo_pruning  # noqa: PLC0415
+    from tools.training.photo_nets import PREPROCESS, trunk  # noqa: PLC0415
+    from tools.training.photo_recipe import Prepared  # noqa: PLC0415
+    from tools.training.photo_training import Lesson, frozen  # noqa: PLC0415
+    from tools.training.pictures import normalised  # noqa: PLC0415
 
     rng = np.random.default_rng(0)
     pixels = np.stack([metal(rng, pit_of(rng) if n % 2 else None, (64, 96)) for n in range(80)])

@@ -16,7 +16,7 @@ from edge_agent.commands.verification import verify
 from edge_agent.modelstore.manifest import load_bundle
 from tests.bundles import write_bundle
 from tools import verify as tool
-from tools.bundle import npz
+from tools.bundling.bundle import npz
 
 if TYPE_CHECKING:
     from collections.abc import Callable

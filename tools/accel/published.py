@@ -15,9 +15,9 @@ from edge_agent.backends.base import BackendContext
 from edge_agent.inference.quantisation import dequantise, quantise
 from edge_agent.modelstore.manifest import SelfTestCase, load_bundle
 from edge_agent.pictures import image
-from tools import ballscrew, cells
 from tools.accel.shipped import MODELS, photos
 from tools.accel.subjects import ANYTHING, Subject
+from tools.datasets import ballscrew, cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -13,8 +13,8 @@ from edge_agent.errors import ModelError
 from edge_agent.inference import golden
 from edge_agent.inference.model import load_model
 from edge_agent.types import Window
-from tools import ballscrew, cells, cmapss
 from tools.accel.subjects import Subject
+from tools.datasets import ballscrew, cells, cmapss
 from tools.evaluate import window_shape
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 from edge_agent.errors import ModelError
 from tools.compress import from_files
 from tools.compress.failures import CompressFailed, MissingFramework
+from tools.compress.quantise import QuantisationFailed
 from tools.compress.run import compress, write
 from tools.compress.samples import read_samples
 from tools.compress.scoring import METRICS
+from tools.compress.tflite_file import NotTflite
 from tools.compress.variants import Settings
-from tools.data_checks import DataUnfit
-from tools.quantise import QuantisationFailed
-from tools.tflite_file import NotTflite
+from tools.training.data_checks import DataUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_agent.inference.preprocess import ImagePreprocess
-from tools import photo_recipe
 from tools.compress.samples import Samples
-from tools.data_checks import DataUnfit, settle
 from tools.photos import add_arguments as add_photo_arguments
 from tools.photos import check_photos, options_of, read_photos
 from tools.photos.layout import pictures
-from tools.pictures import normalised
 from tools.recordings.checks import read_checked
 from tools.recordings.series import add_layout_arguments, layout_of
 from tools.recordings.windows import examples, targets, window_shape, zscore
-from tools.splits import grouped_split
+from tools.training import photo_recipe
+from tools.training.data_checks import DataUnfit, settle
+from tools.training.pictures import normalised
+from tools.training.splits import grouped_split
 
 if TYPE_CHECKING:
     import argparse

@@ -17,7 +17,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from tools.compress import keras_narrow
 from tools.compress.failures import CompressFailed
-from tools.quantise import QuantisationFailed
+from tools.compress.quantise import QuantisationFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from edge_agent import registry
 from edge_agent.backends.base import BackendContext
 from edge_agent.inference.quantisation import dequantise, quantise
 from tools.compress import onnx_file
-from tools.tflite_file import Weights, weights
+from tools.compress.tflite_file import Weights, weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.quantise import QuantisationFailed
-from tools.tflite_file import Weights
+from tools.compress.quantise import QuantisationFailed
+from tools.compress.tflite_file import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from tools.tflite_file import Change
+    from tools.compress.tflite_file import Change
 
     Array = NDArray[np.float32]
 

@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tools.bundling.fresh_folder import fresh_folder
 from tools.compress import measure
 from tools.compress.failures import CompressFailed
 from tools.compress.scoring import chosen_metric
 from tools.compress.source import read_source
 from tools.compress.table import Row, smallest, table
 from tools.compress.variants import Settings, Variant, quantisation_aware, shapes, variants
-from tools.fresh_folder import fresh_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tools.compress.failures import CompressFailed
-from tools.data_checks import print_findings
-from tools.splits import Split, grouped_split
+from tools.training.data_checks import print_findings
+from tools.training.splits import Split, grouped_split
 
 if TYPE_CHECKING:
     from pathlib import Path

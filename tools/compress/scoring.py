@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tools.compress.failures import CompressFailed
-from tools.report import auroc
+from tools.scoring.report import auroc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

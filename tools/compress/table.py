@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from tools.compress.measure import Latency
     from tools.compress.scoring import Metric
+    from tools.compress.tflite_file import Weights
     from tools.compress.variants import Variant
-    from tools.tflite_file import Weights
 
 HEADINGS = (
     *("model", "stored as", "kB", "zipped", "weights", "zeros"),

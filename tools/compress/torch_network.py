@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
-from tools import prune, quantise
+from tools.compress import quantise
 from tools.compress.failures import CompressFailed
+from tools.training import prune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_agent.errors import ModelError
-from tools import quantise, tflite_file
-from tools.compress import measure, onnx_file
+from tools.compress import measure, onnx_file, quantise, tflite_file
 from tools.compress.failures import CompressFailed
 from tools.compress.source import Tuning
 from tools.compress.structures import applied, clipped, clusters, magnitude

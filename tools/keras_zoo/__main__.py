@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from edge_agent.errors import ModelError
 from tools.compress.failures import CompressFailed
 from tools.compress.formats.keras import check_tensorflow
-from tools.data_checks import DataUnfit
+from tools.compress.quantise import QuantisationFailed
 from tools.keras_zoo.recipes import RECIPES
-from tools.quantise import QuantisationFailed
+from tools.training.data_checks import DataUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,8 @@ import numpy as np
 
 from edge_agent.pictures import image
 from edge_agent.types import Frame, Window
-from tools import cmapss
-from tools.data_checks import DataUnfit
+from tools.datasets import cmapss
+from tools.training.data_checks import DataUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

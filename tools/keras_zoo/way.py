@@ -10,15 +10,15 @@ import numpy as np
 
 from edge_agent.commands.verification import verify
 from edge_agent.inference.model import load_model
-from tools.bundle import Draft, files_sha256, write_bundle
+from tools.bundling.bundle import Draft, files_sha256, write_bundle
+from tools.bundling.fresh_folder import fresh_folder
+from tools.compress.quantise import stored_inputs
 from tools.compress.run import compress, write
 from tools.compress.samples import Samples
 from tools.compress.scoring import Metric
 from tools.compress.variants import Settings
-from tools.data_checks import DataUnfit
-from tools.fresh_folder import fresh_folder
-from tools.quantise import stored_inputs
-from tools.splits import Split, grouped_split
+from tools.training.data_checks import DataUnfit
+from tools.training.splits import Split, grouped_split
 
 if TYPE_CHECKING:
     import argparse

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.errors import BadInput
 from edge_agent.pictures import image
-from tools.data_checks import Finding, named
+from tools.training.data_checks import Finding, named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

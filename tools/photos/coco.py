@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tools.data_checks import Finding, named
 from tools.photos.layout import Found, part_of, picture_beside
 from tools.photos.photo import Mark, Photo, rectangle
+from tools.training.data_checks import Finding, named
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,9 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from tools.data_checks import Finding
 from tools.photos.layout import Found, part_of, picture_beside
 from tools.photos.photo import Mark, Photo, rectangle
+from tools.training.data_checks import Finding
 
 if TYPE_CHECKING:
     from pathlib import Path

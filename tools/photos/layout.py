@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tools.data_checks import Finding
     from tools.photos.photo import Photo
+    from tools.training.data_checks import Finding
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 # Names of folders that hold one part of a split already.

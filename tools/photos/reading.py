@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tools.data_checks import DataUnfit, Finding, named
 from tools.photos import coco, folders, labelme, voc, yolo
 from tools.photos.layout import pictures
+from tools.training.data_checks import DataUnfit, Finding, named
 
 if TYPE_CHECKING:
     import argparse

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tools.data_checks import DataUnfit, Finding, named
 from tools.photos.layout import Found, part_of, pictures
 from tools.photos.photo import Mark, Photo, rectangle
+from tools.training.data_checks import DataUnfit, Finding, named
 
 if TYPE_CHECKING:
     from pathlib import Path

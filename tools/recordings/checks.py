@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools.data_checks import DataUnfit, Finding, named, settle
 from tools.recordings.reader import read
+from tools.training.data_checks import DataUnfit, Finding, named, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

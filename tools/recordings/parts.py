@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tools.data_checks import Finding, print_findings
 from tools.recordings.windows import in_stretches
-from tools.splits import described, grouped_split
+from tools.training.data_checks import Finding, print_findings
+from tools.training.splits import described, grouped_split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_agent.inference.model import load_model
-from tools.bundle import Draft, files_sha256, write_bundle
-from tools.card import Account, write_card_of
-from tools.data_checks import DataUnfit
-from tools.fresh_folder import fresh_folder
-from tools.quantise import (
+from tools.bundling.bundle import Draft, files_sha256, write_bundle
+from tools.bundling.card import Account, write_card_of
+from tools.bundling.fresh_folder import fresh_folder
+from tools.compress.quantise import (
     CALIBRATION_SAMPLES_MIN,
     agreement,
     check,
@@ -22,6 +21,7 @@ from tools.quantise import (
     stored_inputs,
 )
 from tools.recordings.windows import windows
+from tools.training.data_checks import DataUnfit
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edge_agent.inference.preprocess import WindowPreprocess
     from edge_agent.types import Prediction
     from tools.recordings.series import Recording, Series
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Array = NDArray[np.float32]
 

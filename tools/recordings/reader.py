@@ -11,8 +11,8 @@ import numpy as np
 
 from edge_agent.errors import BadInput
 from edge_agent.sensing.timestamps import parse_time
-from tools.data_checks import DataUnfit, Finding, named
 from tools.recordings.series import Recording, Series
+from tools.training.data_checks import DataUnfit, Finding, named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Figures that tools/merit.py does not have: of classes, and of several runs."""
+"""Figures that tools/scoring/merit.py does not have: of classes, and of several runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools.merit import alarms
+from tools.scoring.merit import alarms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

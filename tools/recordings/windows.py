@@ -13,7 +13,7 @@ from edge_agent.metrics import Counters
 from edge_agent.sensing.features import WindowFeatures
 from edge_agent.sensing.windowing import Cut, Timing, Windower
 from edge_agent.types import Window
-from tools.data_checks import DataUnfit
+from tools.training.data_checks import DataUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

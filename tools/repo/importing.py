@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.commands.bundler import RUNTIMES
 from edge_agent.commands.verification import verify
 from edge_agent.modelstore.manifest import canonical_json, load_bundle, parse_manifest
-from tools.fresh_folder import fresh_folder
+from tools.bundling.fresh_folder import fresh_folder
 from tools.repo.golden_answers import golden_answers
 from tools.repo.mlflow_registry import MlflowRegistry
 from tools.repo.signing import RepositoryError

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import tools.train
 from edge_agent.errors import EdgeAgentError
-from tools.data_checks import DataUnfit, print_findings
-from tools.quantise import QuantisationFailed
+from tools.compress.quantise import QuantisationFailed
+from tools.training.data_checks import DataUnfit, print_findings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools import logistic, photo_recipe
-from tools.data_checks import DataUnfit, Finding, print_findings
-from tools.merit import alarms
-from tools.photo_recipe import Made, Prepared
-from tools.pictures import normalised
-from tools.quantise import run_model
-from tools.report import auroc, confusion
-from tools.thresholds import limits
+from tools.compress.quantise import run_model
+from tools.scoring.merit import alarms
+from tools.scoring.report import auroc, confusion
+from tools.training import logistic, photo_recipe
+from tools.training.data_checks import DataUnfit, Finding, print_findings
+from tools.training.photo_recipe import Made, Prepared
+from tools.training.pictures import normalised
+from tools.training.thresholds import limits
 
 if TYPE_CHECKING:
     import argparse
 
     from numpy.typing import NDArray
 
-    from tools.photo_training import Lesson, Trained
-    from tools.report import Figure
+    from tools.scoring.report import Figure
+    from tools.training.photo_training import Lesson, Trained
 
     Array = NDArray[np.float32]
 
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train from `options.data`, write the bundle `options.out`."""
-    from tools.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415  needs torch
+    from tools.training.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415  needs torch
 
     if not 0 <= options.prune < 1 or not 0 <= options.depth <= 16:
         raise DataUnfit("--prune must be a share below 1, and --depth 16 at most")
@@ -173,9 +173,9 @@ def _trained(
     """Train as the options say: `depth`, `tune`, `prune`, `seed`."""
     import torch  # noqa: PLC0415  of the training environment only
 
-    from tools import photo_training  # noqa: PLC0415  needs torch
-    from tools.fit import THREADS  # noqa: PLC0415
-    from tools.photo_pruning import pruned  # noqa: PLC0415
+    from tools.training import photo_training  # noqa: PLC0415  needs torch
+    from tools.training.fit import THREADS  # noqa: PLC0415
+    from tools.training.photo_pruning import pruned  # noqa: PLC0415
 
     torch.set_num_threads(THREADS)
     torch.manual_seed(options.seed)

@@ -13,18 +13,18 @@ from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from edge_agent.inference.quantisation import quantise
 from edge_agent.tasks.base import TaskContext
-from tools import photo_recipe
-from tools.box_merit import average_precisions, f1
-from tools.photo_recipe import Made, Prepared
-from tools.pictures import normalised, to_network
+from tools.scoring.box_merit import average_precisions, f1
 from tools.train.segment import mark_labels
+from tools.training import photo_recipe
+from tools.training.photo_recipe import Made, Prepared
+from tools.training.pictures import normalised, to_network
 
 if TYPE_CHECKING:
     import argparse
 
     from numpy.typing import NDArray
 
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Array = NDArray[np.float32]
 
@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train from `options.data`, write the bundle `options.out`."""
-    from tools.detector import Decoded  # noqa: PLC0415  needs torch
-    from tools.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415
+    from tools.training.detector import Decoded  # noqa: PLC0415  needs torch
+    from tools.training.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415
 
     ready = photo_recipe.prepared(options, PREPROCESS, least=0, area=AREA)
     labels = mark_labels(ready)
@@ -128,8 +128,8 @@ def detections(
 def _trained(ready: Prepared, boxes: list[Array], labels: int, options: argparse.Namespace) -> Any:  # noqa: ANN401  a torch module
     import torch  # noqa: PLC0415  of the training environment only
 
-    from tools.detector import Detector, loss, targets  # noqa: PLC0415
-    from tools.fit import Schedule, fit  # noqa: PLC0415
+    from tools.training.detector import Detector, loss, targets  # noqa: PLC0415
+    from tools.training.fit import Schedule, fit  # noqa: PLC0415
 
     torch.manual_seed(options.seed)
     wanted = np.stack([targets(one, labels, ready.size) for one in boxes])

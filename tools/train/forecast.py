@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_agent.inference.preprocess import ZScore
-from tools.data_checks import DataUnfit, Finding, print_findings
-from tools.fit import Schedule, fit, predict
-from tools.merit import rmse
-from tools.nets import forecaster
 from tools.recordings.checks import rate_hz, read_checked
 from tools.recordings.parts import parted
 from tools.recordings.product import Product, add_bundle_arguments, answered, finish, quantised
 from tools.recordings.series import add_layout_arguments, layout_of
 from tools.recordings.windows import examples, window_shape, zscore
+from tools.scoring.merit import rmse
+from tools.training.data_checks import DataUnfit, Finding, print_findings
+from tools.training.fit import Schedule, fit, predict
+from tools.training.nets import forecaster
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tools.recordings.parts import Parts
     from tools.recordings.series import Series
     from tools.recordings.windows import Examples
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Array = NDArray[np.float32]
 

@@ -13,9 +13,13 @@ import numpy as np
 
 from edge_agent.commands.verification import verify
 from edge_agent.errors import ModelError
-from tools import photo_recipe
-from tools.data_checks import DataUnfit, Finding, settle
-from tools.good_parts import (
+from tools.photos import Photo, check_photos, options_of, read_photos
+from tools.photos.layout import pictures
+from tools.photos.reading import grouped
+from tools.scoring.report import auroc
+from tools.training import photo_recipe
+from tools.training.data_checks import DataUnfit, Finding, settle
+from tools.training.good_parts import (
     ATOL,
     RTOL,
     RULE,
@@ -26,13 +30,9 @@ from tools.good_parts import (
     maps_and_scores,
     task_of,
 )
-from tools.photo_recipe import Made, Prepared
-from tools.photos import Photo, check_photos, options_of, read_photos
-from tools.photos.layout import pictures
-from tools.photos.reading import grouped
-from tools.pictures import normalised
-from tools.report import auroc
-from tools.splits import Split, grouped_split
+from tools.training.photo_recipe import Made, Prepared
+from tools.training.pictures import normalised
+from tools.training.splits import Split, grouped_split
 
 if TYPE_CHECKING:
     import argparse
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tools.good_parts import Compiled
-    from tools.report import Figure
+    from tools.scoring.report import Figure
+    from tools.training.good_parts import Compiled
 
 SUMMARY = "photos of good parts only: how strange a part looks, and where"
 # What is normal does not show in fewer.
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Learn from `options.data`, write the bundle `options.out`."""
-    from tools.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415  needs torch
+    from tools.training.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415  needs torch
 
     if not 0.0 < options.false_reject < 0.5:
         raise DataUnfit(f"--false-reject {options.false_reject:g}: wanted is a share below 0.5")

@@ -12,10 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.data_checks import DataUnfit
-from tools.fit import Schedule, fit, predict
-from tools.merit import nasa_score, rmse
-from tools.nets import mixer
 from tools.recordings.checks import rate_hz, read_checked
 from tools.recordings.parts import parted
 from tools.recordings.product import (
@@ -27,6 +23,10 @@ from tools.recordings.product import (
 )
 from tools.recordings.series import add_layout_arguments, layout_of
 from tools.recordings.windows import examples, targets, window_shape, zscore
+from tools.scoring.merit import nasa_score, rmse
+from tools.training.data_checks import DataUnfit
+from tools.training.fit import Schedule, fit, predict
+from tools.training.nets import mixer
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from edge_agent.inference.preprocess import WindowPreprocess
     from tools.recordings.parts import Parts
     from tools.recordings.series import Series
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Array = NDArray[np.float32]
 

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools import photo_recipe
-from tools.data_checks import DataUnfit
-from tools.merit import average_precision
-from tools.photo_recipe import Made, Prepared
-from tools.pictures import normalised
-from tools.quantise import run_model
-from tools.report import auroc
+from tools.compress.quantise import run_model
+from tools.scoring.merit import average_precision
+from tools.scoring.report import auroc
+from tools.training import photo_recipe
+from tools.training.data_checks import DataUnfit
+from tools.training.photo_recipe import Made, Prepared
+from tools.training.pictures import normalised
 
 if TYPE_CHECKING:
     import argparse
 
     from numpy.typing import NDArray
 
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Array = NDArray[np.float32]
 
@@ -61,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train from `options.data`, write the bundle `options.out`."""
-    from tools.cell_training import cell_network  # noqa: PLC0415  needs torch
-    from tools.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415
+    from tools.training.cell_training import cell_network  # noqa: PLC0415  needs torch
+    from tools.training.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415
 
     ready = photo_recipe.prepared(options, PREPROCESS, least=0, area=AREA)
     labels = mark_labels(ready)

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.data_checks import DataUnfit, named
-from tools.fit import Schedule, fit, predict
-from tools.merit import alarms, auroc
-from tools.nets import autoencoder, density, rescaled, window_statistics
-from tools.quantise import float_model, run_model
+from tools.compress.quantise import float_model, run_model
 from tools.recordings import checks
 from tools.recordings.parts import parted
 from tools.recordings.product import Product, add_bundle_arguments, answered, finish, quantised
 from tools.recordings.series import add_layout_arguments, layout_of
 from tools.recordings.windows import examples, window_shape, zscore
+from tools.scoring.merit import alarms, auroc
+from tools.training.data_checks import DataUnfit, named
+from tools.training.fit import Schedule, fit, predict
+from tools.training.nets import autoencoder, density, rescaled, window_statistics
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from edge_agent.inference.preprocess import WindowPreprocess
     from tools.recordings.parts import Parts
     from tools.recordings.series import Recording, Series
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Array = NDArray[np.float32]
     Flags = NDArray[np.bool_]

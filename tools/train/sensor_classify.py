@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.data_checks import DataUnfit, settle
-from tools.fit import Schedule, fit, predict
-from tools.nets import mixer
 from tools.recordings import checks
 from tools.recordings.parts import parted
 from tools.recordings.product import Product, add_bundle_arguments, answered, finish, quantised
 from tools.recordings.scores import accuracy, macro_f1
 from tools.recordings.series import add_layout_arguments, layout_of
 from tools.recordings.windows import examples, targets, window_shape, zscore
-from tools.report import confusion
+from tools.scoring.report import confusion
+from tools.training.data_checks import DataUnfit, settle
+from tools.training.fit import Schedule, fit, predict
+from tools.training.nets import mixer
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edge_agent.inference.preprocess import WindowPreprocess
     from tools.recordings.parts import Parts
     from tools.recordings.series import Recording, Series
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Array = NDArray[np.float32]
     Classes = NDArray[np.int64]

@@ -12,8 +12,8 @@ import numpy as np
 from edge_agent.backends import onnx as onnx_backend
 from edge_agent.backends.base import BackendContext
 from tools.compress.failures import CompressFailed, MissingFramework
+from tools.compress.quantise import QuantisationFailed, run_model
 from tools.compress.source import Source
-from tools.quantise import QuantisationFailed, run_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from edge_agent.backends.base import BackendContext
 from edge_agent.inference.quantisation import is_float
 from tools.compress.failures import CompressFailed
 from tools.compress.source import Source
-from tools.tflite_file import tidied
+from tools.compress.tflite_file import tidied
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools.data_checks import DataUnfit, Finding
+from tools.training.data_checks import DataUnfit, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

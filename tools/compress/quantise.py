@@ -17,9 +17,9 @@ import numpy as np
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from edge_agent.inference.quantisation import dequantise, quantise
-from tools.quiet import quiet
-from tools.tensor_ranges import narrowest
-from tools.tflite_file import tidied
+from tools.compress.tensor_ranges import narrowest
+from tools.compress.tflite_file import tidied
+from tools.training.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -229,7 +229,7 @@ def gate(whole: bytes, model: bytes, samples: Sequence[Array]) -> Agreement:
         raise QuantisationFailed(
             f"{failure}. Cause: the calibration range. {tensor.sentence()}. That is what a moving "
             "average of each sample's range does, the quantiser's default; calibrate with the true "
-            "minimum and maximum (tools.quantise.int8_model)"
+            "minimum and maximum (tools.compress.quantise.int8_model)"
         ) from None
 
 

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from edge_agent.inference.calibration import POWER
-from tools.photo_nets import PICTURES_AT_ONCE, folded, trunk
+from tools.training.photo_nets import PICTURES_AT_ONCE, folded, trunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable

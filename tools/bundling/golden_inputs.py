@@ -19,9 +19,9 @@ import numpy as np
 
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
-from tools import cells
-from tools.pictures import normalised
-from tools.quantise import stored_inputs
+from tools.compress.quantise import stored_inputs
+from tools.datasets import cells
+from tools.training.pictures import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

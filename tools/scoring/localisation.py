@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools.box_merit import OVERLAP, average_precisions, f1
 from tools.photos import Photo
+from tools.scoring.box_merit import OVERLAP, average_precisions, f1
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from tools.judged import Regions
-    from tools.report import Figure
+    from tools.scoring.judged import Regions
+    from tools.scoring.report import Figure
 
 # A mark and a box are compared on a raster of so many cells, each way.
 CELLS = 256

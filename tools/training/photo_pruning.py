@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tools.fit import Schedule, fit, predict
-from tools.photo_nets import MOMENTUM, PICTURES_AT_ONCE, classifier, folded
-from tools.photo_training import Trained, refit_head
-from tools.pictures import to_network
-from tools.prune import prune
+from tools.training.fit import Schedule, fit, predict
+from tools.training.photo_nets import MOMENTUM, PICTURES_AT_ONCE, classifier, folded
+from tools.training.photo_training import Trained, refit_head
+from tools.training.pictures import to_network
+from tools.training.prune import prune
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tools.photo_training import Lesson
+    from tools.training.photo_training import Lesson
 
     Array = NDArray[np.float32]
     Byte = NDArray[np.uint8]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools.report import auroc
+from tools.scoring.report import auroc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

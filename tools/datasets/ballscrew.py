@@ -26,7 +26,7 @@ import numpy as np
 
 from edge_agent.pictures import image
 from edge_agent.types import Frame
-from tools.report import auroc
+from tools.scoring.report import auroc
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_agent.types import Prediction
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
 # 477500_315 was never labelled. Every third of the others is for testing.
 POSITIONS = (

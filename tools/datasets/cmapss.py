@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools.merit import nasa_score, rmse
 from tools.recordings.reader import read
 from tools.recordings.series import Layout, Series
 from tools.recordings.windows import windows as windows_of
+from tools.scoring.merit import nasa_score, rmse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from tools import logistic
-from tools.fit import THREADS
-from tools.merit import average_precision
-from tools.photo_nets import DEPTHS, WIDTHS, trunk
-from tools.pictures import to_network
+from tools.scoring.merit import average_precision
+from tools.training import logistic
+from tools.training.fit import THREADS
+from tools.training.photo_nets import DEPTHS, WIDTHS, trunk
+from tools.training.pictures import to_network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tools.photo_recipe import Prepared
-    from tools.report import Figure
+    from tools.scoring.report import Figure
+    from tools.training.photo_recipe import Prepared
 
     Array = NDArray[np.float32]
 

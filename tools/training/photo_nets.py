@@ -15,7 +15,7 @@ from torch import nn
 from edge_agent.inference.preprocess import ImagePreprocess
 
 if TYPE_CHECKING:
-    from tools.logistic import Linear
+    from tools.training.logistic import Linear
 
 # As it was trained on ImageNet.
 PREPROCESS = ImagePreprocess(

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools import merit, plots
-from tools.report import confusion
+from tools.scoring import merit, plots
+from tools.scoring.report import confusion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from tools.judged import Judged, Judgement
-    from tools.plots import Pixels
-    from tools.report import Figure
+    from tools.scoring.judged import Judged, Judgement
+    from tools.scoring.plots import Pixels
+    from tools.scoring.report import Figure
 
     Mask = NDArray[np.bool_]
     Scores = NDArray[np.float64]

@@ -20,9 +20,9 @@ from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from edge_agent.inference.calibration import prediction_factor
 from edge_agent.inference.quantisation import dequantise, quantise
-from tools.pictures import normalised, to_network
-from tools.quantise import Agreement, float_model, gate, int8_model
-from tools.splits import folds
+from tools.compress.quantise import Agreement, float_model, gate, int8_model
+from tools.training.pictures import normalised, to_network
+from tools.training.splits import folds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,8 +82,8 @@ def learn(lesson: Lesson, false_reject: float) -> tuple[Any, Limits]:
     """Return the network that was learned from all pictures, and its limits on held-out ones."""
     import torch  # noqa: PLC0415  of the training environment only
 
-    from tools import strangeness  # noqa: PLC0415  needs torch
-    from tools.fit import THREADS  # noqa: PLC0415
+    from tools.training import strangeness  # noqa: PLC0415  needs torch
+    from tools.training.fit import THREADS  # noqa: PLC0415
 
     torch.set_num_threads(THREADS)
     network = strangeness.Features(lesson.size).eval()
@@ -123,7 +123,7 @@ def compiled(network: Any, lesson: Lesson) -> Compiled:  # noqa: ANN401  a torch
 
     Raises QuantisationFailed.
     """
-    from tools import strangeness  # noqa: PLC0415  needs torch
+    from tools.training import strangeness  # noqa: PLC0415  needs torch
 
     order = np.random.default_rng(lesson.seed).permutation(len(lesson.pixels))
     good = lesson.pixels[order[:CALIBRATION_EACH]]

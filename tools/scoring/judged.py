@@ -12,8 +12,8 @@ from edge_agent.errors import BadInput
 from edge_agent.inference.limits import judge
 from edge_agent.pictures import image
 from edge_agent.types import Frame
-from tools import plots
-from tools.labelled import Labelled, Unusable
+from tools.scoring import plots
+from tools.scoring.labelled import Labelled, Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_agent.errors import BadInput
-from tools.bundle import files_sha256
-from tools.data_checks import DataUnfit, print_findings
+from tools.bundling.bundle import files_sha256
 from tools.photos import check_photos, read_photos
 from tools.recordings.parts import parted
 from tools.recordings.reader import read
 from tools.recordings.windows import windows
+from tools.training.data_checks import DataUnfit, print_findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -66,7 +66,7 @@ def photos(folder: Path, reading: Reading, seed: int | None = None) -> Labels:
     """
     found, findings = read_photos(folder, reading)
     if seed is not None:
-        from tools.photo_recipe import parted as photos_parted  # noqa: PLC0415  of the training environment only
+        from tools.training.photo_recipe import parted as photos_parted  # noqa: PLC0415  of the training environment only
 
         found, more = check_photos(found, least=0)
         print_findings([*findings, *more])

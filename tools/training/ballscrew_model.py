@@ -10,24 +10,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from tools import ballscrew, logistic, photo_recipe
 from tools.compress.measure import latencies, zipped
+from tools.compress.quantise import run_model
 from tools.compress.structures import applied, clusters, magnitude
-from tools.fit import predict
-from tools.photo_nets import PICTURES_AT_ONCE, folded
-from tools.photo_recipe import Made
-from tools.photo_training import refit_head
-from tools.pictures import normalised, to_network
-from tools.quantise import run_model
+from tools.datasets import ballscrew
+from tools.training import logistic, photo_recipe
+from tools.training.fit import predict
+from tools.training.photo_nets import PICTURES_AT_ONCE, folded
+from tools.training.photo_recipe import Made
+from tools.training.photo_training import refit_head
+from tools.training.pictures import normalised, to_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from tools.photo_recipe import Prepared
-    from tools.photo_training import Lesson, Trained
-    from tools.report import Figure
+    from tools.scoring.report import Figure
+    from tools.training.photo_recipe import Prepared
+    from tools.training.photo_training import Lesson, Trained
 
     Array = NDArray[np.float32]
     Byte = NDArray[np.uint8]

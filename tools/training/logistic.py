@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.splits import folds
+from tools.training.splits import folds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.modelstore.manifest import load_bundle, parse_manifest
-from tools.bundle import build
-from tools.report import table
+from tools.bundling.bundle import build
+from tools.scoring.report import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from edge_agent.modelstore.manifest import Manifest
-    from tools.bundle import Draft
-    from tools.report import Figure
+    from tools.bundling.bundle import Draft
+    from tools.scoring.report import Figure
 
 
 @dataclass(frozen=True, slots=True)

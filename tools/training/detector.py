@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tools.photo_nets import DEPTHS, WIDTHS, trunk
+from tools.training.photo_nets import DEPTHS, WIDTHS, trunk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tools import logistic
-from tools.fit import Schedule, fit, predict
-from tools.photo_nets import PICTURES_AT_ONCE, WIDTHS, classifier, folded, set_head, trunk
-from tools.pictures import to_network
+from tools.training import logistic
+from tools.training.fit import Schedule, fit, predict
+from tools.training.photo_nets import PICTURES_AT_ONCE, WIDTHS, classifier, folded, set_head, trunk
+from tools.training.pictures import to_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from tools.photo_recipe import Prepared
-    from tools.report import Figure
+    from tools.scoring.report import Figure
+    from tools.training.photo_recipe import Prepared
 
     Array = NDArray[np.float32]
     Byte = NDArray[np.uint8]

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 from edge_agent.errors import EdgeAgentError
 from edge_agent.inference.model import load_model
 from edge_agent.inference.preprocess import WindowPreprocess
-from tools import assessment, labelled, localisation, plots
-from tools.assessment import Wanted
-from tools.data_checks import DataUnfit, named, print_findings
-from tools.judged import inspected, write_answers
 from tools.photos.reading import LAYOUTS, Reading
 from tools.recordings.series import add_layout_arguments, layout_of
-from tools.report import table
+from tools.scoring import assessment, labelled, localisation, plots
+from tools.scoring.assessment import Wanted
+from tools.scoring.judged import inspected, write_answers
+from tools.scoring.report import table
+from tools.training.data_checks import DataUnfit, named, print_findings
 
 if TYPE_CHECKING:
     import argparse
 
     from edge_agent.inference.model import Model
-    from tools.judged import Judgement
-    from tools.labelled import Labels
-    from tools.report import Figure
+    from tools.scoring.judged import Judgement
+    from tools.scoring.labelled import Labels
+    from tools.scoring.report import Figure
 
 # What people call good parts and machines that are well, where the manifest does not say.
 GOOD_NAMES = ("good", "ok", "normal", "healthy", "clean", "pass", "0", "0.0", "false")

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.bundle import Draft, files_sha256, write_bundle
-from tools.card import Account, card_of_draft
-from tools.data_checks import DataUnfit, Finding, settle
-from tools.fresh_folder import fresh_folder
+from tools.bundling.bundle import Draft, files_sha256, write_bundle
+from tools.bundling.card import Account, card_of_draft
+from tools.bundling.fresh_folder import fresh_folder
+from tools.compress.quantise import float_model, gate, int8_model, stored_inputs
 from tools.photos import add_arguments as add_photo_arguments
 from tools.photos import check_photos, options_of, read_photos
-from tools.pictures import normalised, shrunk
-from tools.quantise import float_model, gate, int8_model, stored_inputs
-from tools.quiet import quiet
-from tools.splits import Split, described, grouped_split
+from tools.training.data_checks import DataUnfit, Finding, settle
+from tools.training.pictures import normalised, shrunk
+from tools.training.quiet import quiet
+from tools.training.splits import Split, described, grouped_split
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from edge_agent.inference.preprocess import ImagePreprocess
     from tools.photos import Photo
-    from tools.report import Figure
+    from tools.scoring.report import Figure
 
     Byte = NDArray[np.uint8]
     Array = NDArray[np.float32]

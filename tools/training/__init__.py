@@ -1,0 +1,1 @@
+"""What the recipes and the training of the shipped models share."""
