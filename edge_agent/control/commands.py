@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import sys
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
@@ -87,7 +88,9 @@ class Commands:
     def decided(self, verdict: Verdict) -> None:
         """Take the score of an inspected item."""
         if verdict.outcome != "error":
-            self._scores[verdict.pipeline].append((verdict.model_sha256, verdict.score))
+            # Each message brings a hash of its own: keep the one that is kept already.
+            model = sys.intern(verdict.model_sha256)
+            self._scores[verdict.pipeline].append((model, verdict.score))
 
     def heard(self, message: wire.SnapshotTaken | wire.Logged) -> None:
         """Take what a worker says."""

@@ -27,6 +27,13 @@ def return_memory() -> None:
     _set(M_MMAP_THRESHOLD, 128 << 10)
 
 
+def give_back() -> None:
+    """Give the kernel what is free between what stays, as is left when a great many have gone."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # musl has none
+        libc.malloc_trim(0)
+
+
 def keep_memory() -> None:
     """Have glibc keep the memory of a picture for the next one, and OpenCV use one thread."""
     # By default each picture's memory goes back to the kernel and is faulted in again: decoding
