@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from tests.tiny_tflite import model_bytes
-from tools import keyword_spotting
+from tools import keyword_spotting, study_golden
 from tools.compress.quantise import (
     Agreement,
     QuantisationFailed,
@@ -25,12 +27,10 @@ from tools.compress.quantise import (
     run_model,
 )
 from tools.compress.tensor_ranges import Narrow, held_ranges, narrowest, stored_ranges
-from tools.compress.tflite_file import NotTflite, map_kernels, tidied, weights
+from tools.compress.tflite_file import INT8, NotTflite, map_kernels, tidied, weights
 from tools.datasets import cmapss
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
@@ -42,6 +42,7 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
+MODELS = Path(__file__).parents[2] / "models"
 KWS = "mlperf_tiny/models/kws_ref_model_float32.tflite"
 AUTOENCODER = "mlperf_tiny/models/ad01_fp32.tflite"
 
@@ -130,6 +131,27 @@ def test_kernels_are_changed_and_counted(shared_data: Path) -> None:
     kernels = weights(emptied).zeros - weights(whole).zeros
     assert 21_000 < kernels < weights(whole).count
     tflite.create(BackendContext(emptied)).close()
+
+
+def test_a_wrong_model_for_study_has_one_layer_of_int8_kernels_changed() -> None:
+    whole = (MODELS / "turbofan-rul" / "model.tflite").read_bytes()
+    held = kernels_of(whole)
+    wrong = list(itertools.islice(study_golden.wrong_models(whole), 4))
+    for model in wrong:
+        changed = [not np.array_equal(*pair) for pair in zip(kernels_of(model), held, strict=True)]
+        assert sum(changed) == 1
+    assert len(set(wrong)) == len(wrong)
+
+
+def kernels_of(model: bytes) -> list[Array]:
+    found: list[Array] = []
+
+    def kept(values: Array) -> Array:
+        found.append(values.copy())
+        return values
+
+    map_kernels(model, kept, INT8)
+    return found
 
 
 def test_what_is_no_tflite_file_is_said_so() -> None:
