@@ -55,7 +55,7 @@ def published(data: Path, count: int) -> Iterator[Subject]:
         stored = [quantise(each, first_input(path)) for each in sounds]
         yield _subject(path, stored, "spectra of simulated motors", {0: DECIBEL}, verdict=None)
     ssd = data / "third_party_models" / "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite"
-    taken = [ballscrew.frame(photo).pixels for photo in photos(data, count)]
+    taken = [ballscrew.frame(photo).pixels for photo in photos(data)[:count]]
     given = [_fitted(picture, first_input(ssd)) for picture in taken]
     tolerances = {SSD_SCORES: TOLERANCE}
     yield _subject(ssd, given, "photos of ball screws", tolerances, verdict=_boxes)

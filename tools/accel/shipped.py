@@ -55,9 +55,9 @@ def shipped(name: str, data: Path, count: int) -> Subject | None:
     )
 
 
-def photos(data: Path, count: int) -> list[ballscrew.Photo]:
+def photos(data: Path) -> list[ballscrew.Photo]:
     """Return photos of positions that no shipped model has seen."""
-    return ballscrew.photos(data / "bsdata", ballscrew.TEST_POSITIONS)[:count]
+    return ballscrew.photos(data / "bsdata", ballscrew.TEST_POSITIONS)
 
 
 def _verdicts(model: Model, items: Sequence[Item]) -> Verdicts:
@@ -89,17 +89,20 @@ def _items(name: str, model: Model, data: Path) -> Iterable[Item]:
         # From their ends: there the verdicts change.
         engines = [list(cmapss.windows(e, shape)) for e in cmapss.test_engines(data / "cmapss")]
         return (w for one in itertools.zip_longest(*map(reversed, engines)) for w in one if w)
-    found = photos(data, 10_000)
     if name == "ballscrew-wear":
-        return _histories(found, model)
-    return map(ballscrew.frame, found)
+        places = (*ballscrew.TEST_POSITIONS, *ballscrew.TRAINING_POSITIONS)
+        return _histories([ballscrew.photos(data / "bsdata", {place}) for place in places], model)
+    return map(ballscrew.frame, photos(data))
 
 
-def _histories(found: list[ballscrew.Photo], model: Model) -> Iterator[Window]:
-    """Yield the last shares of pitting before each photo, as ballscrew-pitting sees them."""
+def _histories(places: list[list[ballscrew.Photo]], model: Model) -> Iterator[Window]:
+    """Yield the last shares of pitting before each photo, as ballscrew-pitting sees them.
+
+    Positions that no model has seen have fewer than 200: the others follow.
+    """
     shape = window_shape(model)
     pitting = load_model(MODELS / "ballscrew-pitting", threads=1, roi=None)
-    for number, (_, place) in enumerate(itertools.groupby(found, lambda photo: photo.position)):
+    for number, place in enumerate(places):
         shares = np.array([_share(pitting, photo) for photo in place], np.float32)[:, None]
         for end in range(shape.samples, len(shares) + 1):
             samples = np.ascontiguousarray(shares[end - shape.samples : end])
