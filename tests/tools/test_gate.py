@@ -17,7 +17,9 @@ torch = pytest.importorskip("torch")
 from tools.compress import quantise  # noqa: E402  need torch
 from tools.compress.variants import AS_GIVEN, Settings, Shape, variants  # noqa: E402
 from tools.recordings.product import quantised  # noqa: E402
+from tools.train import detect  # noqa: E402
 from tools.training import good_parts, photo_recipe  # noqa: E402  need torch
+from tools.training.detector import Decoded, Detector  # noqa: E402
 from tools.training.photo_nets import PREPROCESS  # noqa: E402
 from tools.training.pictures import normalised  # noqa: E402
 
@@ -129,3 +131,27 @@ def drowned_onnx() -> bytes:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     return bytes(model.SerializeToString())
+
+
+def test_int8_boxes_are_as_fine_as_float_ones_beside_sure_scores() -> None:
+    torch.manual_seed(0)
+    network = Detector((32, 32), labels=2)
+    with torch.no_grad():
+        network.classes.weight *= 50  # logits of a wide range, as of a detector that has learned
+    samples = list(normalised(photos(), PREPROCESS)[:, None])
+    whole, int8 = photo_recipe.compiled(
+        photo_recipe.Made(
+            Decoded(network, (32, 32)).eval(), maps=False, task={}, rule={}, labels=(), golden=()
+        ),
+        samples,
+        [],
+    )
+    wanted, found = (quantise.run_model(model, samples[:5]) for model in (whole, int8))
+    assert np.ptp(wanted[:, 4:]) > 0.5
+    assert np.abs(found - wanted)[:, :4].max() < 0.05
+
+
+def test_a_detector_that_loses_its_boxes_in_int8_is_refused() -> None:
+    detect.check_lost(0.76, 0.70)
+    with pytest.raises(quantise.QuantisationFailed, match=r"precision of 0\.061 where .* 0\.761"):
+        detect.check_lost(0.761, 0.061)

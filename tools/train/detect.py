@@ -13,6 +13,7 @@ from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from edge_agent.inference.quantisation import quantise
 from edge_agent.tasks.base import TaskContext
+from tools.compress.quantise import QuantisationFailed
 from tools.scoring.box_merit import average_precisions, f1
 from tools.train.segment import mark_labels
 from tools.training import photo_recipe
@@ -32,6 +33,8 @@ SUMMARY = "photos with boxes: what is where"
 AREA = 320 * 320
 # Boxes from this score on are looked at for the average precision.
 LOOK_AT = 0.05
+# What int8 may cost of the mean average precision.
+MOST_LOST = 0.1
 
 ABOUT = """
 Finds {labels} on a photo, as boxes.
@@ -75,22 +78,33 @@ def run(options: argparse.Namespace) -> None:
         rule={"kind": "threshold", "fail_at": confidence},
     )
     figures: list[Figure] = []
+    means = []
     for precision, one in (("float", whole), ("int8", model)):
-        figures += figures_of(one, ready, boxes, labels, precision)
+        each = precisions_of(one, ready, boxes, labels)
+        figures += figures_of(each, ready, labels, precision)
+        means.append(float(np.nanmean(each)))
+    if options.precision == "int8":
+        check_lost(*means)
     figures.append(("size of the model file", f"{len(model) / 1000:.0f} kB"))
     options.attribution = "; ".join(filter(None, (options.attribution, f"From {ATTRIBUTION}")))
     chosen = model if options.precision == "int8" else whole
     photo_recipe.finish(options, ready, made, chosen, (_about(ready, labels, boxes), figures))
 
 
-def figures_of(
-    model: bytes, ready: Prepared, boxes: list[Array], labels: tuple[str, ...], precision: str
-) -> list[Figure]:
-    """Return average precisions on the test part."""
+def precisions_of(
+    model: bytes, ready: Prepared, boxes: list[Array], labels: tuple[str, ...]
+) -> list[float]:
+    """Return the average precision of each label on the test part; NaN where it has no box."""
     test = ready.split.test
     found = detections(model, ready, test, labels)
-    each = average_precisions(found, [boxes[index] for index in test], len(labels))
-    what = f"overlap .5, {len(test)} test photos, {precision}"
+    return average_precisions(found, [boxes[index] for index in test], len(labels))
+
+
+def figures_of(
+    each: list[float], ready: Prepared, labels: tuple[str, ...], precision: str
+) -> list[Figure]:
+    """Return average precisions in words."""
+    what = f"overlap .5, {len(ready.split.test)} test photos, {precision}"
     figures = [(f"mean average precision, {what}", f"{np.nanmean(each):.4f}")]
     figures += [
         (f"average precision of {label}, {what}", f"{value:.4f}")
@@ -98,6 +112,18 @@ def figures_of(
         if not np.isnan(value)
     ]
     return figures
+
+
+def check_lost(whole: float, int8: float) -> None:
+    """Raise QuantisationFailed where int8 finds far fewer boxes than float.
+
+    The quantiser's own gate looks at scores: boxes may be off while each score is right.
+    """
+    if int8 < whole - MOST_LOST:
+        raise QuantisationFailed(
+            f"the int8 model has a mean average precision of {int8:.3f} where the float one has "
+            f"{whole:.3f}: its boxes or scores lost too much; --precision float keeps the float one"
+        )
 
 
 def detections(

@@ -56,10 +56,14 @@ class Detector(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def forward(self, pictures: Any) -> Any:  # noqa: ANN401
         """Return what each cell says."""
+        return torch.cat(self.heads(pictures), 1)
+
+    def heads(self, pictures: Any) -> tuple[Any, Any]:  # noqa: ANN401
+        """Return the logits of the labels and the distances of the sides, apart."""
         fine = self.fine(pictures)
         coarse = nn.functional.interpolate(self.from_coarse(self.coarse(fine)), scale_factor=2)
         values = self.neck(self.from_fine(fine) + coarse)
-        return torch.cat([self.classes(values), torch.sigmoid(self.sides(values)) / 2], 1)
+        return self.classes(values), torch.sigmoid(self.sides(values)) / 2
 
 
 class Decoded(nn.Module):  # type: ignore[misc]
@@ -82,8 +86,9 @@ class Decoded(nn.Module):  # type: ignore[misc]
 
     def forward(self, pictures: Any) -> Any:  # noqa: ANN401
         """Return boxes and probabilities."""
-        found = self.detector(pictures).flatten(2)
-        likely, near, far = torch.sigmoid(found[:, :-4]), found[:, -4:-2], found[:, -2:]
+        # Never side by side in one tensor: int8 would give distances the coarse scale of logits.
+        logits, sides = (head.flatten(2) for head in self.detector.heads(pictures))
+        likely, near, far = torch.sigmoid(logits), sides[:, :2], sides[:, 2:]
         return torch.cat([self.middles + (far - near) / 2, near + far, likely], 1)
 
 
