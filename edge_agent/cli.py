@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config import Config
     from edge_agent.control.control import Control
+    from edge_agent.mqtt.broker_options import BrokerOptions
     from edge_agent.reloading import Reloading
 
 # sysexits.h: a service manager can tell "the config is wrong" from "it crashed".
@@ -129,16 +130,28 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _watch(options: argparse.Namespace) -> int:
     from edge_agent.commands.terminal import watch  # noqa: PLC0415
-    from edge_agent.mqtt.broker_options import BrokerOptions  # noqa: PLC0415
 
-    watch(BrokerOptions(host=options.host, port=options.port), stop_on_signals())
+    watch(_broker(options), stop_on_signals())
     return 0
+
+
+def _broker(options: argparse.Namespace) -> BrokerOptions:
+    """Return the broker that the arguments of _add_broker name."""
+    from edge_agent.mqtt.broker_options import BrokerOptions, TlsOptions  # noqa: PLC0415
+
+    return BrokerOptions(
+        host=options.host,
+        port=options.port,
+        username=options.username,
+        password_file=options.password_file,
+        tls=TlsOptions(ca_file=options.ca_file) if options.ca_file else None,
+    )
 
 
 def _replay(options: argparse.Namespace) -> int:
     from edge_agent.commands import replayer  # noqa: PLC0415
 
-    print(f"{replayer.answer(options, stop_on_signals())} messages published")
+    print(f"{replayer.answer(options, _broker(options), stop_on_signals())} messages published")
     return 0
 
 
@@ -171,16 +184,9 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 def _config(options: argparse.Namespace) -> int:
     from edge_agent.commands import remote  # noqa: PLC0415
-    from edge_agent.mqtt.broker_options import BrokerOptions, TlsOptions  # noqa: PLC0415
 
     logging.getLogger().setLevel(logging.WARNING)
-    broker = BrokerOptions(
-        host=options.host,
-        port=options.port,
-        username=options.username,
-        password_file=options.password_file,
-        tls=TlsOptions(ca_file=options.ca_file) if options.ca_file else None,
-    )
+    broker = _broker(options)
     key = (options.key[0], Path(options.key[1])) if options.key else None
     with remote.Remote(remote.Target(options.device.rstrip("/"), broker, key)) as agent:
         if options.verb == "get":

@@ -83,8 +83,7 @@ def _add_looks(commands: Any) -> None:  # noqa: ANN401  argparse names no public
     demo.set_defaults(command="demo")
 
     watch = commands.add_parser("watch", help="live view of any agent, over MQTT")
-    watch.add_argument("--host", default="127.0.0.1")
-    watch.add_argument("--port", type=int, default=1883)
+    _add_broker(watch)
     watch.set_defaults(command="watch")
 
 
@@ -205,21 +204,24 @@ def _add_config(config: argparse.ArgumentParser) -> None:
         verb.add_argument(
             "--device", required=True, metavar="ROOT", help="what its topics begin with"
         )
-        verb.add_argument("--host", default="127.0.0.1")
-        verb.add_argument("--port", type=int, default=1883)
-        verb.add_argument("--username")
-        verb.add_argument("--password-file", type=Path)
-        verb.add_argument(
-            "--ca-file", type=Path, help="encrypted; PEM of who signed the broker's key"
-        )
+        _add_broker(verb)
         verb.add_argument("--key", nargs=2, metavar=("NAME", "FILE"), help="sign requests with it")
+
+
+def _add_broker(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--host", default="127.0.0.1", help="the broker's")
+    command.add_argument("--port", type=int, default=1883)
+    command.add_argument("--username")
+    command.add_argument("--password-file", type=Path)
+    command.add_argument(
+        "--ca-file", type=Path, help="encrypted; PEM of who signed the broker's key"
+    )
 
 
 def _add_replay(replay: argparse.ArgumentParser) -> None:
     replay.add_argument("file", type=Path)
     replay.add_argument("--topic", required=True)
-    replay.add_argument("--host", default="127.0.0.1")
-    replay.add_argument("--port", type=int, default=1883)
+    _add_broker(replay)
     replay.add_argument("--format", default="json", choices=["json", "raw", "msgpack"])
     replay.add_argument("--columns", nargs="+", help="publish only these")
     replay.add_argument("--names", nargs="+", help="names of the columns, for a file without any")

@@ -21,6 +21,8 @@ from tests.terminal import CTRL_C, Terminal
 from tests.test_overview import NOW, TOPICS, stats, verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.conftest import Mosquitto, Recorder
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +49,25 @@ def test_in_a_terminal_the_pipelines_stand_in_a_table_until_ctrl_c(
     finally:
         screen.close()
     assert "Traceback" not in screen.seen
+
+
+def test_it_logs_in_where_the_broker_asks_for_a_password(
+    tmp_path: Path, mosquitto_with: Callable[[str], Mosquitto]
+) -> None:
+    secret, accounts = tmp_path / "secret", tmp_path / "accounts"
+    secret.write_text("at-the-line")
+    subprocess.run(
+        ["mosquitto_passwd", "-b", "-c", accounts, "technician", "at-the-line"], check=True
+    )
+    broker = mosquitto_with(f"password_file {accounts}")
+    login = ["--username", "technician", "--password-file", str(secret)]
+    screen = Terminal([*_watch(broker.port), *login], ROOT)
+    try:
+        screen.wait_for("connected")
+        screen.type(CTRL_C)
+        assert screen.exit_status() == 0
+    finally:
+        screen.close()
 
 
 def test_in_a_pipe_each_event_is_a_line(mosquitto: Mosquitto, mqtt_client: Recorder) -> None:

@@ -31,6 +31,7 @@ from edge_agent.inference.model import load_model
 from edge_agent.inference.preprocess import WindowPreprocess
 from edge_agent.pictures import image
 from edge_agent.types import Frame, Window
+from tools.photos.layout import WHY
 from tools.scoring import plots
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 # So many patches across the longer side.
 PATCHES = 14
 STRETCHES = 16
-WHY = ".why.png"
 # More than the windows that explaining one takes: 16 stretches of 4000 channels.
 SERIES_BITS = 16
 

@@ -14,7 +14,6 @@ from edge_agent.errors import NotConnected
 from edge_agent.lazy import lazy_module
 from edge_agent.line.pacing import Schedule, is_due
 from edge_agent.mqtt.broker import Connection
-from edge_agent.mqtt.broker_options import BrokerOptions
 from edge_agent.sensing.recordings import RecordingLayout, read_recording
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge_agent.mqtt.broker_options import BrokerOptions
     from edge_agent.sensing.recordings import Block
 else:
     np = lazy_module("numpy")
@@ -61,7 +61,7 @@ class Replay:
     loop: bool = False
 
 
-def answer(options: argparse.Namespace, stop: threading.Event) -> int:
+def answer(options: argparse.Namespace, broker: BrokerOptions, stop: threading.Event) -> int:
     """Do what the command line asks for; see `replay`."""
     layout = RecordingLayout(
         columns=tuple(options.names or ()),
@@ -81,7 +81,7 @@ def answer(options: argparse.Namespace, stop: threading.Event) -> int:
         speed=options.speed,
         loop=options.loop,
     )
-    return replay(what, BrokerOptions(host=options.host, port=options.port), stop)
+    return replay(what, broker, stop)
 
 
 def replay(options: Replay, broker: BrokerOptions, stop: threading.Event) -> int:

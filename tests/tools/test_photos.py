@@ -10,6 +10,7 @@ import pytest
 
 from tests.tools.pictures import class_folders, metal, save
 from tools.photos import Mark, Photo, check_photos, read_photos
+from tools.photos.layout import pictures
 from tools.photos.photo import rectangle
 from tools.photos.reading import Reading
 from tools.training.data_checks import DataUnfit
@@ -95,6 +96,14 @@ def test_class_folders_give_class_and_part(tmp_path: Path) -> None:
     assert {(photo.label, photo.part) for photo in photos} == {
         (label, part) for label in ("ok", "bent") for part in ("train", "validation", "test")
     }
+
+
+def test_what_explains_a_photo_is_no_photo(tmp_path: Path) -> None:
+    for name in ("0001.png", "0001.why.png"):
+        write_picture = tmp_path / "good" / name
+        write_picture.parent.mkdir(exist_ok=True)
+        write_picture.write_bytes(b"")
+    assert [path.name for path in pictures(tmp_path)] == ["0001.png"]
 
 
 def test_a_group_is_what_the_regex_finds_in_the_path(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tools.photos.photo import Photo
     from tools.training.data_checks import Finding
 
+WHY = ".why.png"
+"""What the name of an explanation ends with (tools/explain.py)."""
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 # Names of folders that hold one part of a split already.
 PARTS = {
@@ -34,10 +36,14 @@ class Found:
 
 
 def pictures(folder: Path) -> Iterator[Path]:
-    """Yield every picture at any depth in `folder`, in order of their names."""
+    """Yield every picture at any depth in `folder`, in order of their names.
+
+    Not what `tools.explain` drew beside a picture.
+    """
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder).parts
-        if path.suffix.lower() in PICTURES and not any(name.startswith(".") for name in inside):
+        hidden = any(name.startswith(".") for name in inside)
+        if path.suffix.lower() in PICTURES and not hidden and not path.name.endswith(WHY):
             yield path
 
 

@@ -89,15 +89,21 @@ def add_models(desk: SigningDesk, bundles: list[Path], *, min_seq: int | None) -
     RepositoryError, ModelError; nothing is signed then.
     """
     models = desk.require("models")
+    unproven = []
     for bundle in bundles:
         manifest, content = _manifest(bundle, min_seq)
+        if not manifest.selftest.cases:
+            unproven.append(
+                f"{manifest.model_id} {manifest.version} has no golden samples: gateways will"
+                " refuse it, for nothing tells whether its answers are right"
+            )
         path = f"models/{manifest.model_id}/{manifest.version}/manifest.json"
         _require_new(models.signed, path, manifest, content)
         _publish_blobs(desk.folder, bundle, manifest)
         custom = {"seq": manifest.seq, "min_seq": manifest.min_seq}
         _publish_target(desk.folder, models.signed, path, content, custom)
     desk.draft("models", models.signed)
-    return desk.advance()
+    return unproven + desk.advance()
 
 
 def read_desired(desk: SigningDesk, fleet: str) -> Desired:
