@@ -41,7 +41,6 @@ class Hawkbit:
 
     def deploy(self, action: str, *models: tuple[str, str, str]) -> None:
         """Open an action: (slot, model_id, version) each."""
-        self.action = action
         self.chunks = [
             {
                 "part": "model",
@@ -52,6 +51,7 @@ class Hawkbit:
             }
             for slot, model_id, version in models
         ]
+        self.action = action  # last: the controller may ask at this moment
 
 
 class _Controller(BaseHTTPRequestHandler):
@@ -102,7 +102,7 @@ class _Controller(BaseHTTPRequestHandler):
         self.hawkbit.heard.append((execution, finished, status["details"]))
         if "/cancelAction/" in self.path and execution == "closed":
             self.hawkbit.cancel = self.hawkbit.action = ""
-        elif execution == "closed":
+        elif execution == "closed" and f"/{self.hawkbit.action}/" in self.path:
             self.hawkbit.action = ""
         self._answer(None)
 

@@ -112,7 +112,7 @@ def test_a_champion_comes_with_its_evaluation_and_is_published_after_somebody_si
     assert f"version {version}" in card
     assert "| auroc | 0.987 |" in card
     assert "| who | line \\| 3 |" in card
-    assert "verified: 2 golden samples" in card
+    assert "verified: 8 golden samples" in card
     assert "conveyor-parts" not in status(repo, capsys), "nothing is signed by an import"
     assert main(["add-model", str(repo.folder), str(folder), "--slot", "plates"]) == 0
     assert "conveyor-parts@1.0.0 seq 1" in status(repo, capsys)
