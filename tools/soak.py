@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,10 +223,12 @@ def growth(process: str, samples: list[Sample], minutes: float) -> Growth:
     if len(late) > 1:
         slope = statistics.linear_regression([s.at_s for s in late], [s.rss_mb for s in late]).slope
     half = len(late) // 2
-    # The fewest: a file that happened to be open at a sample is no leak.
+    # In the middle: a file that is open at one sample is no leak, nor is a child that is away.
     early, later = late[: half or 1], late[half:]
-    more_descriptors = min(s.descriptors for s in later) - min(s.descriptors for s in early)
-    more_threads = min(s.threads for s in later) - min(s.threads for s in early)
+    more_descriptors, more_threads = (
+        round(statistics.median(map(count, later)) - statistics.median(map(count, early)))
+        for count in (attrgetter("descriptors"), attrgetter("threads"))
+    )
     flat = slope * 3600 < MOST_MB_PER_H or minutes < JUDGED_FROM_MINUTES
     holds = flat and more_descriptors <= 0 and more_threads <= 0
     return Growth(process, rss_mb, slope * 3600, more_descriptors, more_threads, holds)
