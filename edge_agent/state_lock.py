@@ -28,6 +28,6 @@ def only_agent_of(state_folder: Path) -> IO[bytes]:
     except BlockingIOError:
         lock.close()
         raise EdgeAgentError(
-            f"another edge-agent runs with the state folder {state_folder}"
+            f"another edge-agent runs with the state folder {state_folder}; --state names another"
         ) from None
     return lock

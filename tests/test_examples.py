@@ -75,6 +75,32 @@ def test_all_that_is_wrong_is_named_at_once(
         assert f"wrong.toml: {place}" in shown
 
 
+def test_a_recipe_whose_model_wants_other_items_than_the_source_gives_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = Path(__file__).parents[1] / "models"
+    config = tmp_path / "agent.toml"
+    config.write_text(f"""
+        [device]
+        enterprise = "acme"
+        site = "s"
+        area = "a"
+        line = "l"
+        cell = "c"
+        name = "gw"
+        [pipelines.plates]
+        family = "qc"
+        model = "{models}/conveyor-parts"
+        source = {{ kind = "simulator", scene = "conveyor" }}
+        recipes.P-1.model = "{models}/conveyor-parts"
+        recipes.P-2.model = "{models}/motor-bearing"
+    """)
+    assert main(["check", str(config)]) == 78
+    shown = capsys.readouterr().err
+    assert "/pipelines/plates/recipes/P-2/model: " in shown
+    assert "P-1" not in shown
+
+
 def test_a_file_or_folder_that_is_not_there_is_named_and_keeps_nothing_from_starting(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

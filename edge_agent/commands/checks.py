@@ -66,6 +66,8 @@ def wrong_pipelines(config: Config, folder: Path) -> list[FieldError]:
                 FieldError(f"/pipelines/{name}{field.path}", field.kind, field.message)
                 for field in error.fields
             ]
+        else:
+            wrong += _unfit_recipes(config, name, folder)
     return wrong
 
 
@@ -115,6 +117,20 @@ def _wrong_recipes(config: Config, name: str, folder: Path) -> list[FieldError]:
     return wrong
 
 
+def _unfit_recipes(config: Config, name: str, folder: Path) -> list[FieldError]:
+    """Return the recipes whose model wants other items than the source gives."""
+    wrong: list[FieldError] = []
+    for code, recipe in config.pipelines[name].recipes.items():
+        path = f"/pipelines/{name}/recipes/{code}/model"
+        if _wrong_model(path, folder / recipe.model):
+            continue  # that was said already
+        try:
+            _build_source(config, name, folder, recipe.model)
+        except ConfigError as error:
+            wrong += [FieldError(path, "model", field.message) for field in error.fields]
+    return wrong
+
+
 def _wrong_model(path: str, bundle: Path) -> list[FieldError]:
     try:
         load_bundle(bundle)
@@ -125,8 +141,12 @@ def _wrong_model(path: str, bundle: Path) -> list[FieldError]:
 
 def _check(config: Config, name: str, folder: Path) -> None:
     pipeline = config.pipelines[name]
-    preprocess = load_bundle(folder / pipeline.model).manifest.task.preprocess
     load_bundle(folder / pipeline.model, pipeline.accelerator)
+    _build_source(config, name, folder, pipeline.model)
+
+
+def _build_source(config: Config, name: str, folder: Path, model: str) -> None:
+    preprocess = load_bundle(folder / model).manifest.task.preprocess
     context = SourceContext(
         pipeline=name,
         device=config.device.name,
@@ -135,4 +155,4 @@ def _check(config: Config, name: str, folder: Path) -> None:
         window=preprocess if isinstance(preprocess, WindowPreprocess) else None,
         folder=folder,
     )
-    registry.create("sources", pipeline.source, context).close()
+    registry.create("sources", config.pipelines[name].source, context).close()
