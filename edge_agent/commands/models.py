@@ -81,9 +81,13 @@ def run(options: argparse.Namespace, config: Config, folder: Path, state_folder:
     if options.verb == "pin":
         chosen.pin(on=not options.off)
         return Said([f"{slot}: {'takes' if options.off else 'no longer takes'} other models"])
-    if chosen.record.read().active is None:
+    record = chosen.record.read()
+    if record.active is None:
+        trial = record.candidate.generation.model if record.candidate else None
         raise EdgeAgentError(
-            f"{slot} runs the bundle of the config: there is nothing to go back to"
+            f"{slot}: {trial} is on its way ({record.state}); only what was kept can be taken back"
+            if trial
+            else f"{slot} runs the bundle of the config: there is nothing to go back to"
         )
     chosen.recall(on=True)
     text = f"{slot}: goes back to the model before; the agent does so at once, or at its next start"
@@ -125,7 +129,8 @@ class _Slot:
             found.append(f"  before it {self._name(record.fallback)}")
         if record.candidate:
             candidate = record.candidate
-            found.append(f"  to come   {candidate.generation.model}, attempt {candidate.attempt}")
+            what = "on trial" if record.state == "trial" else "to come "
+            found.append(f"  {what}  {candidate.generation.model}, attempt {candidate.attempt}")
         if record.error:
             found.append(f"  trouble   {record.error.code}: {record.error.detail}")
         never = record.quarantine.items()
