@@ -154,6 +154,21 @@ def test_a_missing_or_empty_folder_is_waited_for(tmp_path: Path) -> None:
     assert read_one(source).origin == "a.png"
 
 
+def test_a_looped_folder_that_goes_away_is_waited_for(tmp_path: Path) -> None:
+    parts, away = tmp_path / "parts", tmp_path / "away"
+    parts.mkdir()
+    put(parts, "a.png", "b.png")
+    source = create(source_context(folder=tmp_path), kind="folder", path="parts", loop=True)
+    source.connect()
+    read_one(source)
+    parts.rename(away)
+    with pytest.raises(NotConnected, match="it is gone"):
+        source.read(0)
+    away.rename(parts)
+    source.connect()
+    assert read_one(source).origin == "a.png"
+
+
 def test_the_ball_screw_photos_are_read_with_their_moments_as_parts(shared_data: Path) -> None:
     source = create(
         source_context(folder=shared_data),

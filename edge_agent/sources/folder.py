@@ -81,7 +81,8 @@ class FolderSource:
     def read(self, timeout_s: float) -> Frame | None:
         """Return the next picture, or None when it is not due within `timeout_s`.
 
-        Raises BadInput that names the file, and EndOfStream.
+        Raises BadInput that names the file, EndOfStream, and NotConnected where the folder of a
+        loop is gone.
         """
         if self._closed.is_set() or self._is_at_end():
             raise EndOfStream(f"{self._folder}: no more pictures")
@@ -94,7 +95,7 @@ class FolderSource:
         self._index += 1
         wall_ns, mono_ns = time.time_ns(), time.monotonic_ns()
         return Frame(
-            pixels=_decode(path),
+            pixels=self._pixels(path),
             captured_ns=wall_ns,
             captured_mono_ns=mono_ns,
             index=self._index - 1,
@@ -105,6 +106,14 @@ class FolderSource:
     def close(self) -> None:
         """Read no more files."""
         self._closed.set()
+
+    def _pixels(self, path: Path) -> image.Pixels:
+        try:
+            return _decode(path)
+        except BadInput:
+            if self._options.loop and not self._folder.is_dir():
+                raise NotConnected(f"{self._folder}: it is gone") from None
+            raise
 
     def _is_at_end(self) -> bool:
         if self._next == len(self._files) and self._options.loop:
