@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.mjpeg import Mood, Pixels
 
 FPS = 50
+TICK_S = 0.001  # a verdict's time is cut to milliseconds, and an answer may come within one
 NAMED_WITHIN_S = 3
 BACK_WITHIN_S = 10
 MOST_LOST = 0.05
@@ -139,11 +140,11 @@ class Line:
 
     def _error_since(self, utc_s: float) -> bool:
         newest = self._consumer.of("failing")[-200:]
-        return any(a.verdict == "error" and a.decided_s >= utc_s for a in newest)
+        return any(a.verdict == "error" and a.decided_s >= utc_s - TICK_S for a in newest)
 
     def _inspected_since(self, utc_s: float) -> bool:
         newest = self._consumer.of("failing")[-200:]
-        return any(a.verdict != "error" and a.decided_s >= utc_s for a in newest)
+        return any(a.verdict != "error" and a.decided_s >= utc_s - TICK_S for a in newest)
 
     def _passes(self, since_s: float, until_s: float) -> int:
         during = [a for a in self._consumer.of("failing") if since_s <= a.at_s <= until_s]
