@@ -10,6 +10,8 @@ from edge_agent.cli import main
 from tools.reference import PAGES, page
 
 DOCS = Path(__file__).parents[1] / "docs"
+PLACE = 'enterprise = "acme", site = "s", area = "a", line = "l", cell = "c"'
+DEVICE = f'device = {{ {PLACE}, name = "gw" }}'
 
 
 @pytest.mark.parametrize(
@@ -81,13 +83,7 @@ def test_a_recipe_whose_model_wants_other_items_than_the_source_gives_is_named(
     models = Path(__file__).parents[1] / "models"
     config = tmp_path / "agent.toml"
     config.write_text(f"""
-        [device]
-        enterprise = "acme"
-        site = "s"
-        area = "a"
-        line = "l"
-        cell = "c"
-        name = "gw"
+        {DEVICE}
         [pipelines.plates]
         family = "qc"
         model = "{models}/conveyor-parts"
@@ -108,13 +104,7 @@ def test_a_file_or_folder_that_is_not_there_is_named_and_keeps_nothing_from_star
     models = Path(__file__).parents[1] / "models"
     config = tmp_path / "agent.toml"
     config.write_text(f"""
-        [device]
-        enterprise = "acme"
-        site = "s"
-        area = "a"
-        line = "l"
-        cell = "c"
-        name = "gw"
+        {DEVICE}
         [broker]
         password_file = "/run/credentials/no-such.service/secret_broker"
         tls = {{ ca_file = "{tmp_path}/ca.pem", cert_file = "{tmp_path}/here.pem" }}

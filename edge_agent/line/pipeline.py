@@ -122,7 +122,7 @@ class Pipeline:
         return verdict
 
     def look_back(self) -> None:
-        """Learn from the item inspected last; called when its verdict has left, which waits not."""
+        """Learn from the item inspected last; to be called once its verdict has left."""
         look_back, self._look_back = self._look_back, None
         if look_back is not None:
             look_back()
