@@ -31,6 +31,7 @@ LAYERS = (
         | {"production.", "serving."}
         | {"processes.wire", "acceleration.report"}
         | {
+            "brief",
             "clock",
             "durable",
             "environment",

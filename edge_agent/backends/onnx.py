@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.backends.base import check_inputs
+from edge_agent.brief import brief
 from edge_agent.errors import AcceleratorError, ModelError
 from edge_agent.inference.accelerator import AcceleratorOptions
 from edge_agent.types import TensorSpec
@@ -194,4 +195,4 @@ def _spec(node: Any) -> TensorSpec:  # noqa: ANN401  an onnxruntime.NodeArg
 def _reason(error: BaseException) -> str:
     """Return what went wrong in one sentence."""
     text = _WHERE.sub("", " ".join(str(error).split()))
-    return text.removeprefix("[ONNXRuntimeError] : ")[:300] or type(error).__name__
+    return brief(text.removeprefix("[ONNXRuntimeError] : ")) or type(error).__name__

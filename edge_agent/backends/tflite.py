@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.backends.base import BackendContext, check_inputs
+from edge_agent.brief import brief
 from edge_agent.errors import AcceleratorError, ModelError
 from edge_agent.inference import compiled_model, external_delegate
 from edge_agent.inference.accelerator import AcceleratorOptions
@@ -236,4 +237,4 @@ def _reason(error: BaseException) -> str:
     if "unresolved custom op" in text:
         op = text.split("unresolved custom op:")[1].split(".")[0].strip()
         return f"its operator {op!r} is none that this runtime knows"
-    return _NEXT_MESSAGE.sub("; ", text)[:300] or type(error).__name__
+    return brief(_NEXT_MESSAGE.sub("; ", text)) or type(error).__name__

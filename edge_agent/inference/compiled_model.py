@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.backends.base import check_inputs
+from edge_agent.brief import brief
 from edge_agent.errors import AcceleratorError, ModelError
 from edge_agent.inference import litert_options
 from edge_agent.inference.native_log import native_log
@@ -155,5 +156,4 @@ def _npu_share(log: str) -> float | None:
 def _sentence(error: object, log: str = "") -> str:
     """Return what went wrong: the log's words where it has any, for the error has only places."""
     said = [_PLACE.sub("", line.strip()) for line in log.splitlines() if _SAYS_ERROR.search(line)]
-    text = " ".join(str(error).split()) or type(error).__name__
-    return said[0][:300] if said else text[:300]
+    return brief(said[0] if said else str(error)) or type(error).__name__

@@ -11,6 +11,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.brief import brief
 from edge_agent.errors import AcceleratorError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def load(module: Any, accelerator: AcceleratorOptions) -> Any:  # noqa: ANN401  
     try:
         return module.load_delegate(library, options)
     except _FAILURES as error:
-        said = " ".join(str(error).split())[:300] or type(error).__name__
+        said = brief(str(error)) or type(error).__name__
         if "cannot open shared object" in said:
             raise AcceleratorError("library_missing", said) from None
         if "wrong ELF class" in said:

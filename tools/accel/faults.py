@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edge_agent.brief import brief
 from edge_agent.commands import local_plant
 from edge_agent.mqtt.broker import Connection
 from edge_agent.mqtt.broker_options import Subscription
@@ -28,6 +29,7 @@ FPS = 20.0
 WAIT_S = 60.0
 SETTLE_S = 1.0
 PROMISED_S = 2.0
+SAID_MOST = 110  # characters: the row stays on two lines
 PORT_OF_SYSTEM = 0
 
 
@@ -183,7 +185,8 @@ def _measured(heard: Heard, fault: Fault, name: str) -> int:
     errors = sum(verdict["verdict"] == "error" for verdict in heard.verdicts)
     begun = "from the start" if fault.at_load else f"{after_s:.2f} s"
     print(
-        f"{fault.what:<34} {begun:>16} {gap_s:>9.2f} s {errors:>6} {back_s:>8.1f} s  {told[:110]}",
+        f"{fault.what:<34} {begun:>16} {gap_s:>9.2f} s {errors:>6} {back_s:>8.1f} s  "
+        f"{brief(told, SAID_MOST)}",
         flush=True,
     )
     return int(max(after_s, gap_s) > PROMISED_S or (without == "cpu" and errors > 0))
