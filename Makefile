@@ -42,7 +42,7 @@ SYSTEM_PYTHON ?= /usr/bin/python3
 # Arguments for `make run` and `make test`, for example ARGS="--data ../shared/data".
 ARGS ?=
 
-.PHONY: help run test check bench accel faults fuzz soak golden models test-tools training-environment
+.PHONY: help run test check bench accel delegate faults fuzz soak golden models test-tools training-environment
 .PHONY: install deb test-system test-registry fleet-sim
 .PHONY: lock schemas clean mosquitto
 
@@ -68,6 +68,9 @@ bench: $(DEV_READY) mosquitto ## speed, memory and start, beside what this machi
 
 accel: $(DEV_READY) mosquitto software-gpu ## models on CPU, GPU, NPU and a test delegate, which is broken in every way
 	$(VENV)/bin/python -m tools.accel --data $(DATA) $(ARGS)
+
+delegate: $(DEV_READY) ## build/libtestdelegate.so: a delegate for trials, which works or fails as it is told
+	$(VENV)/bin/python -m tools.accel.stand_ins build
 
 faults: $(DEV_READY) mosquitto iptables ## every fault as often and long as docs/reliability.md says
 	$(VENV)/bin/python -m pytest -p tests.faults.table --full -v tests/faults tests/updating/test_bad_models.py \

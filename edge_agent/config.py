@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from edge_agent.errors import ConfigError, FieldError
 from edge_agent.field_errors import field_errors
-from edge_agent.inference.accelerator import CPU, Accelerator
+from edge_agent.inference.accelerator import CPU, Accelerator, Definitions, definitions
 from edge_agent.line.options import ProductOptions, TriggerOptions
 from edge_agent.modelstore.sync_options import SyncOptions
 from edge_agent.monitoring.options import (
@@ -109,9 +109,9 @@ class PipelineOptions(StrictOptions):
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """CPU threads of the model; the sum over pipelines should not exceed the cores."""
     accelerator: Accelerator = CPU
-    """What runs the model: "cpu", "gpu", "npu", or a table. Anything but the CPU runs in a process
-    of its own, must give the golden answers of the bundle before it may inspect, and is tried again
-    and again after it failed."""
+    """What runs the model: "cpu", "gpu", "npu", a word that `accelerators` defines, or a table.
+    Anything but the CPU runs in a process of its own, must give the golden answers of the bundle
+    before it may inspect, and is tried again and again after it failed."""
     on_failure: Literal["fallback", "fail"] = "fallback"
     """What happens without the accelerator. fallback: the CPU inspects meanwhile; fail: every item
     is answered with `error`, and the pipeline's state is `blocked`."""
@@ -177,6 +177,9 @@ class Config(StrictOptions):
     remote: RemoteOptions = RemoteOptions()
     sync: SyncOptions | None = None
     upload: UploadOptions | None = None
+    accelerators: Definitions = Field(default_factory=dict)
+    """What this gateway has, by the word with which its pipelines choose it; each is a table
+    AcceleratorOptions. gpu and npu may be defined anew, cpu may not."""
     pipelines: Annotated[dict[Name, PipelineOptions], Field(max_length=256, default_factory=dict)]
     worker_memory_mb: Annotated[float, Field(ge=256, le=1_000_000)] = 1024.0
     """What a worker process may take. One that wants more (a damaged model, say) is ended and
@@ -241,7 +244,7 @@ def parse_tree(tree: Any, secrets: Secrets | None = None) -> Config:  # noqa: AN
         raise ConfigError([FieldError("/broker/password", "secret", message)])
     merged = _with_secrets(tree, secrets) if isinstance(tree, dict) else tree
     try:
-        return Config.model_validate_json(json.dumps(merged))
+        return Config.model_validate_json(json.dumps(merged), context=definitions(merged))
     except ValidationError as error:
         raise ConfigError(field_errors(error, merged, Config.model_json_schema())) from None
 

@@ -101,6 +101,8 @@ class _Schema:
             return {}
         if "$ref" in place:
             return self._resolved(self._root["$defs"][place["$ref"].rsplit("/", 1)[-1]])
-        # An optional table: what it is when it is not left out.
-        options = [part for part in place.get("anyOf", ()) if part.get("type") != "null"]
+        # A table that may be left out, or in whose place a word may stand: what it is as a table.
+        options = [
+            part for part in place.get("anyOf", ()) if part.get("type") not in {"null", "string"}
+        ]
         return self._resolved(options[0]) if len(options) == 1 else place

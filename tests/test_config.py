@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.config import MAX_CONFIG_BYTES, Config, PipelineOptions, parse_json, parse_toml
+from edge_agent.control.candidates import tree_of
 from edge_agent.environment import Secrets
 from edge_agent.errors import ConfigError, FieldError
 from edge_agent.processes.worker_options import write_options
@@ -244,7 +245,7 @@ def test_an_accelerator_is_a_word_or_a_table(accelerator: Any, name: str) -> Non
 @pytest.mark.parametrize(
     ("accelerator", "said"),
     [
-        ("tpu", "must be cpu, gpu, npu, or a table"),
+        ("tpu", "no such accelerator; there are: cpu, gpu, npu, or a table"),
         ({}, "exactly one of hardware, delegate and provider"),
         ({"hardware": "gpu", "provider": "CUDA"}, "exactly one of"),
         ({"hardware": "cpu", "options": {"threads": 2}}, "cpu has no options"),
@@ -252,3 +253,66 @@ def test_an_accelerator_is_a_word_or_a_table(accelerator: Any, name: str) -> Non
 )
 def test_an_accelerator_that_is_none_or_two_is_refused(accelerator: Any, said: str) -> None:
     assert said in refused(with_accelerator(accelerator))["/pipelines/camera-1/accelerator"]
+
+
+NPU = {"hardware": "npu", "options": {"graph_backend": "CPU"}}
+EDGE_TPU = {"delegate": "/usr/lib/libedgetpu.so.1"}
+
+
+def with_word(word: str, **accelerators: Any) -> dict[str, Any]:
+    return with_accelerator(word) | {"accelerators": accelerators}
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("edgetpu", EDGE_TPU),
+        ("npu", NPU),
+        ("gpu", {"hardware": "gpu"}),
+        ("cpu", {"hardware": "cpu"}),
+    ],
+)
+def test_a_word_means_what_the_config_defines_else_what_it_always_means(
+    word: str, meant: dict[str, Any]
+) -> None:
+    config = parse(with_word(word, npu=NPU, edgetpu=EDGE_TPU))
+    options = config.pipelines["camera-1"]
+    assert options.accelerator.model_dump(exclude_defaults=True) == meant
+    # A worker, which knows no definitions, is told all of it.
+    assert PipelineOptions.model_validate_json(write_options(options)) == options
+    assert tree_of(config)["pipelines"]["camera-1"]["accelerator"] == word
+    assert parse(tree_of(config)) == config
+
+
+def test_a_table_means_itself_whatever_is_defined() -> None:
+    tree = with_accelerator({"hardware": "npu"}) | {"accelerators": {"npu": NPU}}
+    config = parse(tree)
+    assert config.pipelines["camera-1"].accelerator.options == {}
+    assert tree_of(config)["pipelines"]["camera-1"]["accelerator"] == {"hardware": "npu"}
+
+
+@pytest.mark.parametrize(
+    ("tree", "path", "said"),
+    [
+        (
+            with_word("tpu", edgetpu=EDGE_TPU),
+            "/pipelines/camera-1/accelerator",
+            "no such accelerator; there are: cpu, gpu, npu, edgetpu, or a table",
+        ),
+        (with_word("cpu", cpu=NPU), "/accelerators/cpu", "cpu is the CPU"),
+        (with_word("npu", npu="gpu"), "/accelerators/npu", "should be an object"),
+        (with_word("x", x={}), "/accelerators/x", "exactly one of hardware, delegate"),
+        (with_word("x", x={"hardware": "tpu"}), "/accelerators/x/hardware", "'gpu' or 'npu'"),
+        (
+            with_accelerator(EDGE_TPU | {"option": {}}),
+            "/pipelines/camera-1/accelerator/option",
+            "there are: delegate, hardware, options, provider",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_word_is_said_once_and_where_it_is_wrong(
+    tree: dict[str, Any], path: str, said: str
+) -> None:
+    fields = refused(tree)
+    assert list(fields) == [path]
+    assert said in fields[path]

@@ -231,6 +231,32 @@ def test_what_says_who_the_agent_is_cannot_be_changed_from_afar() -> None:
     assert paths == {"/broker/host", "/broker/keepalive_s", "/outbox/max_mb", "/device/cell"}
 
 
+def by_words(npu: dict[str, Any], **words: str) -> Config:
+    """Return a config with a pipeline for each of `words`, and npu defined."""
+    one = good()["pipelines"]["camera-1"]
+    pipelines = {name: one | {"accelerator": word} for name, word in words.items()}
+    return parse(good() | {"accelerators": {"npu": npu}, "pipelines": pipelines})
+
+
+def test_another_meaning_of_a_word_touches_what_says_it_and_comes_from_the_file_alone() -> None:
+    words = {"one": "npu", "two": "gpu", "three": "cpu", "four": "npu"}
+    before = by_words({"hardware": "npu"}, **words)
+    after = by_words({"hardware": "npu", "options": {"graph_backend": "CPU"}}, **words)
+    assert candidates.same_start(before, after)
+    assert trial.touched(before, after) == ("one", "four")
+    assert trial.differences(before, after) == "built anew: one, four"
+    with pytest.raises(ConfigError, match=r"/accelerators: cannot be changed over MQTT"):
+        candidates.candidate(candidates.tree_of(after), before)
+
+
+def test_a_word_over_mqtt_chooses_what_the_file_defines() -> None:
+    current = by_words({"delegate": "/usr/lib/libnpu.so"}, one="cpu", two="npu")
+    patch = {"pipelines": {"one": {"accelerator": "npu"}}}
+    found = candidates.candidate(trees.merged(candidates.tree_of(current), patch), current)
+    assert found.pipelines["one"].accelerator.delegate == "/usr/lib/libnpu.so"
+    assert trial.touched(current, found) == ("one",)
+
+
 @pytest.mark.parametrize(
     ("payload", "path"),
     [

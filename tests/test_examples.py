@@ -126,12 +126,20 @@ def test_a_file_or_folder_that_is_not_there_is_named_and_keeps_nothing_from_star
         model = "{models}/conveyor-parts"
         source = {{ kind = "simulator", scene = "conveyor" }}
         accelerator = {{ delegate = "libwhere-the-system-looks.so" }}
+        [pipelines.five]
+        family = "qc"
+        model = "{models}/conveyor-parts"
+        source = {{ kind = "simulator", scene = "conveyor" }}
+        accelerator = "edgetpu"
+        [accelerators.edgetpu]
+        delegate = "{tmp_path}/libedgetpu.so.1"
     """)
     assert main(["check", str(config)]) == 0
     shown = [line for line in capsys.readouterr().out.splitlines() if "waits for it" in line]
     without = "without it the model runs as `on_failure` says"
     assert [line.removeprefix(f"{config}: ").partition(" (")[0] for line in shown] == [
         f"/broker/tls/ca_file: no such file: {tmp_path}/ca.pem",
+        f"/accelerators/edgetpu/delegate: no such file: {tmp_path}/libedgetpu.so.1; {without}",
         f"/pipelines/one/source/path: no such folder: {tmp_path}/pictures",
         f"/pipelines/two/source/file: no such file: {tmp_path}/film.mp4",
         f"/pipelines/three/source/path: is no folder: {tmp_path}/here.pem",

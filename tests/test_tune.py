@@ -205,6 +205,20 @@ def test_the_faster_one_is_advised_with_the_lines_of_config(
     )
 
 
+def test_what_the_config_defines_is_tried_and_advised_by_its_word(
+    tmp_path: Path, stand_in: tuple[str, ...]
+) -> None:
+    # The runtime's own npu, which is defined anew, is not tried.
+    defined = {"npu": gpu(on="load", does="refuse"), "fast": gpu(precision="fp16")}
+    wanted = tuning.Wanted("it", threads=(1,), seconds=0.01)
+    given = config().model_copy(update={"accelerators": defined})
+    found = tuning.tune(given, tmp_path, wanted, lambda _: None, stand_in)
+    assert [row.accelerator for row in found.rows] == [CPU, *defined.values(), gpu()]
+    tune_table.write(found, tmp_path)
+    advice = tune_table.read(tmp_path, "it").remarks()[-2]
+    assert advice == 'accelerator = "fast"'
+
+
 def test_what_is_faster_once_and_not_again_is_not_advised(
     tmp_path: Path, stand_in: tuple[str, ...]
 ) -> None:
@@ -229,21 +243,25 @@ def test_an_accelerator_of_the_config_that_does_not_run_is_said_and_the_cpu_is_h
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("tpu", "must be cpu, gpu, npu, or a table"),
+        ("tpu", "no such accelerator; there are: cpu, gpu, npu, fast, or a table"),
         ("{ delegate = }", "Invalid value"),
         ("{ hardware = 'gpu', provider = 'CUDA' }", "exactly one of"),
     ],
 )
 def test_an_accelerator_that_cannot_be_read_is_said(text: str, said: str) -> None:
     with pytest.raises(EdgeAgentError, match=f"--accelerator .*{said}"):
-        tuning.accelerator(text)
+        tuning.accelerator(text, {"fast": gpu()})
 
 
 def test_an_accelerator_is_written_as_the_config_has_it() -> None:
-    for text in ('"gpu"', '{ delegate = "/lib/x \\" y.so", options = { "a b" = true, n = 0.5 } }'):
-        chosen = tuning.accelerator(json.loads(text) if text[0] == '"' else text)
+    defined = {"npu": AcceleratorOptions(hardware="npu", options={"a": 1}), "fast": gpu(a="b")}
+    for text in (
+        *('"gpu"', '"npu"', '"fast"', '{ hardware = "npu" }'),
+        '{ delegate = "/lib/x \\" y.so", options = { "a b" = true, n = 0.5 } }',
+    ):
+        chosen = tuning.accelerator(json.loads(text) if text[0] == '"' else text, defined)
         asked = chosen.model_dump(exclude_defaults=True)
-        assert tune_table.toml(asked) == text
+        assert tune_table.toml(asked, defined) == text
 
 
 def test_a_pipeline_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:

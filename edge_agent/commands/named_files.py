@@ -30,7 +30,10 @@ def missing_files(config: Config, folder: Path) -> list[FieldError]:
     The agent starts all the same: what needs it waits until it comes.
     """
     found = []
+    defined = {each.delegate for each in config.accelerators.values()}
     for pointer, name, value in _named(config, ""):
+        if name == LIBRARY and value in defined and pointer.startswith("/pipelines/"):
+            continue  # it is said where the word is defined
         beside = any(place in pointer for place in BESIDE_THE_CONFIG)
         path = (folder if beside else Path()) / value
         if CREDENTIALS in path.parents and not _is_filled(path.parent):

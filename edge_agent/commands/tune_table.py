@@ -11,9 +11,10 @@ import msgspec
 from edge_agent import durable
 from edge_agent.commands.tune_runs import Measured
 from edge_agent.errors import EdgeAgentError
-from edge_agent.inference.accelerator import AcceleratorOptions
+from edge_agent.inference.accelerator import AcceleratorOptions, word_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 HEAD = (
@@ -60,7 +61,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """All settings that were measured in one run; the first is the present one.
 
     `best`: which row to use. `note`: why the present setting is not what the config asks for, and
-    `asked`: what that is (as in Row).
+    `asked`: what that is (as in Row). `defined`: what the config's words mean (as in Row).
     `varies`: whether the model takes several items at once. `made`: UTC.
     """
 
@@ -75,6 +76,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     varies: bool
     asked: dict[str, Any] | None = None
+    defined: dict[str, dict[str, Any]] = {}
 
     def lines(self) -> list[str]:
         """Return it for a person."""
@@ -89,7 +91,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
         """Return what the table means, and the lines of config."""
         present, best = self.rows[0], self.rows[self.best]
         lines = ["speed: of the median run, against the first line, which is measured beside each."]
-        lines += [f"*: {toml(row.asked)}" for row in self.rows if row.accelerator.options]
+        lines += [f"*: {toml(row.asked, {})}" for row in self.rows if row.accelerator.options]
         lines = list(dict.fromkeys(lines))
         if self.varies:
             lines.append("The agent inspects items one by one: batches above 1 are shown only.")
@@ -109,7 +111,8 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
                 lines.append(
                     f"(it takes {times:.1f} times the CPU: fit for cores with time to spare)"
                 )
-        lines += ["", f"[pipelines.{self.pipeline}]", f"accelerator = {toml(chosen)}"]
+        words = {word: AcceleratorOptions.model_validate(a) for word, a in self.defined.items()}
+        lines += ["", f"[pipelines.{self.pipeline}]", f"accelerator = {toml(chosen, words)}"]
         return [*lines, f"threads = {best.threads}"]
 
 
@@ -136,11 +139,10 @@ def file_of(state_folder: Path, pipeline: str) -> Path:
     return state_folder / "tuning" / f"{pipeline}.json"
 
 
-def toml(asked: dict[str, Any]) -> str:
+def toml(asked: dict[str, Any], defined: Mapping[str, AcceleratorOptions]) -> str:
     """Return AcceleratorOptions as the config has them: a word where one says all, or a table."""
-    if set(asked) == {"hardware"}:
-        return json.dumps(asked["hardware"])
-    return _inline(asked)
+    word = word_for(AcceleratorOptions.model_validate(asked), defined)
+    return _inline(word or asked)
 
 
 def _inline(value: Any) -> str:  # noqa: ANN401  any value of such a table

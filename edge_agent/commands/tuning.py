@@ -25,7 +25,7 @@ from edge_agent.modelstore.manifest import load_bundle
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from edge_agent.commands.tune_runs import Candidate
@@ -75,7 +75,7 @@ def answer(
         raise EdgeAgentError("--threads and --batch begin at 1")
     wanted = Wanted(
         name,
-        tuple(accelerator(text) for text in options.accelerator),
+        tuple(accelerator(text, config.accelerators) for text in options.accelerator),
         tuple(options.threads),
         tuple(options.batch),
         options.seconds,
@@ -89,14 +89,16 @@ def answer(
     say("\n".join([*found.remarks(), "", f"{file} keeps it: the same with --show prints it again"]))
 
 
-def accelerator(text: str) -> AcceleratorOptions:
+def accelerator(text: str, defined: Mapping[str, AcceleratorOptions]) -> AcceleratorOptions:
     """Return what stands behind `accelerator =` in a config: a word, or a table of TOML.
 
-    Raises EdgeAgentError.
+    `defined`: what the config's words mean. Raises EdgeAgentError.
     """
     try:
         value = tomllib.loads(f"x = {text}")["x"] if text.lstrip().startswith("{") else text
-        chosen: AcceleratorOptions = TypeAdapter(Accelerator).validate_python(value)
+        chosen: AcceleratorOptions = TypeAdapter(Accelerator).validate_python(
+            value, context=defined
+        )
     except tomllib.TOMLDecodeError as error:
         raise EdgeAgentError(f"--accelerator {text}: {error}") from None
     except ValidationError as error:
@@ -127,7 +129,7 @@ def tune(
         varies = present.ready().varies
         rows = [_row(asked, measure(bench, present, None))]
         say(rows[0])
-        grid = _grid(wanted, options, bundle.variant.runtime, varies=varies)
+        grid = _grid(wanted, config, bundle.variant.runtime, varies=varies)
         for row in _tried(bench, present, grid):
             rows.append(row)
             say(row)
@@ -144,6 +146,10 @@ def tune(
         note=note,
         varies=varies,
         asked=options.accelerator.model_dump(exclude_defaults=True),
+        defined={
+            word: each.model_dump(exclude_defaults=True)
+            for word, each in config.accelerators.items()
+        },
     )
 
 
@@ -175,12 +181,13 @@ def _present(bench: Bench, options: PipelineOptions) -> tuple[Setting, str]:
     return asked, ""
 
 
-def _grid(
-    wanted: Wanted, options: PipelineOptions, runtime: str, *, varies: bool
-) -> Iterator[Setting]:
+def _grid(wanted: Wanted, config: Config, runtime: str, *, varies: bool) -> Iterator[Setting]:
     """Yield what to try, the present setting too: an accelerator's settings follow each other."""
+    options, defined = config.pipelines[wanted.pipeline], config.accelerators
     known = registry.plugin("backends", runtime).candidates()
-    accelerators = wanted.accelerators or (CPU, options.accelerator, *known)
+    # What the owner has defined is tried as defined, and not as the runtime would have it.
+    others = [each for each in known if each.name not in defined]
+    accelerators = wanted.accelerators or (CPU, options.accelerator, *defined.values(), *others)
     threads = wanted.threads or (*_doubled(os.cpu_count() or 1), options.threads)
     batches = wanted.batches or BATCHES
     for chosen in _each_once(accelerators):

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from edge_agent.config import Config, parse_tree
 from edge_agent.errors import ConfigError, FieldError
+from edge_agent.inference.accelerator import word_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,14 +16,22 @@ if TYPE_CHECKING:
 # What a running agent can go over to. The rest says who it is and how it is reached: whoever
 # changes that from afar may cut it off, and it is set once, in the file.
 LIVE = ("pipelines", "worker_memory_mb", "stop_timeout_s", "stats_every_s")
-# And to these from the file alone: who may be told what, and how the plant counts, is its owner's.
-RELOADED = ("production", "http", "health")
+# And to these from the file alone: who may be told what, how the plant counts, and which libraries
+# are loaded, is its owner's.
+RELOADED = ("production", "http", "health", "accelerators")
 FIXED = "cannot be changed over MQTT; change the config file on the gateway, and reload"
 
 
 def tree_of(config: Config) -> dict[str, Any]:
-    """Return the tree of a config as a person would write it: no defaults, no password."""
+    """Return the tree of a config as a person would write it.
+
+    No defaults, no password, and accelerators by their words.
+    """
     tree = config.model_dump(mode="json", exclude_unset=True)
+    for name, pipeline in tree.get("pipelines", {}).items():
+        word = word_for(config.pipelines[name].accelerator, config.accelerators)
+        if word and "accelerator" in pipeline:
+            pipeline["accelerator"] = word
     if isinstance(tree.get("broker"), dict):
         tree["broker"].pop("password", None)
     return tree

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from edge_agent.options import StrictOptions
+from edge_agent.options import Name, StrictOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import ValidationInfo
 
 Hardware = Literal["cpu", "gpu", "npu"]
 
@@ -16,8 +21,8 @@ class AcceleratorOptions(StrictOptions):
     """What runs a model: exactly one of `hardware`, `delegate` and `provider`."""
 
     hardware: Hardware | None = None
-    """gpu, npu: through LiteRT's CompiledModel, for TensorFlow Lite models. The word alone, in the
-    place of this table, says the same."""
+    """gpu, npu: through LiteRT's CompiledModel, for TensorFlow Lite models. In a pipeline the word
+    alone says the same, unless `accelerators` defines it."""
     delegate: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")] | None = (
         None
     )
@@ -58,19 +63,58 @@ class AcceleratorOptions(StrictOptions):
 
 
 CPU = AcceleratorOptions(hardware="cpu")
+# What a word means that nobody has defined.
+BARE = {word: AcceleratorOptions(hardware=word) for word in get_args(Hardware)}
 
 
-def _spelled_out(given: object) -> object:
-    """Return the table that a word stands for."""
+def _not_cpu(word: str) -> str:
+    if word == "cpu":
+        raise ValueError("cpu is the CPU: it cannot be another one")
+    return word
+
+
+Definitions = Annotated[
+    dict[Annotated[Name, AfterValidator(_not_cpu)], AcceleratorOptions], Field(max_length=64)
+]
+"""In a config: what its words mean."""
+
+
+def definitions(tree: object) -> dict[str, AcceleratorOptions]:
+    """Return what the words mean that a config's tree defines in `accelerators`.
+
+    One that is wrong means the CPU: it is refused where it stands, and not at each use as well.
+    """
+    tables = tree.get("accelerators") if isinstance(tree, dict) else None
+    if not isinstance(tables, dict):
+        return {}
+    return {word: _defined(table) for word, table in tables.items()}
+
+
+def _defined(table: object) -> AcceleratorOptions:
+    try:
+        return AcceleratorOptions.model_validate(table)
+    except ValidationError:
+        return CPU
+
+
+def word_for(chosen: AcceleratorOptions, defined: Mapping[str, AcceleratorOptions]) -> str:
+    """Return the word that means this where `defined` holds; "" where a table has to say it."""
+    words = BARE | dict(defined)
+    return next((word for word, options in words.items() if options == chosen), "")
+
+
+def _spelled_out(given: object, info: ValidationInfo) -> object:
+    """Return what a word means; the context of the validation: what the config's words mean."""
     if not isinstance(given, str):
         return given
-    if given not in get_args(Hardware):
-        raise ValueError(f"must be {', '.join(get_args(Hardware))}, or a table")
-    return {"hardware": given}
+    words = BARE | (info.context or {})
+    if given not in words:
+        raise ValueError(f"no such accelerator; there are: {', '.join(words)}, or a table")
+    return words[given]
 
 
 Accelerator = Annotated[
     AcceleratorOptions,
-    BeforeValidator(_spelled_out, json_schema_input_type=Hardware | AcceleratorOptions),
+    BeforeValidator(_spelled_out, json_schema_input_type=Hardware | Name | AcceleratorOptions),
 ]
-"""In a config: a word, or a table."""
+"""In a pipeline: a word, or a table. See `definitions` for the context that words need."""

@@ -74,7 +74,7 @@ class Models:
     def configure(self, config: Config, rev: int) -> None:
         """Go over to another config."""
         if self._synced is not None:
-            self._synced.configure(self._ports.workers(config, rev))
+            self._synced.configure(config, self._ports.workers(config, rev))
 
     def heard(self, message: wire.Report) -> None:
         """Take what a worker reports."""

@@ -58,8 +58,8 @@ class SyncOptions(StrictOptions):
     """overlap: the next model is loaded beside the one that runs, and compared with it; no item is
     missed. pause: for gateways without memory for two; inspection stops while it is loaded."""
     hw: Annotated[tuple[Name, ...], Field(min_length=1)] = ("cpu",)
-    """What this gateway has, beside what its pipelines name as `accelerator`. A model's variants
-    for any of it are fetched, and always the one for the CPU."""
+    """What this gateway has, beside its `accelerators` and what its pipelines name as
+    `accelerator`. A model's variants for any of it are fetched, and always the one for the CPU."""
     tags: tuple[Name, ...] = ()
     """What the fleet's document may choose this gateway by."""
     proxy: str = ""

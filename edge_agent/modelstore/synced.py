@@ -40,6 +40,7 @@ class Synced:
         environment: Mapping[str, str],
     ) -> None:
         """`environment`: where a test says at which state the agent is to end."""
+        self._options = options
         self._folder = ports.folder
         self._layout = StoreLayout(store_of(ports.state_folder))
         memory_mb = int(config.worker_memory_mb)
@@ -51,11 +52,13 @@ class Synced:
             return verify(bundle, memory_mb=memory_mb)
 
         place = place_of(config, options, ports.folder, self._layout.root)
+        supplier, fleet_server = ChildSupplier(place), ChildSupplier(place)
+        self._suppliers = (supplier, fleet_server)
         gateway = Gateway(
             device=config.device.name,
             layout=self._layout,
-            supplier=ChildSupplier(place),
-            fleet_server=ChildSupplier(place) if place.hawkbit else None,
+            supplier=supplier,
+            fleet_server=fleet_server if place.hawkbit else None,
             poll_s=options.poll_s,
             window=options.window,
             pause=options.swap_mode == "pause",
@@ -79,8 +82,11 @@ class Synced:
             found.append(worker.with_pipelines(pipelines))
         return found
 
-    def configure(self, workers: Iterable[WorkerOptions]) -> None:
-        """Go over to another config: these workers, as the config has them."""
+    def configure(self, config: Config, workers: Iterable[WorkerOptions]) -> None:
+        """Go over to another config and its workers; what is fetched from now on suits it."""
+        place = place_of(config, self._options, self._folder, self._layout.root)
+        for supplier in self._suppliers:
+            supplier.place = place
         self.updater.configure(slots_of(workers, self._folder))
 
 
@@ -130,9 +136,10 @@ def _hawkbit(
 
 
 def _hardware(config: Config, options: SyncOptions) -> tuple[str, ...]:
-    """Return what the gateway has: what it says, and what its pipelines ask for."""
-    asked = (pipeline.accelerator.hw for pipeline in config.pipelines.values())
-    return tuple(dict.fromkeys((*options.hw, *asked)))
+    """Return what the gateway has: what it says and defines, and what its pipelines ask for."""
+    asked = (pipeline.accelerator for pipeline in config.pipelines.values())
+    named = (each.hw for each in (*config.accelerators.values(), *asked))
+    return tuple(dict.fromkeys((*options.hw, *named)))
 
 
 def slots_of(workers: Iterable[WorkerOptions], folder: Path) -> list[Slot]:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.agents import ROOT, AgentProcess
+from tests.control import Desk
 from tests.test_agent import camera
 from tools.accel import stand_ins
 
@@ -55,7 +56,8 @@ def begin(
         switch = tmp_path / "fault"
         accelerator = stand_ins.delegate(library, fault=fault, **{"while": str(switch)})
         pipeline = camera(source=SOURCE, accelerator=accelerator) | more
-        agents.append(AgentProcess(tmp_path, mosquitto, {"camera": pipeline}))
+        defined = stand_ins.defined(library)
+        agents.append(AgentProcess(tmp_path, mosquitto, {"camera": pipeline}, accelerators=defined))
         mqtt_client.subscribe(f"{ROOT}/#")
         agents[-1].start()
         return Watched(agents[-1], mqtt_client, switch)
@@ -91,17 +93,34 @@ def test_a_device_that_fails_under_way_costs_no_item_and_is_used_again(
     assert watched.newest("qc/camera/stats")["worker_restarts"] == 0
 
 
-@pytest.mark.parametrize(("kind", "accelerator"), [("gpu", "gpu"), ("npu", stand_ins.NPU)])
-def test_one_line_of_the_config_moves_a_model_to_another_accelerator(
-    begin: Any, wait_for: WaitFor, kind: str, accelerator: Any, request: pytest.FixtureRequest
+@pytest.mark.parametrize(
+    ("word", "name", "needs"),
+    [("delegate", NAME, "library"), ("gpu", "gpu", "gpu"), ("npu", "npu", "npu")],
+)
+def test_one_word_over_mqtt_moves_a_model_to_another_accelerator_and_back(  # noqa: PLR0913, PLR0917  fixtures
+    begin: Any,
+    mqtt_client: Recorder,
+    wait_for: WaitFor,
+    word: str,
+    name: str,
+    needs: str,
+    request: pytest.FixtureRequest,
 ) -> None:
-    request.getfixturevalue(kind)
-    watched = begin(accelerator=accelerator)
-    wait_for(lambda: watched.told().get("reason", "starting") != "starting", 60)
+    request.getfixturevalue(needs)
+    watched, desk = begin(accelerator="cpu"), Desk(mqtt_client, wait_for)
+    wait_for(lambda: watched.ran_on() == "cpu")
+    answer = desk.change(patch={"pipelines": {"camera": {"accelerator": word}}})
+    assert answer["status"] == "applied", answer
+    wait_for(lambda: watched.told().get("reason", "starting") != "starting")
     told = watched.told()
-    assert (told["requested"], told["effective"], told["share"]) == (kind, kind, 1.0), told
-    wait_for(lambda: watched.ran_on() == kind)
+    assert (told["requested"], told["effective"], told["share"]) == (name, name, 1.0), told
+    wait_for(lambda: watched.ran_on() == name)
     assert watched.newest("qc/camera/verdict")["verdict"] != "error"
+    reported = desk.until_reported(rev=2)["config"]["pipelines"]["camera"]
+    assert reported["accelerator"] == word
+    desk.change(patch={"pipelines": {"camera": {"accelerator": "cpu"}}})
+    wait_for(lambda: watched.ran_on() == "cpu")
+    wait_for(lambda: not watched.told())
 
 
 def test_a_device_that_answers_wrongly_never_inspects(begin: Any, wait_for: WaitFor) -> None:

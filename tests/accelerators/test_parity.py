@@ -30,9 +30,9 @@ def test_a_row_tells_what_differs_and_where_the_agent_would_inspect(
     motor: Subject, library: Path
 ) -> None:
     accelerators = {
-        "works": stand_ins.delegate(library),
-        "lies": stand_ins.delegate(library, fault="wrong"),
-        "is away": stand_ins.delegate(library, fault="refuse_load"),
+        "works": stand_ins.by_word("delegate", library),
+        "lies": stand_ins.options(stand_ins.delegate(library, fault="wrong")),
+        "is away": stand_ins.options(stand_ins.delegate(library, fault="refuse_load")),
     }
     on_cpu, works, lies, away = parity.compare(motor, accelerators, 60.0)
     assert (on_cpu.inputs, on_cpu.within, on_cpu.flips, on_cpu.steps) == (ITEMS, ITEMS, 0, 0.0)
@@ -46,7 +46,7 @@ def test_a_row_tells_what_differs_and_where_the_agent_would_inspect(
 
 
 def test_what_is_too_slow_is_asked_what_rounding_moves_most(motor: Subject, library: Path) -> None:
-    accelerators = {"delegate": stand_ins.delegate(library)}
+    accelerators = {"delegate": stand_ins.by_word("delegate", library)}
     _, in_full = parity.compare(motor, accelerators, 60.0)
     _, cut = parity.compare(motor, accelerators, 0.0)
     assert cut.inputs == 1
@@ -57,8 +57,9 @@ def test_what_is_too_slow_is_asked_what_rounding_moves_most(motor: Subject, libr
 def test_the_delegate_answers_as_the_runtimes_own_kernels_to_the_bit(
     motor: Subject, library: Path
 ) -> None:
+    accelerators = {"delegate": stand_ins.by_word("delegate", library)}
     own = kernels.by_own_kernels(motor.model, motor.inputs)
-    _, row = parity.compare(motor, {"delegate": stand_ins.delegate(library)}, 60.0)
+    _, row = parity.compare(motor, accelerators, 60.0)
     xnnpack = kernels.by_xnnpack(motor.model, motor.inputs)
     assert row.furthest == max(kernels.furthest(own, xnnpack).values()) > 0.0
 

@@ -13,8 +13,9 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edge_agent.commands import tune_table
 from tools.accel import faults, kernels, parity, published, shipped, stand_ins
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from tools.accel.subjects import Subject
 
+CPU_APART = "cpu apart"
 PARTS = ("tolerances", "parity", "faults")
 MOST_S = 240.0  # runs of one model on one accelerator: a software GPU may take seconds for each
 
@@ -40,17 +42,11 @@ def main() -> int:
         folder = Path(name)
         os.environ |= stand_ins.gpu_environment(folder)
         library = stand_ins.build_delegate(folder)
-        accelerators: dict[str, Any] = {"cpu apart": "cpu", "delegate": stand_ins.delegate(library)}
-        for kind, accelerator in (("gpu", "gpu"), ("npu", stand_ins.NPU)):
-            if reason := stand_ins.missing(kind):
-                print(f"NOT RUN on {kind}: {reason}")
-            else:
-                accelerators[kind] = accelerator
         subjects = list(_subjects(options)) if {"tolerances", "parity"} & set(parts) else []
         if "tolerances" in parts:
             _tolerances(subjects)
         if "parity" in parts:
-            _parity(subjects, accelerators, options.most_s)
+            _parity(subjects, library, options.most_s)
         return faults.table(folder, library) if "faults" in parts else 0
 
 
@@ -87,8 +83,19 @@ def _tolerances(subjects: list[Subject]) -> None:
             )
 
 
-def _parity(subjects: list[Subject], accelerators: dict[str, Any], most_s: float) -> None:
-    print("cpu apart: the CPU, in a process of its own: what that process costs by itself")
+def _parity(subjects: list[Subject], library: Path, most_s: float) -> None:
+    """Run every model by one config, of which each row changes one word: its accelerator."""
+    print("[accelerators]")
+    for word in stand_ins.defined(library):
+        table = stand_ins.by_word(word, library).model_dump(exclude_defaults=True)
+        print(f"{word} = {tune_table.toml(table, {})}")
+    accelerators = {CPU_APART: stand_ins.by_word("cpu", library)}
+    for word in ("delegate", "gpu", "npu"):
+        if reason := stand_ins.missing(word):
+            print(f"NOT RUN on {word}: {reason}")
+        else:
+            accelerators[word] = stand_ins.by_word(word, library)
+    print(f"{CPU_APART}: the CPU, in a process of its own: what that process costs by itself")
     print(parity.HEAD)
     for subject in subjects:
         for row in parity.compare(subject, accelerators, most_s):

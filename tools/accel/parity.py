@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,11 +15,12 @@ from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from edge_agent.errors import AcceleratorError
 from edge_agent.inference import golden
-from tools.accel import kernels, stand_ins
+from tools.accel import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from edge_agent.inference.accelerator import AcceleratorOptions
     from edge_agent.types import Tensors
     from tools.accel.subjects import Answers, Subject
 
@@ -73,7 +74,9 @@ class Row:
         )
 
 
-def compare(subject: Subject, accelerators: Mapping[str, Any], most_s: float) -> Iterator[Row]:
+def compare(
+    subject: Subject, accelerators: Mapping[str, AcceleratorOptions], most_s: float
+) -> Iterator[Row]:
     """Yield the CPU's row and one for each accelerator, each within some `most_s` seconds of runs.
 
     What is too slow to be asked all in that time is asked those inputs that rounding moves most.
@@ -89,8 +92,7 @@ def compare(subject: Subject, accelerators: Mapping[str, Any], most_s: float) ->
         row = Row(subject.name, name)
         with closing(AcceleratorProcess()) as process:
             try:
-                options = stand_ins.options(accelerator)
-                with closing(process.open("tflite", subject.model, options, 1)) as remote:
+                with closing(process.open("tflite", subject.model, accelerator, 1)) as remote:
                     row = replace(row, share=remote.wait_until_loaded(LOAD_S).share)
                     remote.deadline_s = RUN_S
                     chosen = _as_many(remote.run, subject, most_s, moved)

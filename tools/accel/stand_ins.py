@@ -3,6 +3,10 @@
 gpu       the software Vulkan driver that Debian's chromium brings along (SwiftShader)
 npu       LiteRT's dispatch to Intel's OpenVINO, on OpenVINO's CPU
 delegate  delegate.c, an external delegate that works or fails as its options say
+
+    python -m tools.accel.stand_ins build
+
+compiles that into the folder `build`.
 """
 
 from __future__ import annotations
@@ -10,9 +14,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.commands.local_plant import DEVICE
+from edge_agent.config import parse_tree
 from edge_agent.inference.accelerator import AcceleratorOptions
 
 if TYPE_CHECKING:
@@ -24,6 +31,7 @@ NPU: dict[str, Any] = {"hardware": "npu", "options": {"graph_backend": "CPU"}}
 
 def build_delegate(folder: Path) -> Path:
     """Compile delegate.c into `folder`; return the library."""
+    folder.mkdir(parents=True, exist_ok=True)
     library = folder / "libtestdelegate.so"
     source = Path(__file__).with_name("delegate.c")
     flags = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
@@ -51,6 +59,23 @@ def options(accelerator: str | Mapping[str, Any]) -> AcceleratorOptions:
     return AcceleratorOptions.model_validate(dict(table))
 
 
+def defined(library: Path) -> dict[str, Any]:
+    """Return the config's `accelerators`: with these, a word chooses what runs a model."""
+    return {"npu": NPU, "delegate": delegate(library)}
+
+
+def by_word(word: str, library: Path) -> AcceleratorOptions:
+    """Return what a pipeline gets that says this word in a config with `defined`."""
+    pipeline = {
+        "family": "qc",
+        "model": "model",
+        "source": {"kind": "simulator", "scene": "conveyor"},
+        "accelerator": word,
+    }
+    tree = {"device": DEVICE, "accelerators": defined(library), "pipelines": {"it": pipeline}}
+    return parse_tree(tree).pipelines["it"].accelerator
+
+
 def gpu_environment(runtime_folder: Path) -> dict[str, str]:
     """Return the variables with which programs find the software driver; none where it is absent.
 
@@ -76,3 +101,7 @@ def missing(kind: str) -> str:
     if kind == "npu" and importlib.util.find_spec("openvino") is None:
         return "openvino is not installed: pip install 'edge-agent[npu-test]'"
     return ""
+
+
+if __name__ == "__main__":
+    print(build_delegate(Path(sys.argv[1])))
