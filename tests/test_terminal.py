@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -140,6 +141,25 @@ def test_a_pipeline_in_trouble_says_why_where_its_scores_would_stand() -> None:
     overview = _busy()
     overview.take(TOPICS.stats("qc", "surface"), stats("waiting"), 2.0)
     assert any("waiting camera 0: unplugged" in line for line in _drawn(overview, 140, 24)[:6])
+
+
+@pytest.mark.parametrize(
+    ("width", "ends"),
+    [(120, "  blocked..."), (140, "no NPU compiled..."), (200, "the vendor's library.")],
+)
+def test_a_long_reason_ends_with_a_word_or_sentence_and_takes_no_room_from_other_columns(
+    width: int, ends: str
+) -> None:
+    overview = _busy()
+    reason = "unavailable: no NPU compiled the model: cannot start the vendor's library."
+    detail = {"detail": f"{reason} Whoever is of the group render may do so."}
+    payload = json.dumps(json.loads(stats("blocked")) | detail).encode()
+    overview.take(TOPICS.stats("qc", "surface"), payload, 2.0)
+    drawn = _drawn(overview, width, 24)
+    row = next(line for line in drawn if "qc surface" in line)
+    assert row.split()[:7] == ["●", "qc", "surface", "fail", "0.9", "0.5", "dent"]
+    assert row.endswith(ends)
+    assert not any("\u2026" in line for line in drawn)  # nor is what happened, below the table
 
 
 def test_the_scale_of_the_bars_holds_the_limit() -> None:

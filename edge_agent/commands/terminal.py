@@ -15,6 +15,7 @@ from collections import deque
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Literal
 
+from edge_agent.brief import brief
 from edge_agent.commands.overview import (
     ROOT_LEVELS,
     TOPICS_BELOW,
@@ -83,6 +84,8 @@ BARS_MOST = 40
 LOG_LINES_MOST = 16
 # The columns of a wide terminal; what is left of its width is for the bars.
 WIDE = 100
+# Of a sentence, wherever it stands: the state's word. More is taken from the other columns.
+WORDS_LEAST = 10
 
 
 def watch(
@@ -167,7 +170,13 @@ def picture(
     log = list(overview.events)[-max(1, min(LOG_LINES_MOST, room)) :]
     empty = rich_text.Text()
     return rich_console.Group(
-        *head, empty, table, empty, *map(_event_text, log), empty, rich_text.Text(hint, "dim")
+        *head,
+        empty,
+        table,
+        empty,
+        *(_event_text(event, size.width) for event in log),
+        empty,
+        rich_text.Text(hint, "dim"),
     )
 
 
@@ -241,7 +250,8 @@ def _count(pipeline: PipelineSeen, outcome: Outcome) -> rich_text.Text:
 def _bars_or_trouble(pipeline: PipelineSeen, most: int) -> rich_text.Text:
     """Return what is wrong; else the last scores as bars, drawn to a scale that holds the limit."""
     if pipeline.state not in {RUNNING, ""}:
-        return rich_text.Text(f"{pipeline.state} {pipeline.detail}".strip(), "yellow")
+        said = f"{pipeline.state} {pipeline.detail}".strip()
+        return rich_text.Text(brief(said, max(WORDS_LEAST, most)), "yellow")
     scores = list(pipeline.scores)[-max(0, min(BARS_MOST, most)) :]
     limit = pipeline.last.threshold if pipeline.last else None
     values = [score for score, _ in scores] + ([] if limit is None else [limit])
@@ -257,11 +267,11 @@ def _bars_or_trouble(pipeline: PipelineSeen, most: int) -> rich_text.Text:
     return line
 
 
-def _event_text(event: Event) -> rich_text.Text:
+def _event_text(event: Event, width: int) -> rich_text.Text:
     line = rich_text.Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{event.subject:<12} ", "dim")
     if event.outcome is None:
-        return line.append(event.text, STYLES[None])
+        return line.append(brief(event.text, max(WORDS_LEAST, width - len(line))), STYLES[None])
     return line.append(f"{event.outcome:<10}", STYLES[event.outcome]).append(event.text)
 
 
