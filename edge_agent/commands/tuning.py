@@ -102,7 +102,7 @@ def accelerator(text: str, defined: Mapping[str, AcceleratorOptions]) -> Acceler
     except tomllib.TOMLDecodeError as error:
         raise EdgeAgentError(f"--accelerator {text}: {error}") from None
     except ValidationError as error:
-        said = "; ".join(each["msg"] for each in error.errors())
+        said = "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
         raise EdgeAgentError(f"--accelerator {text}: {said}") from None
     return chosen
 
