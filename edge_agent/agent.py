@@ -27,6 +27,7 @@ from edge_agent.mqtt.broker_options import Subscription
 from edge_agent.processes import wire
 from edge_agent.processes.sharing import workers_of
 from edge_agent.processes.supervisor import Listener, Supervisor
+from edge_agent.processes.turns import finish_turns
 from edge_agent.production.lines import Lines
 from edge_agent.reporting.board import Board
 from edge_agent.sdnotify import Systemd
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STEP_S = 0.2  # how long a stop signal may go unnoticed
+LOOK_S = 0.1  # how long a stop signal may go unnoticed, or what is due to be shown
 FLUSH_S = 5.0  # the disk's share of a stop
 DRAIN_S = 2.0  # the broker's share of a stop; what is not acknowledged by then is sent next time
 
@@ -144,6 +145,7 @@ class Agent:
         `reloading`: the service does not end, it begins anew with another config.
         """
         systemd = Systemd(os.environ, os.getpid())
+        finish_turns()
         self._outbox.start(on_live=self._publisher.live)
         self._board.introduce()
         self._publisher.start()
@@ -155,10 +157,14 @@ class Agent:
         gc.freeze()  # what is there by now stays: no need to look through it again and again
         systemd.ready()
         ends = [stopping] if reloading is None else [stopping, reloading]
+        look_s = 0.0
         while not any(end.is_set() for end in ends):
-            self._supervisor.step(STEP_S)
+            self._supervisor.step(max(0.0, look_s - time.monotonic()))
             while not self._changes.empty():
                 self._apply(*(self._changes.get() or (self._base, self._rev)))
+            if time.monotonic() < look_s:
+                continue  # a verdict came: that is no reason to look at everything else
+            look_s = time.monotonic() + LOOK_S
             self._look_around(time.monotonic())
             # A thread that a bug ended comes back only with a new process.
             threads = (self._outbox, self._publisher, self.control, self._models)

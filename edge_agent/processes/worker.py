@@ -23,9 +23,9 @@ from edge_agent.line.pipeline_thread import PipelineThread
 from edge_agent.pictures import image
 from edge_agent.processes import wire
 from edge_agent.processes.crew import Crew
-from edge_agent.processes.memory import keep_memory, one_heap
+from edge_agent.processes.memory import give_back, keep_memory, one_heap
+from edge_agent.processes.turns import finish_turns
 from edge_agent.processes.worker_options import EXIT_NO_MEMORY, REPORT_S
-from edge_agent.processes.worker_turns import finish_turns
 from edge_agent.serving import logs
 from edge_agent.threads import show_name
 from edge_agent.types import Frame
@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 
 # How soon it is seen that a pipeline has ended, so that its successor can start.
 LEAVING_POLL_S = 0.02
+# How often what is free between what stays goes back to the kernel. What a camera's trouble or a
+# flood of pictures took at its height would stay for good; to look for it takes 2 ms.
+TIDY_S = 60.0
 # A snapshot goes over MQTT to a person: its longer side, and its JPEG quality.
 SNAPSHOT_PIXELS, SNAPSHOT_QUALITY = 1280, 80
 
@@ -91,7 +94,11 @@ def main(pipe: Connection, options: WorkerOptions) -> None:
 def _obey(pipe: Connection, writer: _Writer, crew: Crew) -> None:
     """Report, and do what the agent orders, until told to stop."""
     report_at = time.monotonic()
+    tidy_at = report_at + TIDY_S
     while True:
+        if time.monotonic() >= tidy_at:
+            give_back()
+            tidy_at = time.monotonic() + TIDY_S
         if config_rev := crew.step():
             report_at = 0.0
             writer.send(wire.Configured(config_rev))

@@ -1,4 +1,4 @@
-"""How the kernel shares out the processor to a worker's threads."""
+"""How the kernel shares out the processor to the threads of agent and workers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 
 
 def finish_turns() -> None:
-    """Have a thread of this process that wakes up not take the core from one that works there.
+    """Have a thread that wakes up not take the core from one that inspects.
 
-    Each picture that arrives wakes the network's thread. By default it may then stop the thread
-    that decodes the picture before, twice a picture on a busy gateway: nothing is won, and caches
+    Each picture that arrives wakes the network's thread of a worker, each verdict the agent. By
+    default they may then stop the thread that decodes another picture: nothing is won, and caches
     are cold afterwards. SCHED_BATCH (sched(7)) gives up that right. An idle core is taken as fast
     as before. For the calling thread and all that it starts.
     """
