@@ -61,6 +61,7 @@ class PicturePreparer:
         self._preprocess = preprocess
         self.model = (width, height)
         self._roi = context.roi
+        self._fitted: Geometry | None = None
         self._table = _table(preprocess, self.spec)
 
     def prepare(self, item: Item) -> Tensors:
@@ -82,7 +83,11 @@ class PicturePreparer:
     def geometry(self, item: Item) -> Geometry:
         """Return where the picture lies in the model's input. Raises BadInput("roi")."""
         height, width = _frame(item).pixels.shape[:2]
-        return geometry.fit(self._preprocess.resize, (width, height), self.model, self._roi)
+        fitted = self._fitted
+        if fitted is None or fitted.picture != (width, height):
+            how = self._preprocess.resize
+            self._fitted = fitted = geometry.fit(how, (width, height), self.model, self._roi)
+        return fitted
 
 
 class WindowPreparer:

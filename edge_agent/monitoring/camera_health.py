@@ -146,9 +146,11 @@ class CameraHealth:
         height, width = frame.pixels.shape[:2]
         if self._size is None and self._live:
             self._size = (width, height)
-        wrong = self._size is not None and self._size != (width, height)
-        wanted = f", not {self._size[0]}x{self._size[1]}" if self._size else ""
-        self._conditions.see("wrong_size", mono_s, f"{width}x{height} pixels{wanted}", seen=wrong)
+        if self._size is None or self._size == (width, height):
+            self._conditions.see("wrong_size", mono_s, seen=False)
+            return
+        detail = f"{width}x{height} pixels, not {self._size[0]}x{self._size[1]}"
+        self._conditions.see("wrong_size", mono_s, detail)
 
     def _count_drops(self, index: int, mono_s: float) -> None:
         if self._limits.dropped_above is None:

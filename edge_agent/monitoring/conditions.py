@@ -76,10 +76,14 @@ class Conditions:
     def __init__(self, rules: Sequence[Rule]) -> None:
         """`rules`: the most telling first."""
         self._conditions = {rule.name: _Condition(rule) for rule in rules}
+        self.state = State(CONNECTED)
+        """The first condition that holds, or that nothing is wrong."""
 
     def see(self, name: str, mono_s: float, detail: str = "", *, seen: bool = True) -> None:
         """Note whether a condition is seen at this moment; `detail`: why, in words."""
         condition = self._conditions[name]
+        if not seen and condition.phase == "absent":
+            return  # as with nearly every item
         if seen and detail:
             condition.detail = detail
         # At most two steps: one into a phase, one out of it where its time is 0.
@@ -89,12 +93,11 @@ class Conditions:
             over = mono_s - condition.since_s >= limit_s
             phase = NEXT.get((condition.phase, seen, over), condition.phase)
             if phase == condition.phase:
-                return
+                break
             condition.phase, condition.since_s = phase, mono_s
+        self.state = self._first_that_holds()
 
-    @property
-    def state(self) -> State:
-        """The first condition that holds, or that nothing is wrong."""
+    def _first_that_holds(self) -> State:
         for name, condition in self._conditions.items():
             if condition.phase in HOLDS:
                 return State(name, condition.detail)
