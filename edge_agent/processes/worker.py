@@ -42,9 +42,10 @@ log = logging.getLogger(__name__)
 
 # How soon it is seen that a pipeline has ended, so that its successor can start.
 LEAVING_POLL_S = 0.02
-# How often what is free between what stays goes back to the kernel. What a camera's trouble or a
-# flood of pictures took at its height would stay for good; to look for it takes 2 ms.
-TIDY_S = 60.0
+# When what is free between what stays goes back to the kernel: after a start, what loading took;
+# then now and again, for what a camera's trouble or a flood of pictures took at its height would
+# stay for good. To look for it takes 2 ms.
+FIRST_TIDY_S, TIDY_S = 5.0, 60.0
 # A snapshot goes over MQTT to a person: its longer side, and its JPEG quality.
 SNAPSHOT_PIXELS, SNAPSHOT_QUALITY = 1280, 80
 
@@ -94,7 +95,7 @@ def main(pipe: Connection, options: WorkerOptions) -> None:
 def _obey(pipe: Connection, writer: _Writer, crew: Crew) -> None:
     """Report, and do what the agent orders, until told to stop."""
     report_at = time.monotonic()
-    tidy_at = report_at + TIDY_S
+    tidy_at = report_at + FIRST_TIDY_S
     while True:
         if time.monotonic() >= tidy_at:
             give_back()
