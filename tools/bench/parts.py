@@ -95,8 +95,14 @@ class Bench:
             topics = {name: verdict_topic(name) for name in both}
             two = self._saturate(port, agent, topics, cpu_s)
             memory = agent.memory()
+        cores_beside = (beside[-1] - beside[0]) / two.seconds
+        cores_left = len(os.sched_getaffinity(0)) - cores_beside
         self.samples.add("two_workers_ratio", two.fps / one)
-        self.samples.add("two_workers_beside", (beside[-1] - beside[0]) / two.seconds)
+        self.samples.add("two_workers_cpu_ms", two.cpu_s_per_1000)
+        self.samples.add("two_workers_beside", cores_beside)
+        # No more than two models run at once, whatever other cores there are.
+        room = min(2.0, 1e3 * cores_left / two.cpu_s_per_1000 / one)
+        self.samples.add("two_workers_room", room)
         self.samples.add("further_worker_pss_mb", max(memory.worker_pss_mb))
         bare = self._bare(model, seconds=seconds)
         pair = processes.bare_many(2, self._new(), self.material, model, seconds=seconds)
