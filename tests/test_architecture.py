@@ -63,6 +63,7 @@ LAYERS = (
     (
         "agent",
         {"agent", "control.", "commands.calibrating", "commands.checks", "commands.bundler"}
+        | {"commands.fitting"}
         | {"commands.selftest", "commands.verification", "modelstore.models", "modelstore.synced"}
         | {"upload.sending", "upload.uploader", "upload.uploads"},
     ),

@@ -103,10 +103,25 @@ def test_the_threshold_follows_the_last_good_parts(
     assert reported["config"]["pipelines"]["one"]["rule"]["fail_at"] < 0.7
 
 
+def test_a_threshold_that_no_score_would_reach_is_not_set(
+    start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
+) -> None:
+    # Half of the parts have a defect: between such scores and the next one there is no room.
+    source = camera()["source"] | {"defect_rate": 0.5}
+    start({"one": camera(source=source)})
+    wait_for(lambda: len(desk.verdicts("one")) >= 30)
+    answer = desk.command("recalibrate", pipeline="one", parts=20, dry_run=True)
+    assert (answer["status"], answer["code"]) == ("refused", 422)
+    paths = [error["path"] for error in answer["errors"]]
+    assert "/pipelines/one/rule/fail_at" in paths
+    assert "the scores of this model are 0 to 1" in answer["errors"][0]["msg"]
+
+
 def test_a_threshold_is_calibrated_again_for_the_recipe_that_is_inspected(
     start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
 ) -> None:
-    rule = {"kind": "threshold", "fail_at": 0.7, "pass_at": 0.3}
+    # To this model a grey picture is surely bad: only below its scores there is room for a limit.
+    rule = {"kind": "threshold", "direction": "below", "fail_at": 0.3}
     recipes = {"P-2": {"model": camera()["model"], "rule": rule}}
     agent = start({"one": every_picture(recipes=recipes, recipe="P-2")})
     desk.until_running("one")
@@ -117,7 +132,7 @@ def test_a_threshold_is_calibrated_again_for_the_recipe_that_is_inspected(
         assert (answer["status"], answer["rev"]) == ("applied", 2)
     wait_for(lambda: inspected(desk) == belt.sent)
     one = desk.until_reported(rev=2, status="applied")["config"]["pipelines"]["one"]
-    assert one["recipes"]["P-2"]["rule"]["fail_at"] != 0.7
+    assert one["recipes"]["P-2"]["rule"]["fail_at"] != 0.3
     assert one["rule"]["fail_at"] == 0.7
     assert workers(agent.pid)["one"] == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edge_agent.inference.limits import Limits, judge
+from edge_agent.inference.limits import ANY_SCORE, Limits, judge, out_of_reach
 from edge_agent.rules.trend import theil_sen
 from edge_agent.types import Prediction
 from tests.test_rule_contract import create, frame, outcomes, window
@@ -174,3 +175,25 @@ def test_a_line_is_found_among_outliers() -> None:
     slope, level = theil_sen(times.tolist(), scores.tolist())
     assert slope == pytest.approx(-0.25, abs=0.02)
     assert level == pytest.approx(3.0, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("fail_at", "pass_at", "scores", "wrong", "words"),
+    [
+        (-1.0, 50.0, (0.0, float("inf")), ["fail_at"], "-1 is out of reach: .* are at least 0"),
+        (25.0, 150.0, (0.0, 125.0), ["pass_at"], "150 is out of reach: .* are 0 to 125"),
+        (140.0, 150.0, (float("-inf"), 125.0), ["fail_at", "pass_at"], "are at most 125"),
+        (0.0, 125.0, (0.0, 125.0), [], ""),
+        (1e9, None, ANY_SCORE, [], ""),
+    ],
+)
+def test_a_limit_that_no_score_reaches_is_found(
+    fail_at: float,
+    pass_at: float | None,
+    scores: tuple[float, float],
+    wrong: list[str],
+    words: str,
+) -> None:
+    found = dict(out_of_reach(Limits(fail_at=fail_at, pass_at=pass_at, direction="below"), scores))
+    assert list(found) == wrong
+    assert all(re.search(words, why) for why in found.values())

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edge_agent import registry
 from edge_agent.errors import BadInput, ModelError
-from edge_agent.tasks.base import TaskContext
+from edge_agent.tasks.base import TaskContext, TaskOptions
 from edge_agent.types import Frame, Prediction, TensorSpec, Window
 
 if TYPE_CHECKING:
@@ -62,11 +62,14 @@ def create_task(
     kind: str, postprocess: dict[str, Any], context: TaskContext, preprocess: object = None
 ) -> Task:
     tree = {"kind": kind, "preprocess": preprocess or PICTURE, "postprocess": postprocess}
-    adapter: TypeAdapter[Any] = TypeAdapter(registry.options_type("tasks"))
-    # Strict options take lists for tuples in JSON only, which is what a manifest is.
-    options = adapter.validate_json(TypeAdapter(dict[str, Any]).dump_json(tree))
-    task: Task = registry.create("tasks", options, context)
+    task: Task = registry.create("tasks", options_of(tree), context)
     return task
+
+
+def options_of(tree: dict[str, Any]) -> TaskOptions:
+    adapter: TypeAdapter[TaskOptions] = TypeAdapter(registry.options_type("tasks"))
+    # Strict options take lists for tuples in JSON only, which is what a manifest is.
+    return adapter.validate_json(TypeAdapter(dict[str, Any]).dump_json(tree))
 
 
 def picture(width: int = 64, height: int = 48) -> Frame:
@@ -89,6 +92,25 @@ every_task = pytest.mark.parametrize("kind", registry.kinds("tasks"))
 
 def test_every_task_has_a_case_here() -> None:
     assert set(registry.kinds("tasks")) == set(CASES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "postprocess", "scores"),
+    [
+        ("classify", {}, (0, 1)),
+        ("detect", {"decoder": "yolo_v5"}, (0, 1)),
+        ("segment", {}, (0, 1)),
+        ("regress", {}, (-np.inf, np.inf)),
+        ("regress", {"clip_min": 0.0}, (0, np.inf)),
+        ("regress", {"clip_min": 0.0, "clip_max": 125.0}, (0, 125)),
+        ("anomaly", {"form": "score"}, (-np.inf, np.inf)),
+    ],
+)
+def test_a_task_says_which_scores_it_gives(
+    kind: str, postprocess: dict[str, Any], scores: tuple[float, float]
+) -> None:
+    tree = {"kind": kind, "preprocess": PICTURE, "postprocess": postprocess}
+    assert options_of(tree).score_range == scores
 
 
 @every_task

@@ -1,11 +1,15 @@
-"""What a backend is: named tensors in, named tensors out. It knows nothing of pictures or tasks."""
+"""What a backend is: named tensors in, named tensors out. It knows nothing of pictures or tasks.
+
+Beside `create` its module has `candidates`, the accelerators that may be worth a try here, and
+`unfit`, the reason why an accelerator cannot run its kind of model anywhere.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from edge_agent.errors import AcceleratorError, ModelError
+from edge_agent.errors import ModelError
 from edge_agent.inference.accelerator import CPU
 
 if TYPE_CHECKING:
@@ -49,13 +53,6 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the model."""
-
-
-def require_cpu(context: BackendContext) -> None:
-    """Raise AcceleratorError where a backend that knows the CPU alone is asked for another."""
-    if not context.accelerator.is_cpu:
-        text = f"models of this kind do not run on {context.accelerator.name}"
-        raise AcceleratorError("unavailable", text)
 
 
 def check_inputs(specs: tuple[TensorSpec, ...], tensors: Tensors) -> None:

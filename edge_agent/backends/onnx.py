@@ -49,6 +49,13 @@ def candidates() -> tuple[AcceleratorOptions, ...]:
     return tuple(AcceleratorOptions(provider=name) for name in installed if name != _CPU)
 
 
+def unfit(accelerator: AcceleratorOptions) -> str:
+    """Return why no model of this kind runs on an accelerator, on whatever machine; else ""."""
+    if accelerator.is_cpu or accelerator.provider is not None:
+        return ""
+    return f"ONNX models run on the CPU or an execution provider, not on {accelerator.name}"
+
+
 class _Onnx:
     def __init__(self, context: BackendContext) -> None:
         runtime = _runtime()
@@ -115,8 +122,7 @@ def _providers(runtime: Any, accelerator: AcceleratorOptions) -> list[tuple[str,
     if accelerator.is_cpu:
         return [(_CPU, {})]
     if accelerator.provider is None:
-        text = f"ONNX models run on the CPU or an execution provider, not on {accelerator.name}"
-        raise AcceleratorError("unavailable", text)
+        raise AcceleratorError("unavailable", unfit(accelerator))
     installed = runtime.get_available_providers()
     if accelerator.provider not in installed:
         text = (

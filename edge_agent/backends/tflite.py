@@ -43,13 +43,20 @@ _FAILURES = (ValueError, RuntimeError, TypeError, MemoryError)
 def create(context: BackendContext) -> Backend:
     """Load the model. Raises ModelError, AcceleratorError."""
     accelerator = context.accelerator
-    if accelerator.provider is not None:
-        raise AcceleratorError("unavailable", "execution providers run ONNX models")
+    if reason := unfit(accelerator):
+        raise AcceleratorError("unavailable", reason)
     if accelerator.delegate is not None or accelerator.is_cpu:
         return _TfLite(context)
     on_cpu = _TfLite(BackendContext(context.model, context.threads))
     on_cpu.close()  # it told what the model's tensors are
     return compiled_model.create(context, on_cpu.inputs, on_cpu.outputs)
+
+
+def unfit(accelerator: AcceleratorOptions) -> str:
+    """Return why no model of this kind runs on an accelerator, on whatever machine; else ""."""
+    if accelerator.provider is None:
+        return ""
+    return f"{accelerator.name} runs ONNX models, and this is one of TensorFlow Lite"
 
 
 def runtime_module() -> Any:  # noqa: ANN401  neither runtime ships types

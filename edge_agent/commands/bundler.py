@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.commands.fitting import require_limits
 from edge_agent.errors import ModelError
 from edge_agent.inference.model import load_model
 from edge_agent.modelstore.manifest import canonical_json, load_bundle, parse_manifest
@@ -109,7 +110,7 @@ def write_bundle(model: Path, folder: Path, recipe: Recipe) -> Model:
             "decision": {"rule": recipe.rule},
         }
     )
-    parse_manifest(manifest)
+    require_limits(parse_manifest(manifest))
     folder.mkdir(parents=True, exist_ok=True)
     for path, (_, content) in contents.items():
         (folder / path).write_bytes(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edge_agent import registry
+from edge_agent.commands.fitting import wrong_accelerator, wrong_limits
 from edge_agent.config import parse_tree
 from edge_agent.errors import ConfigError, FieldError, ModelError
 from edge_agent.inference import calibration_file
@@ -112,8 +113,15 @@ def calibrations(config: Config, folder: Path, state_folder: Path) -> list[str]:
 def _wrong_recipes(config: Config, name: str, folder: Path) -> list[FieldError]:
     wrong: list[FieldError] = []
     for code, recipe in config.pipelines[name].recipes.items():
-        path = f"/pipelines/{name}/recipes/{code}/model"
-        wrong += _wrong_model(path, folder / recipe.model)
+        path = f"/pipelines/{name}/recipes/{code}"
+        if unusable := _wrong_model(f"{path}/model", folder / recipe.model):
+            wrong += unusable
+        else:
+            manifest = load_bundle(folder / recipe.model).manifest
+            wrong += [
+                FieldError(f"{path}{field.path}", field.kind, field.message)
+                for field in wrong_limits(recipe, manifest)
+            ]
     return wrong
 
 
@@ -141,8 +149,15 @@ def _wrong_model(path: str, bundle: Path) -> list[FieldError]:
 
 def _check(config: Config, name: str, folder: Path) -> None:
     pipeline = config.pipelines[name]
-    load_bundle(folder / pipeline.model, pipeline.accelerator)
-    _build_source(config, name, folder, pipeline.model)
+    bundle = load_bundle(folder / pipeline.model, pipeline.accelerator)
+    wrong = wrong_limits(pipeline, bundle.manifest)
+    wrong += wrong_accelerator(pipeline.accelerator, bundle.variant)
+    try:
+        _build_source(config, name, folder, pipeline.model)
+    except ConfigError as error:
+        wrong += error.fields
+    if wrong:
+        raise ConfigError(wrong)
 
 
 def _build_source(config: Config, name: str, folder: Path, model: str) -> None:

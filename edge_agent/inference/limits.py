@@ -1,7 +1,8 @@
-"""The two limits that every rule shares, and the judgement of one score against them."""
+"""The limits that rules share, the judgement of one score against them, and which none reaches."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -10,7 +11,13 @@ from edge_agent.options import StrictOptions
 from edge_agent.types import Decision
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edge_agent.types import Outcome
+
+# The least and the greatest score of a task: of one that gives probabilities, and of any other.
+PROBABILITY = (0.0, 1.0)
+ANY_SCORE = (-math.inf, math.inf)
 
 _BADNESS: dict[Outcome, int] = {"pass": 0, "uncertain": 1, "fail": 2, "error": 3}
 
@@ -51,6 +58,25 @@ def judge(limits: Limits, score: float, before: Outcome = "pass") -> Decision:
     if sign * (score - pass_limit) >= 0:
         return Decision("uncertain", pass_limit)
     return Decision("pass", pass_limit)
+
+
+def out_of_reach(rule: object, scores: tuple[float, float]) -> Iterator[tuple[str, str]]:
+    """Yield each limit of a rule that no score reaches: its field's name, and why.
+
+    `scores`: the least and the greatest that there are. A limit at either is within reach.
+    """
+    low, high = scores
+    for name in ("fail_at", "pass_at"):
+        limit = getattr(rule, name, None)
+        if limit is not None and not low <= limit <= high:
+            yield name, f"{limit:g} is out of reach: the scores of this model are {_words(scores)}"
+
+
+def _words(scores: tuple[float, float]) -> str:
+    low, high = scores
+    if math.isfinite(low) and math.isfinite(high):
+        return f"{low:g} to {high:g}"
+    return f"at least {low:g}" if math.isfinite(low) else f"at most {high:g}"
 
 
 def _sign(limits: Limits) -> int:

@@ -1,4 +1,7 @@
-"""What a rule is: it remembers what it has seen, and decides."""
+"""What a rule is: it remembers what it has seen, and decides.
+
+Its Options call their limits `fail_at` and `pass_at`, as inference/limits.py looks for them.
+"""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from edge_agent.lazy import lazy_module
 from edge_agent.options import StrictOptions
 from edge_agent.pictures.defects import defects_in, worst
 from edge_agent.pictures.image import over_picture
+from edge_agent.tasks.base import TaskOptions
 from edge_agent.types import Prediction
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Postprocess(StrictOptions):
     """Label of the regions."""
 
 
-class Options(StrictOptions):
+class Options(TaskOptions):
     """A picture or window to a score, the higher the stranger."""
 
     kind: Literal["anomaly"]

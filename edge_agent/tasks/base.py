@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from edge_agent.inference.limits import ANY_SCORE
+from edge_agent.options import StrictOptions
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -12,6 +15,15 @@ if TYPE_CHECKING:
     from edge_agent.inference.calibration import Reduce
     from edge_agent.inference.calibration_file import Calibration
     from edge_agent.types import Item, Prediction, Tensors, TensorSpec
+
+
+class TaskOptions(StrictOptions):
+    """What the Options of every task are."""
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """Return the least and the greatest score that the task can give."""
+        return ANY_SCORE
 
 
 @dataclass(frozen=True, slots=True)

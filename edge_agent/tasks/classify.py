@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from edge_agent.errors import ModelError
 from edge_agent.inference import outputs as output
+from edge_agent.inference.limits import PROBABILITY
 from edge_agent.inference.prepare import preparer
 from edge_agent.inference.preprocess import Preprocess
 from edge_agent.lazy import lazy_module
 from edge_agent.options import StrictOptions
+from edge_agent.tasks.base import TaskOptions
 from edge_agent.types import Prediction
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Postprocess(StrictOptions):
     normal label it is the probability of the best label."""
 
 
-class Options(StrictOptions):
+class Options(TaskOptions):
     """A picture or window to one probability per label.
 
     A model with a single output value says how likely the second of two labels is.
@@ -43,6 +45,11 @@ class Options(StrictOptions):
     kind: Literal["classify"]
     preprocess: Preprocess
     postprocess: Postprocess = Postprocess()
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """Return the ends of a probability."""
+        return PROBABILITY
 
 
 def create(options: Options, context: TaskContext) -> Task:

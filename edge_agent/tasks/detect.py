@@ -8,12 +8,14 @@ from pydantic import Field
 
 from edge_agent.errors import ModelError
 from edge_agent.inference import outputs as output
+from edge_agent.inference.limits import PROBABILITY
 from edge_agent.inference.prepare import PicturePreparer
 from edge_agent.inference.preprocess import ImagePreprocess
 from edge_agent.lazy import lazy_module
 from edge_agent.options import StrictOptions
 from edge_agent.pictures import boxes
 from edge_agent.pictures.defects import defect, worst
+from edge_agent.tasks.base import TaskOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,12 +56,17 @@ class Postprocess(StrictOptions):
     """Labels that are no defects: not reported."""
 
 
-class Options(StrictOptions):
+class Options(TaskOptions):
     """A picture to boxes; the score is that of the best box, 0 where there is none."""
 
     kind: Literal["detect"]
     preprocess: ImagePreprocess
     postprocess: Postprocess
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """Return the ends of a probability."""
+        return PROBABILITY
 
 
 def create(options: Options, context: TaskContext) -> Task:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from edge_agent.errors import ModelError
+from edge_agent.inference.limits import ANY_SCORE
 from edge_agent.inference.outputs import output_named, read_output, values_per_item
 from edge_agent.inference.prepare import preparer
 from edge_agent.inference.preprocess import Preprocess
 from edge_agent.options import StrictOptions
+from edge_agent.tasks.base import TaskOptions
 from edge_agent.types import Prediction
 
 if TYPE_CHECKING:
@@ -39,12 +41,18 @@ class Postprocess(StrictOptions):
         return self
 
 
-class Options(StrictOptions):
+class Options(TaskOptions):
     """A picture or window to one value."""
 
     kind: Literal["regress"]
     preprocess: Preprocess
     postprocess: Postprocess = Postprocess()
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """Return what clipping leaves."""
+        low, high = self.postprocess.clip_min, self.postprocess.clip_max
+        return (ANY_SCORE[0] if low is None else low, ANY_SCORE[1] if high is None else high)
 
 
 def create(options: Options, context: TaskContext) -> Task:

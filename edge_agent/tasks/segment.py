@@ -8,12 +8,14 @@ from pydantic import Field
 
 from edge_agent.errors import ModelError
 from edge_agent.inference import outputs as output
+from edge_agent.inference.limits import PROBABILITY
 from edge_agent.inference.prepare import PicturePreparer
 from edge_agent.inference.preprocess import ImagePreprocess
 from edge_agent.lazy import lazy_module
 from edge_agent.options import StrictOptions
 from edge_agent.pictures.defects import defects_in, worst
 from edge_agent.pictures.image import over_picture
+from edge_agent.tasks.base import TaskOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,12 +46,17 @@ class Postprocess(StrictOptions):
     max_regions: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
-class Options(StrictOptions):
+class Options(TaskOptions):
     """A picture to regions; the score is that of the best region, 0 where there is none."""
 
     kind: Literal["segment"]
     preprocess: ImagePreprocess
     postprocess: Postprocess = Postprocess()
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """Return the ends of a probability."""
+        return PROBABILITY
 
 
 def create(options: Options, context: TaskContext) -> Task:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,8 @@ from tools.bundling.bundle import files_sha256, write_bundle
 from tools.datasets import cells
 from tools.photos.photo import rectangle
 from tools.scoring import localisation, merit, plots
-from tools.scoring.judged import Regions
+from tools.scoring.assessment import Wanted, good_and_bad
+from tools.scoring.judged import Judged, Judgement, Regions
 
 pytestmark = pytest.mark.tflite
 
@@ -96,6 +98,33 @@ def test_a_corrupt_picture_is_named_and_the_others_count(
     said = capsys.readouterr()
     assert "broken.jpg" in said.err
     assert "accuracy, 6 items" in rows(said.out)
+
+
+def test_a_class_that_the_model_does_not_know_is_named_with_what_it_counts_as(
+    plates: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, kind in (("ok", "ok"), ("crack", "scratch")):
+        shutil.copytree(plates / kind, tmp_path / name)
+    assert evaluate.main([CONVEYOR, "--on", str(tmp_path)]) == 0
+    count = len(list((tmp_path / "crack").iterdir()))
+    said = capsys.readouterr().err
+    assert "warning: the model knows no class crack, only " in said
+    assert f"its {count} items count as wrong whatever it answers, and as bad (name it" in said
+    assert "class ok" not in said
+    assert evaluate.main([CONVEYOR, "--on", str(tmp_path), "--good", "ok", "crack"]) == 0
+    assert "and as good" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("most", "said"), [(1.0, "none: more of the good"), (2.0, "1: FAR 0.00")])
+def test_no_limit_is_named_that_no_score_reaches(most: float, said: str) -> None:
+    answers = [
+        Judged(f"{number}", "", truth, truth, score, "pass", last_of_group=True)
+        for number, (truth, score) in enumerate([("ok", 0.1), ("ok", 1.0), ("bad", 1.0)])
+    ]
+    wanted = Wanted(frozenset({"ok"}), false_reject=0.0, most=most)
+    found = dict(good_and_bad(Judgement(answers), wanted, fail_at=0.5))
+    words = next(value for what, value in found.items() if what.startswith("fail_at for 0.000%"))
+    assert words.startswith(said)
 
 
 def test_marks_of_photos_tell_how_often_the_model_points_at_them(

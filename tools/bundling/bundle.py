@@ -18,6 +18,7 @@ import numpy as np
 
 from edge_agent import registry
 from edge_agent.backends.base import BackendContext
+from edge_agent.commands.fitting import require_limits
 from edge_agent.modelstore.manifest import canonical_json, parse_manifest
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def write_bundle(folder: Path, draft: Draft) -> None:
     the manifest would not be accepted by the agent; nothing is written then.
     """
     contents, manifest = build(draft)
-    parse_manifest(manifest)
+    require_limits(parse_manifest(manifest))
     folder.mkdir(parents=True, exist_ok=True)
     for name in _files_of(folder) - contents.keys():
         (folder / name).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # Beyond this many classes the confusion is left to the picture.
 CLASSES_PRINTED = 12
+NONE_SO_HIGH = "none: more of the good items have the highest score that there is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Wanted:
     escape: float | None = None
     likely: bool = False
     """Whether the score is a likelihood, 0..1, so that its reliability can be judged."""
+    most: float = math.inf
+    """The highest score that the model gives: a threshold above it would be none."""
 
 
 def classes(found: Judgement, labels: Sequence[str]) -> Iterator[Figure]:
@@ -119,7 +123,7 @@ def _alarms(what: str, found: merit.Alarms) -> Iterator[Figure]:
 def _calibration(scores: Scores, bad: Mask, wanted: Wanted) -> Iterator[Figure]:
     if wanted.false_reject is not None:
         at = merit.threshold_for_false_reject(scores[~bad], wanted.false_reject)
-        words = _costs(scores, bad, at)
+        words = _costs(scores, bad, at) if at <= wanted.most else NONE_SO_HIGH
         # Of n good items none need be rejected; that says little of a rate below 1 in n.
         few = " (too few good items to tell)" if wanted.false_reject * (~bad).sum() < 1 else ""
         yield (f"fail_at for {wanted.false_reject:.3%} false rejects{few}", words)

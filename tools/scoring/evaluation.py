@@ -19,6 +19,7 @@ from tools.training.data_checks import DataUnfit, named, print_findings
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from edge_agent.inference.model import Model
     from tools.scoring.judged import Judgement
@@ -85,13 +86,28 @@ def _looked_at(model: Model, options: argparse.Namespace) -> tuple[Judgement, Wa
         print(f"warning: {len(names)} could not be inspected: {named(names)}", file=sys.stderr)
     if not found.answers:
         raise DataUnfit("not one item could be inspected")
+    if manifest.task.kind == "classify":
+        _name_unknown(found.truths(), model.bundle.labels, good)
     wanted = Wanted(
         good=good & set(found.truths()),
         false_reject=options.false_reject,
         escape=options.escape,
         likely=manifest.task.kind in {"classify", "segment", "detect"} and bool(normal),
+        most=manifest.task.score_range[1],
     )
     return found, wanted
+
+
+def _name_unknown(truths: Sequence[str], labels: Sequence[str], good: frozenset[str]) -> None:
+    """Say which classes of the data are none of the model's, and what they count as."""
+    unknown = sorted(set(truths) - set(labels)) if labels else []
+    for truth in unknown:
+        kind = "good" if truth in good else "bad (name it with --good if it is good)"
+        print(
+            f"warning: the model knows no class {truth}, only {', '.join(labels)}: its "
+            f"{truths.count(truth)} items count as wrong whatever it answers, and as {kind}",
+            file=sys.stderr,
+        )
 
 
 def _labels(preprocess: object, options: argparse.Namespace) -> Labels:
