@@ -19,6 +19,7 @@ from edge_agent.control.products import Products
 from edge_agent.control.recipes import Recipes
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.publisher import Publisher
+from edge_agent.delivery.retained import Retained, topics_of
 from edge_agent.errors import BadInput
 from edge_agent.line.pipeline import Identity, error_verdict
 from edge_agent.line.trigger_desk import TriggerDesk
@@ -30,6 +31,7 @@ from edge_agent.processes.supervisor import Listener, Supervisor
 from edge_agent.processes.turns import finish_turns
 from edge_agent.production.lines import Lines
 from edge_agent.reporting.board import Board
+from edge_agent.reporting.topics import topics
 from edge_agent.sdnotify import Systemd
 from edge_agent.serving import logs
 from edge_agent.serving.collector import Places
@@ -73,8 +75,13 @@ class Agent:
             max_bytes=int(config.outbox.max_mb * 1e6),
             max_age_s=config.outbox.max_age_h * 3600,
         )
+        self._retained = Retained(state_folder / "retained.json", topics(config.device))
         self._publisher = Publisher(
-            config.broker, config.device, self._outbox, subscriptions=self._triggers()
+            config.broker,
+            config.device,
+            self._outbox,
+            subscriptions=self._triggers(),
+            on_cleared=self._retained.cleared,
         )
         self._models = self._new_models(config, folder, state_folder)
         self._board = Board(config, self._publisher.topics, self._publisher.state, rev)
@@ -148,6 +155,7 @@ class Agent:
         finish_turns()
         self._outbox.start(on_live=self._publisher.live)
         self._board.introduce()
+        self._show_no_others(self._config)
         self._publisher.start()
         self.control.start()
         self._models.start()
@@ -174,7 +182,14 @@ class Agent:
             systemd.stopping()
         self._stop()
 
+    def _show_no_others(self, config: Config) -> None:
+        """Clear what is retained of pipelines that the agent had before, and has no more."""
+        self._publisher.display(frozenset(config.pipelines))
+        for topic in self._retained.shows(topics_of(config, self._publisher.topics)):
+            self._publisher.state(topic, b"")
+
     def _look_around(self, mono_s: float) -> None:
+        self._retained.step()
         self._board.publish(mono_s)
         self._lines.step(mono_s, self._board.trouble)
         self._serving.step(mono_s)
@@ -203,6 +218,7 @@ class Agent:
         self._identities = self._identities | _identities(config, rev)
         self._board.reconfigure(config, rev)
         self._lines.configure(config)
+        self._show_no_others(config)
         self._serving.configure(config)
         logs.name_pipelines(config.pipelines)
         self._models.configure(config, rev)

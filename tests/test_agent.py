@@ -107,6 +107,32 @@ def test_everything_accepted_is_published_or_kept_when_the_agent_is_stopped(
     assert again.stop() == 0
 
 
+def test_of_a_pipeline_that_left_while_the_agent_was_stopped_nothing_stays_retained(
+    start: Callable[..., AgentProcess], mqtt_client: Recorder, tmp_path: Path, wait_for: WaitFor
+) -> None:
+    source = {"kind": "simulator", "scene": "conveyor", "fps": 50.0}
+    two = {f"{ROOT}/qc/two/{leaf}" for leaf in ("stats", "last", "source", "drift", "shift")}
+    agent = start({"one": camera(), "two": camera(source=source)})
+    mqtt_client.subscribe(f"{ROOT}/#")
+    wait_for(lambda: two <= {heard.topic for heard in mqtt_client.messages})
+    assert agent.stop() == 0
+    assert two <= retained(mqtt_client, wait_for)
+    start({"one": camera()})
+    wait_for(lambda: b"/two/" not in (tmp_path / "state" / "retained.json").read_bytes())
+    left = retained(mqtt_client, wait_for)
+    assert f"{ROOT}/qc/one/stats" in left
+    assert not [topic for topic in left if "/two/" in topic]
+
+
+def retained(client: Recorder, wait_for: WaitFor) -> set[str]:
+    """Return the topics of the device that have a retained message now."""
+    client.messages.clear()
+    client.subscribe(f"{ROOT}/#")
+    client.publish(f"{ROOT}/end", b"what is retained came before")
+    wait_for(lambda: client.payloads(f"{ROOT}/end"))
+    return {heard.topic for heard in client.messages} - {f"{ROOT}/end"}
+
+
 def whole(found: list[dict[str, Any]]) -> set[int]:
     """Return the numbers if none is missing, else nothing."""
     numbers = {verdict["seq"] for verdict in found}

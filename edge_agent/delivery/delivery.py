@@ -41,17 +41,19 @@ class Delivery:
         outbox: Outbox,
         outgoing: Outgoing,
         counters: Counters,
-        on_refused: Callable[[str, str], None],
+        on_cleared: Callable[[str], None],
     ) -> None:
         self.closing = False
         """Only states go out any more."""
+        self.displayed: frozenset[str] | None = None
+        """The pipelines whose newest verdict is retained; None: all."""
         self.published: dict[str, Histogram] = {}
         """By pipeline: from decision to the broker's word, of what was sent live."""
         self._connection = connection
         self._outbox = outbox
         self._outgoing = outgoing
         self._counters = counters
-        self._on_refused = on_refused
+        self._on_cleared = on_cleared
         self._lanes = Lanes(outbox.pending)
         self._sending = Sending(self._send)
         self._last = LastVerdicts(every_s=LAST_EVERY_S)
@@ -92,7 +94,9 @@ class Delivery:
     def show_last(self, mono_s: float) -> None:
         """Take the newest verdict of each pipeline, not too often."""
         for row in self._last.due(mono_s):
-            self.show(self._outgoing.last(row))
+            # Of a pipeline that is gone verdicts may still come; its topics were cleared.
+            if self.displayed is None or row.verdict.pipeline in self.displayed:
+                self.show(self._outgoing.last(row))
 
     def gaps(self) -> None:
         """Take gap records that were not sent yet."""
@@ -159,6 +163,8 @@ class Delivery:
                 continue
             if answered.reason is not None:
                 self._note_refusal(answered.letter.publish.topic, answered.reason)
+            elif not answered.letter.publish.payload:
+                self._on_cleared(answered.letter.publish.topic)
             match answered.done:
                 case GapDone(gap_id):
                     self._outbox.gap_acked(gap_id)
@@ -180,4 +186,3 @@ class Delivery:
         if (topic, reason) not in self._refusals:
             self._refusals.add((topic, reason))
             log.warning("publisher: the broker refuses %s: %s", topic, reason)
-            self._on_refused(topic, reason)

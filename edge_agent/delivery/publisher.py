@@ -59,10 +59,10 @@ class Publisher:
         outbox: Outbox,
         *,
         subscriptions: Sequence[Subscription] = (),
-        on_refused: Callable[[str, str], None] | None = None,
+        on_cleared: Callable[[str], None] | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """`on_refused(topic, reason)`: once for each kind of refusal in a connection."""
+        """`on_cleared(topic)`: the broker has taken an empty retained message."""
         self.topics = topics(device)
         self.counters = Counters()
         self._outgoing = Outgoing(self.topics, plugin("codecs", "json").create())
@@ -81,7 +81,7 @@ class Publisher:
         # With the lock held:
         self._open = self._offline = self._ended = False
         self._delivery = Delivery(
-            self._connection, outbox, self._outgoing, self.counters, on_refused or _nothing
+            self._connection, outbox, self._outgoing, self.counters, on_cleared or _nothing
         )
         self._gaps_s = self._status_s = 0.0
 
@@ -147,6 +147,10 @@ class Publisher:
     def state(self, topic: str, payload: bytes) -> None:
         """Publish a retained message, the newest of its topic, now and after each reconnect."""
         self._events.put(partial(self._delivery.show, Publish(topic, payload, retain=True)))
+
+    def display(self, pipelines: frozenset[str]) -> None:
+        """Retain the newest verdict of these pipelines from now on, and of no others."""
+        self._events.put(partial(setattr, self._delivery, "displayed", pipelines))
 
     def resubscribe(self, subscriptions: Sequence[Subscription]) -> None:
         """Receive these from now on; what stays subscribed misses nothing."""

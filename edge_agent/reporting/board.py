@@ -102,7 +102,7 @@ class Board:
         self.show(self.topics.info, messages.encode(info))
 
     def reconfigure(self, config: Config, config_rev: int) -> None:
-        """Go over to another config; of pipelines that are gone no retained message is left."""
+        """Go over to another config; pipelines that are gone are shown no more."""
         with self._lock:
             self.config, self.config_rev = config, config_rev
             self._stats_due = _Due(config.stats_every_s)
@@ -116,9 +116,6 @@ class Board:
                     self._pipelines[name] = _Pipeline(name, options.family, figures)
             self._watching.keep(set(self._pipelines))
             self._accelerators.keep(set(self._pipelines))
-            for gone in before.values():
-                for topic in self.topics.retained(gone.family, gone.name):
-                    self.show(topic, b"")
         self.introduce()
 
     def standings(self) -> dict[str, Standing]:

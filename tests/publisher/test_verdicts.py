@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from tests.verdicts import verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from tests.conftest import Mosquitto, Recorder, WaitFor
 
@@ -77,6 +80,18 @@ def test_the_newest_verdict_is_retained_for_displays(
     assert all(heard.retain for heard in mqtt_client.messages)
 
 
+def test_of_a_pipeline_that_is_gone_verdicts_still_come_and_none_is_retained(
+    mosquitto: Mosquitto, mqtt_client: Recorder, start: Start, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/#")
+    outbox, publisher = start(mosquitto)
+    publisher.display(frozenset({"other"}))
+    outbox.append([verdict(1), dataclasses.replace(verdict(2), pipeline="other")])
+    wait_for(lambda: mqtt_client.payloads(f"{ROOT}/qc/other/last"))
+    assert seqs(mqtt_client) == [1]
+    assert not mqtt_client.payloads(f"{ROOT}/qc/camera/last")
+
+
 def test_what_the_last_run_left_is_sent_as_replay_before_the_new(
     mosquitto: Mosquitto,
     mqtt_client: Recorder,
@@ -96,17 +111,21 @@ def test_what_the_last_run_left_is_sent_as_replay_before_the_new(
 
 
 def test_a_refused_verdict_is_parked_named_and_sent_after_it_is_allowed(
-    tmp_path: Path, mosquitto_with: MosquittoWith, start: Start, wait_for: WaitFor
+    tmp_path: Path,
+    mosquitto_with: MosquittoWith,
+    start: Start,
+    wait_for: WaitFor,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     acl = tmp_path / "acl"
     acl.write_text(f"topic readwrite {ROOT}/#\ntopic deny {VERDICTS}\n")
     broker = mosquitto_with(f"allow_anonymous true\nacl_file {acl}")
-    refusals: list[tuple[str, str]] = []
-    outbox, publisher = start(broker, on_refused=lambda *what: refusals.append(what))
+    outbox, publisher = start(broker)
     outbox.append([verdict(0), verdict(1, family="pdm"), verdict(2)])
     wait_for(lambda: outbox.parked_depth == 2)
     assert outbox.depth == 2
-    assert refusals == [(VERDICTS, "not authorized")]
+    refusals = [text for text in caplog.messages if "refuses" in text]
+    assert refusals == [f"publisher: the broker refuses {VERDICTS}: not authorized"]
     assert publisher.counters.totals()["parked"] == 2
     broker.stop()
     acl.write_text(f"topic readwrite {ROOT}/#\n")
