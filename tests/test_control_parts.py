@@ -183,7 +183,11 @@ def test_a_file_that_changed_is_in_force_again(tmp_path: Path) -> None:
 def test_check_says_which_config_is_in_force(tmp_path: Path) -> None:
     Ledger(tmp_path / "config", config()).commit(changed())
     assert in_force(tmp_path, config()).startswith("revision 2 is in force")
-    assert "has changed" in in_force(tmp_path, changed().config)
+    other = "a start begins with this file, not with what the agent ran last"
+    assert in_force(tmp_path, changed().config) == f"{other}; what came over MQTT is dropped then"
+    Ledger(tmp_path / "config", changed().config)
+    assert in_force(tmp_path, config()) == other
+    assert in_force(tmp_path, changed().config).startswith("this file is in force")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"schema": 1}', b"\x00" * 100])

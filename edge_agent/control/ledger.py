@@ -200,7 +200,9 @@ def in_force(state_folder: Path, file_config: Config) -> str:
     except (OSError, msgspec.DecodeError):
         return "a start begins with this file; nothing was changed over MQTT"
     if kept.file_hash != digest(candidates.tree_of(file_config)):
-        return "this file is in force: it has changed since the last start"
+        # It may have changed since, or never have been started: files of one folder share a state.
+        dropped = "; what came over MQTT is dropped then" if kept.source == "mqtt" else ""
+        return f"a start begins with this file, not with what the agent ran last{dropped}"
     if kept.source == "file":
         return f"this file is in force, as revision {kept.good.rev}"
     return f"revision {kept.good.rev} is in force: this file was changed over MQTT since"
