@@ -18,6 +18,7 @@ from edge_agent.commands.doctor_machine import check_clock, check_cpu, check_mem
 from edge_agent.commands.doctor_models import check_files, check_models
 from edge_agent.commands.doctor_runtimes import check_codecs, check_runtimes
 from edge_agent.commands.doctor_service import check_service, unit_properties
+from edge_agent.commands.doctor_sync import check_sync
 
 if TYPE_CHECKING:
     import argparse
@@ -44,6 +45,7 @@ CHECKS: tuple[Check, ...] = (
     check_cameras,
     check_models,
     check_broker,
+    check_sync,
 )
 
 

@@ -111,6 +111,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     key_file: str = ""
     hawkbit: HawkbitAddress | None = None
 
+    @property
+    def http(self) -> HttpSettings:
+        """How its servers are reached."""
+        return HttpSettings(self.proxy, self.ca_file, self.cert_file, self.key_file)
+
 
 class Supplier(Protocol):
     """All but `stop` may take long. Raise SyncError, OSError."""
@@ -143,7 +148,7 @@ class RepositorySupplier:
         """See Supplier."""
         place, layout = self.place, StoreLayout(Path(self.place.store))
         source = self._source(None)
-        origin = origin_of(place.url, self._http())
+        origin = origin_of(place.url, place.http)
         with layout.locked():
             pinned = Path(place.root).read_bytes()
             view = Repository(layout, origin, pinned, self.clock_s).refresh()
@@ -184,7 +189,7 @@ class RepositorySupplier:
             say(sum(so_far.values()))
 
         fetcher = Fetcher(
-            origin_of(self.place.url, self._http()),
+            origin_of(self.place.url, self.place.http),
             BlobStore(layout, self.place.quota_bytes),
             self.limits,
             random.Random(),  # noqa: S311  spreads retries, hides nothing
@@ -214,7 +219,7 @@ class RepositorySupplier:
         )
         if place.hawkbit is None:
             return RepositorySource(place.fleet, gateway)
-        settings = replace(self._http(), authorization=place.hawkbit.authorization())
+        settings = replace(place.http, authorization=place.hawkbit.authorization())
         server = HttpOrigin(place.hawkbit.url, settings)
         utc_ns = partial(_utc_ns, self.clock_s)
         return HawkbitSource(server, place.hawkbit, gateway, utc_ns, action)
@@ -232,10 +237,6 @@ class RepositorySupplier:
             manifest=offered.signed.content,
             rollout=choice.rollout,
         )
-
-    def _http(self) -> HttpSettings:
-        place = self.place
-        return HttpSettings(place.proxy, place.ca_file, place.cert_file, place.key_file)
 
 
 def _utc_ns(clock_s: Callable[[], float]) -> int:

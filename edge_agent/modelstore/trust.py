@@ -23,14 +23,14 @@ from edge_agent.modelstore import desired, floors
 from edge_agent.modelstore.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import tuf.api.exceptions as tuf_errors
     import tuf.api.serialization as tuf_format
     import tuf.ngclient.config as tuf_config
     import tuf.ngclient.updater as tuf_client
-    from tuf.api.metadata import TargetFile
+    from tuf.api.metadata import DelegatedRole, TargetFile
     from tuf.ngclient.fetcher import FetcherInterface
     from tuf.ngclient.updater import Updater
 
@@ -151,6 +151,13 @@ class TrustedView:
         )
         return SignedManifest(manifest, content)
 
+    def expiries(self) -> dict[str, dt.datetime]:
+        """Return until when each role's metadata holds, the first to expire first."""
+        trusted = self.updater._trusted_set  # noqa: SLF001  as in raise_floors
+        roles = ["root", "timestamp", "snapshot", "targets", *self._delegated()]
+        found = {role: trusted[role].expires for role in roles if role in trusted}
+        return dict(sorted(found.items(), key=lambda each: each[1]))
+
     def floors(self) -> Floors:
         """Return the floors as they are now; see floors.admit."""
         return self.floor_file.read()
@@ -196,10 +203,13 @@ class TrustedView:
         Epochs count per set of keys: whoever stole one may have used the highest epoch there is,
         and the keys that replace it must be heard all the same.
         """
-        delegations = self.updater._trusted_set.targets.delegations  # noqa: SLF001  as below
-        roles = (delegations.roles if delegations else None) or {}
+        roles = self._delegated()
         keyids = "".join(sorted(roles[role].keyids)) if role in roles else ""
         return hashlib.sha256(keyids.encode()).hexdigest()[:16]
+
+    def _delegated(self) -> Mapping[str, DelegatedRole]:
+        delegations = self.updater._trusted_set.targets.delegations  # noqa: SLF001  as below
+        return (delegations.roles if delegations else None) or {}
 
     def _name(self, target: TargetFile) -> str:
         trusted = self.updater._trusted_set  # noqa: SLF001  as in raise_floors
