@@ -144,6 +144,12 @@ def _add_bundle(bundle: argparse.ArgumentParser) -> None:
         metavar="FIELD=JSON",
         help="a field below preprocess, postprocess or rule, as in preprocess.mean=[127.5]",
     )
+    bundle.add_argument(
+        "--samples",
+        type=Path,
+        metavar="FOLDER",
+        help="make golden samples of these pictures, or .npz files of windows or inputs",
+    )
     bundle.set_defaults(command="bundle")
 
 

@@ -63,7 +63,7 @@ LAYERS = (
     (
         "agent",
         {"agent", "control.", "commands.calibrating", "commands.checks", "commands.bundler"}
-        | {"commands.fitting"}
+        | {"commands.fitting", "commands.golden_samples"}
         | {"commands.selftest", "commands.verification", "modelstore.models", "modelstore.synced"}
         | {"upload.sending", "upload.uploader", "upload.uploads"},
     ),

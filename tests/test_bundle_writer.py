@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import ModelError
+from edge_agent.inference.golden import npz
 from edge_agent.inference.preprocess import ImagePreprocess, WindowPreprocess
 from edge_agent.modelstore.manifest import load_bundle
 from edge_agent.types import Frame
 from tests.tiny_tflite import model_bytes
-from tools.bundling.bundle import Draft, files_sha256, npz, write_bundle
+from tools.bundling.bundle import Draft, files_sha256, write_bundle
 from tools.compress.quantise import Agreement, QuantisationFailed, agreement, check
 from tools.datasets import ballscrew, cmapss
 from tools.scoring.report import auroc, confusion, table, write_card

@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from edge_agent.cli import main
+from edge_agent.commands.golden_samples import entry
+from edge_agent.inference import golden
+from edge_agent.modelstore.manifest import load_bundle
+from edge_agent.pictures import image
+from edge_agent.sensing import window_file
+from tests.agents import MODELS
+from tools.datasets import cells
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +45,9 @@ def test_a_model_file_becomes_a_bundle_that_loads(
     manifest = json.loads((tmp_path / "mine" / "manifest.json").read_text())
     assert manifest["model_id"] == "mine"
     assert manifest["task"]["postprocess"] == {"normal": ["class 3"]}
+    said = shown.splitlines()
+    assert said[-2].startswith("It is unproven: without golden samples")
+    assert said[-1].startswith("The same command with --samples FOLDER adds some")
 
 
 @pytest.mark.parametrize(
@@ -70,3 +81,87 @@ def test_a_file_that_is_no_model_is_refused(
     arguments = ["bundle", str(tmp_path / "model.tflite"), str(tmp_path / "mine")]
     assert main([*arguments, "--task", "classify"]) == 69
     assert capsys.readouterr().err.startswith("edge-agent: ")
+
+
+def bundled(name: str, folder: Path, samples: Path, *more: str) -> int:
+    """Make a bundle of a shipped model's file again, with golden samples."""
+    task = json.loads((MODELS / name / "manifest.json").read_text())["task"]
+    arguments = ["bundle", str(MODELS / name / "model.tflite"), str(folder)]
+    arguments += ["--task", task["kind"], "--samples", str(samples), *more]
+    arguments += ["--labels", str(MODELS / name / "labels.txt")]
+    for table in ("preprocess", "postprocess"):
+        for field, value in task[table].items():
+            arguments += ["--set", f"{table}.{field}={json.dumps(value)}"]
+    return main(arguments)
+
+
+def plates(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number, picture in enumerate(cells.pictures(cells.TEST_SEEDS, count)):
+        content = image.encode_jpeg(picture.pixels)
+        (folder / f"{number:02}.jpg").write_bytes(content)
+    return folder
+
+
+def changed(folder: Path) -> None:
+    """Have the bundle say that its model answers something else to its last golden sample."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    last = manifest["variants"][0]["files"][-1]
+    answers = dict(np.load(folder / last["path"]))
+    content = golden.npz({name: array + 10 for name, array in answers.items()})
+    (folder / last["path"]).write_bytes(content)
+    manifest["variants"][0]["files"][-1] = entry(last["path"], last["role"], content)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.tflite
+def test_pictures_become_golden_samples_that_hold_and_tell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bundled("conveyor-parts", tmp_path / "mine", plates(tmp_path / "plates", 20)) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("8 golden samples from ")
+    manifest = json.loads((tmp_path / "mine" / "manifest.json").read_text())
+    assert len(manifest["selftest"]["cases"]) == 8
+    assert 0 < manifest["selftest"]["cases"][0]["atol"] < 1
+    assert main(["verify", str(tmp_path / "mine")]) == 0
+    assert "verified: 8 golden samples" in capsys.readouterr().out
+    changed(tmp_path / "mine")
+    assert main(["verify", str(tmp_path / "mine")]) == 69
+    assert "golden sample golden_in_7.npz: " in capsys.readouterr().out
+
+
+@pytest.mark.tflite
+def test_windows_of_evidence_and_inputs_by_name_become_golden_samples_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = tmp_path / "windows"
+    samples.mkdir()
+    shape = load_bundle(MODELS / "motor-bearing").manifest.task.preprocess
+    for number, (_, window) in enumerate(cells.vibrations(cells.TEST_SEEDS, 2, shape)):
+        (samples / f"{number}.npz").write_bytes(window_file.encode(window))
+    assert bundled("motor-bearing", tmp_path / "mine", samples) == 0
+    (tmp_path / "mine" / "golden_in_0.npz").rename(samples / "input.npz")
+    assert bundled("motor-bearing", tmp_path / "mine", samples) == 0
+    assert main(["verify", str(tmp_path / "mine")]) == 0
+    assert "verified: 3 golden samples" in capsys.readouterr().out
+
+
+@pytest.mark.tflite
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("", b"", "no picture (.bmp, "),
+        ("a.jpg", b"no picture", "a.jpg cannot be a golden sample: "),
+        ("a.npz", b"no archive", "a.npz cannot be a golden sample: "),
+        ("a.npz", golden.npz({"x": np.zeros(3)}), "a.npz: input "),
+    ],
+)
+def test_what_cannot_be_a_golden_sample_is_named(
+    name: str, content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    if name:
+        (samples / name).write_bytes(content)
+    assert bundled("conveyor-parts", tmp_path / "mine", samples) == 69
+    assert said in capsys.readouterr().err

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edge_agent.inference import golden
+from edge_agent.inference.golden import npz
 from edge_agent.inference.preprocess import ImagePreprocess
 from edge_agent.modelstore.manifest import SelfTestCase
-from tools.bundling.bundle import npz
 from tools.bundling.golden_inputs import CASES, LEVELS, chosen, moved, pictures, walks
 from tools.compress.quantise import stored_inputs
 

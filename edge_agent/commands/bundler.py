@@ -5,12 +5,12 @@ Or into a bundle that is there already: the same model once more, as an accelera
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.commands.fitting import require_limits
+from edge_agent.commands.golden_samples import add_golden_samples, entry
 from edge_agent.errors import ModelError
 from edge_agent.inference.model import load_model
 from edge_agent.modelstore.manifest import canonical_json, load_bundle, parse_manifest
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from edge_agent.inference.model import Model
     from edge_agent.modelstore.manifest import Manifest
 
+UNPROVEN = (
+    "It is unproven: without golden samples nothing tells whether a gateway answers as this did.\n"
+    "The same command with --samples FOLDER adds some: a folder of pictures, or of .npz files."
+)
 RUNTIMES = {".tflite": "tflite", ".onnx": "onnx"}
 
 
@@ -45,6 +49,8 @@ def answer(options: argparse.Namespace) -> list[str]:
     """Do what the command line asks for; return what there is to say. Raises ModelError."""
     folder: Path = options.folder
     if options.hw:
+        if options.samples is not None:
+            raise ModelError("--samples: golden samples are the CPU's answers; say it with --task")
         manifest = add_variant(options.model, folder, options.hw)
         variants = ", ".join(variant.id for variant in manifest.variants)
         lines = [f"{folder}: now has the variants {variants}; {options.hw} was not run"]
@@ -56,7 +62,11 @@ def answer(options: argparse.Namespace) -> list[str]:
     ends = [("input", spec) for spec in model.backend.inputs]
     ends += [("output", spec) for spec in model.backend.outputs]
     lines = [f"{word}  {spec.name}  {spec.dtype} {list(spec.shape)}" for word, spec in ends]
-    return [*lines, f"{folder}: loads and fits; what it says is in manifest.json"]
+    lines.append(f"{folder}: loads and fits; what it says is in manifest.json")
+    if options.samples is None:
+        return [*lines, UNPROVEN]
+    count = add_golden_samples(folder, model, options.samples)
+    return [*lines, f"{count} golden samples from {options.samples}: `edge-agent verify {folder}`"]
 
 
 def recipe(task: str, labels: tuple[str, ...], settings: Iterable[str]) -> Recipe:
@@ -94,7 +104,7 @@ def write_bundle(model: Path, folder: Path, recipe: Recipe) -> Model:
     if recipe.labels:
         lines = "".join(f"{label}\n" for label in recipe.labels)
         contents["labels.txt"] = ("labels", lines.encode())
-    files = [_entry(path, role, content) for path, (role, content) in contents.items()]
+    files = [entry(path, role, content) for path, (role, content) in contents.items()]
     task = {"kind": recipe.task, "preprocess": recipe.preprocess}
     manifest = canonical_json(
         {
@@ -136,7 +146,7 @@ def add_variant(model: Path, folder: Path, hw: str) -> Manifest:
         "runtime": _runtime(model),
         "hw": [hw],
         "precision": "as-given",
-        "files": [_entry(path, "model", content), *shared],
+        "files": [entry(path, "model", content), *shared],
     }
     others = [variant for variant in tree["variants"] if variant["id"] != hw]
     if plain not in others:
@@ -154,8 +164,3 @@ def _runtime(model: Path) -> str:
     if runtime is None:
         raise ModelError(f"{model.name}: not one of {', '.join(RUNTIMES)}")
     return runtime
-
-
-def _entry(path: str, role: str, content: bytes) -> dict[str, Any]:
-    sha256 = hashlib.sha256(content).hexdigest()
-    return {"path": path, "role": role, "sha256": sha256, "length": len(content)}

@@ -13,10 +13,10 @@ import pytest
 
 from edge_agent.cli import main as edge_agent
 from edge_agent.commands.verification import verify
+from edge_agent.inference.golden import npz
 from edge_agent.modelstore.manifest import load_bundle
 from tests.bundles import write_bundle
 from tools import verify as tool
-from tools.bundling.bundle import npz
 
 if TYPE_CHECKING:
     from collections.abc import Callable

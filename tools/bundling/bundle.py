@@ -8,17 +8,15 @@ them afterwards, on the machine where it runs (`enter_resources`). Nothing else 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edge_agent import registry
 from edge_agent.backends.base import BackendContext
 from edge_agent.commands.fitting import require_limits
+from edge_agent.inference import golden
 from edge_agent.modelstore.manifest import canonical_json, parse_manifest
 
 if TYPE_CHECKING:
@@ -92,8 +90,8 @@ def build(draft: Draft) -> tuple[dict[str, tuple[str, bytes]], bytes]:
     cases = []
     for number, tensors in enumerate(draft.golden):
         names = {"in": f"golden_in_{number}.npz", "out": f"golden_out_{number}.npz"}
-        contents[names["in"]] = ("golden_in", npz(tensors))
-        contents[names["out"]] = ("golden_out", npz(backend.run(tensors)))
+        contents[names["in"]] = ("golden_in", golden.npz(tensors))
+        contents[names["out"]] = ("golden_out", golden.npz(backend.run(tensors)))
         cases.append({**names, **_tolerance(draft)})
     variant = {
         "id": f"{draft.runtime}-{draft.precision}",
@@ -116,14 +114,6 @@ def enter_resources(folder: Path, resources: Mapping[str, float]) -> None:
 def enter_reference(folder: Path, reference: Mapping[str, Any]) -> None:
     """Put what is usual into the manifest of a bundle, for drift; no other byte of it changes."""
     _enter(folder, lambda tree: tree.update(reference=dict(reference)))
-
-
-def npz(tensors: Tensors) -> bytes:
-    """Return tensors as an uncompressed .npz file: the same tensors give the same bytes."""
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {name: tensors[name] for name in sorted(tensors)}
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
 
 
 def files_sha256(folder: Path, files: Iterable[Path]) -> str:
@@ -175,13 +165,11 @@ def _files_of(folder: Path) -> set[str]:
 
 
 def _tolerance(draft: Draft) -> dict[str, Any]:
-    """Return a case's tolerance: the largest for all outputs, and those that have a lesser one."""
+    """Return a case's tolerance."""
     rtol = {"rtol": draft.rtol} if draft.rtol else {}
     if not isinstance(draft.atol, Mapping):
         return {"atol": draft.atol, **rtol}
-    most = max(draft.atol.values())
-    lesser = {name: atol for name, atol in draft.atol.items() if atol < most}
-    return {"atol": most, **({"atol_of": lesser} if lesser else {}), **rtol}
+    return golden.tolerance(draft.atol) | rtol
 
 
 def _entry(path: str, role: str, content: bytes) -> dict[str, Any]:

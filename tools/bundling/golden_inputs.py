@@ -4,21 +4,21 @@ Data of others must not be copied into a repository, and a golden sample needs n
 a gateway computes what was computed here. For that its answers have to move as easily as those to
 real items do. What rounds otherwise is then let through, what is wrong on real items is not.
 
-The measure of both is one step: every value of an input moved up or down by no more than the
-smallest number that int8 tells apart, which no camera and no sensor repeats. `atol` is the furthest
-that answers to real items move by it; so far may another processor be off.
+The measure of both is one step (edge_agent/inference/golden.py). `atol` is the furthest that
+answers to real items move by it; so far may another processor be off.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
+from edge_agent.inference import golden
 from tools.compress.quantise import stored_inputs
 from tools.datasets import cells
 from tools.training.pictures import normalised
@@ -36,15 +36,14 @@ if TYPE_CHECKING:
 
 CASES = 8
 SEED = 1
-# So many real items are moved, each so many times: what moves by one step, and how far, is chance.
-REAL, TIMES = 100, 4
+# So many real items are moved.
+REAL = 100
 # Made-up pictures are of squares of so many pixels. Larger ones are so flat that one step moves the
 # answers further than a real picture lets it; equal neighbours and few levels pack well.
 SQUARES = (2, 3, 4, 6)
 LEVELS = 4  # steps from one grey to the next
 BRIGHTNESS, CONTRAST = (70.0, 110.0, 150.0, 190.0), (0.5, 1.0, 2.0)
 WALKS = 48
-DIGITS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,32 +102,19 @@ def moved(model: bytes, given: Sequence[Tensors]) -> tuple[NDArray[np.float64], 
     means = np.zeros(len(given))
     moves: Moves = {name: np.zeros(len(given)) for name in names}
     for index, tensors in enumerate(given):
-        wanted = {name: array.astype(np.float64) for name, array in backend.run(tensors).items()}
-        means[index] = wanted[names[0]].mean()
-        rng = np.random.default_rng(SEED)  # anew: what an input shows does not hang on the others
-        for _ in range(TIMES):
-            got = backend.run({name: _one_step(array, rng) for name, array in tensors.items()})
-            for name, array in got.items():
-                off = float(np.abs(array.astype(np.float64) - wanted[name]).max())
-                moves[name][index] = max(moves[name][index], off)
+        answers = backend.run(tensors)
+        means[index] = answers[names[0]].astype(np.float64).mean()
+        for name, far in golden.moved(backend, tensors, answers).items():
+            moves[name][index] = far
     backend.close()
     return means, moves
 
 
-def _one_step(array: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.generic]:
-    """Return stored values, each moved by -1, 0 or 1."""
-    stepped = array.astype(np.int64) + rng.integers(-1, 2, array.shape)
-    reach: Any = np.iinfo(array.dtype.name)
-    within: NDArray[np.generic] = np.clip(stepped, reach.min, reach.max).astype(array.dtype.name)
-    return within
-
-
 def _rounded_up(value: float) -> float:
-    """Return the next number of few digits, which a reader of the manifest can take in."""
+    """Return the tolerance that a move gives."""
     if value <= 0.0:
         raise ValueError("one step of its inputs moves no answer of this model")
-    unit = 10.0 ** (np.floor(np.log10(value)) - DIGITS + 1)
-    return float(f"{np.ceil(value / unit) * unit:.{DIGITS}g}")
+    return golden.rounded_up(value)
 
 
 def _squares(height: int, width: int) -> Iterator[NDArray[np.uint8]]:

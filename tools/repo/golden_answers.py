@@ -16,7 +16,7 @@ import numpy as np
 from edge_agent import registry
 from edge_agent.backends.base import BackendContext
 from edge_agent.errors import EdgeAgentError
-from tools.bundling.bundle import npz
+from edge_agent.inference.golden import npz
 from tools.repo.signing import RepositoryError
 
 if TYPE_CHECKING:
