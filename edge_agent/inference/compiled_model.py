@@ -103,8 +103,9 @@ class _Compiled:
             raise AcceleratorError("refused_run", _sentence(error)) from None
 
     def close(self) -> None:
-        self._given, self._answers = {}, {}
-        self._model = None
+        with native_log():  # LiteRT tells of each accelerator that it goes
+            self._given, self._answers = {}, {}
+            self._model = None
         self._bytes = b""
 
     def _answer(self, spec: TensorSpec) -> NDArray[np.generic]:
@@ -117,18 +118,33 @@ class _Compiled:
 
 def _load(litert: Any, context: BackendContext) -> tuple[Any, float | None]:  # noqa: ANN401
     """Return the compiled model, and which share of its operators does not run on the CPU."""
+    with native_log() as log:
+        # No failure may leave this block with its frames: they hold what LiteRT made, and when that
+        # goes it tells of each accelerator.
+        model, failure = _compiled(litert, context)
+    if failure:
+        reason: Trouble = "unavailable" if _NO_DEVICE.search(log.text) else "refused_graph"
+        raise AcceleratorError(reason, _sentence(failure, log.text))
+    try:
+        if context.accelerator.hardware == "gpu":
+            return model, _gpu_share(log.text, all_of_it=model.is_fully_accelerated())
+        return model, _npu_share(log.text)
+    except AcceleratorError:
+        with native_log():
+            del model
+        raise
+
+
+def _compiled(litert: Any, context: BackendContext) -> tuple[Any, str]:  # noqa: ANN401
+    """Return the compiled model, or why there is none."""
     try:
         environment, options = litert_options.build(litert, context.accelerator, context.threads)
-        with native_log() as log:
-            model = litert.CompiledModel.from_buffer(
-                context.model, environment=environment(), options=options
-            )
+        model = litert.CompiledModel.from_buffer(
+            context.model, environment=environment(), options=options
+        )
     except _FAILURES as error:
-        reason: Trouble = "unavailable" if _NO_DEVICE.search(log.text) else "refused_graph"
-        raise AcceleratorError(reason, _sentence(error, log.text)) from None
-    if context.accelerator.hardware == "gpu":
-        return model, _gpu_share(log.text, all_of_it=model.is_fully_accelerated())
-    return model, _npu_share(log.text)
+        return None, str(error) or type(error).__name__
+    return model, ""
 
 
 def _gpu_share(log: str, *, all_of_it: bool) -> float:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
+
 import pytest
 
 from edge_agent.errors import AcceleratorError
 from edge_agent.inference import compiled_model
+from edge_agent.inference.native_log import native_log
+from tests.agents import MODELS
 
 GPU = "I0000 00:00:1.1 42 delegate_kernel.cc:984] Initializing WebGPU-based API from graph.\n"
 SOME = (
@@ -52,3 +59,58 @@ def test_the_reason_is_the_logs_first_error_without_its_place() -> None:
     log = "INFO: x\nERROR: [delegate_webgpu.cc:359] Failed to initialize: No adapters found\n"
     said = compiled_model._sentence("RuntimeError", log)
     assert said == "Failed to initialize: No adapters found"
+
+
+# On any machine: those without the hardware refuse, those with it close.
+LOADED = """
+import sys
+from pathlib import Path
+from edge_agent.backends import tflite
+from edge_agent.backends.base import BackendContext
+from edge_agent.errors import AcceleratorError
+from edge_agent.inference.accelerator import AcceleratorOptions
+for hardware in ("gpu", "npu"):
+    accelerator = AcceleratorOptions(hardware=hardware)
+    model = Path(sys.argv[1]).read_bytes()
+    try:
+        tflite.create(BackendContext(model, 1, accelerator)).close()
+    except AcceleratorError as error:
+        print(hardware, error.reason)
+    else:
+        print(hardware, "closed")
+"""
+
+
+@pytest.mark.tflite
+def test_nothing_is_said_of_accelerators_that_go() -> None:
+    pytest.importorskip("ai_edge_litert", reason="tflite-runtime has no accelerators")
+    command = [sys.executable, "-c", LOADED, str(MODELS / "conveyor-parts" / "model.tflite")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["gpu", "npu"]
+    assert "DestroyAccelerator" not in done.stderr
+
+
+def test_of_two_threads_that_put_standard_error_aside_each_gets_its_own() -> None:
+    shown = os.fstat(2)
+    opened, may_end = threading.Event(), threading.Event()
+    found: list[str] = []
+
+    def write(text: str, *, first: bool) -> None:
+        with native_log() as log:
+            os.write(2, text.encode())
+            if first:
+                opened.set()
+                may_end.wait()
+        found.append(log.text)
+
+    threads = [threading.Thread(target=write, args=("a",), kwargs={"first": True})]
+    threads[0].start()
+    opened.wait()
+    threads.append(threading.Thread(target=write, args=("b",), kwargs={"first": False}))
+    threads[1].start()
+    may_end.set()
+    for thread in threads:
+        thread.join()
+    assert found == ["a", "b"]
+    # What was shown before is shown again.
+    assert os.path.samestat(os.fstat(2), shown)
