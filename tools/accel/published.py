@@ -27,9 +27,13 @@ if TYPE_CHECKING:
     from edge_agent.types import Tensors, TensorSpec
     from tools.accel.subjects import Answers
 
-# How far a probability may be from the CPU's: these come without a manifest.
+# How far a probability may be from the CPU's, for these come without a manifest.
 TOLERANCE = 0.1
-DECIBEL = 1.0  # the same for what an autoencoder of sounds gives back
+# Float by name: its weights have 8 bits, and the CPU rounds what it multiplies them with to 8 bits,
+# too. An accelerator that does not is nearer to the truth; as far as the CPU's own two ways lie
+# apart (kernels.py) it must be allowed to differ. The same for an autoencoder of sounds.
+ROUNDED_AT_RUN = 0.17
+DECIBELS = 1.5
 VWW_SIZE = 96  # this one was trained on 0..1, ResNet on 0..255
 SSD_CLASSES, SSD_SCORES = 1, 2  # of its outputs; boxes without a score may lie anywhere
 SEEN = 0.5  # the score from which a box counts
@@ -43,7 +47,8 @@ def published(data: Path, count: int) -> Iterator[Subject]:
     quantised = models / "kws_ref_model.tflite"
     yield _subject(quantised, keywords, "spoken words")
     real = [dequantise(each, first_input(quantised)) for each in keywords]
-    yield _subject(models / "kws_ref_model_float32.tflite", real, "spoken words")
+    float32 = models / "kws_ref_model_float32.tflite"
+    yield _subject(float32, real, "spoken words", {0: ROUNDED_AT_RUN})
     pictures, truths = cifar(data, count)
     for name in ("pretrainedResnet_quant", "pretrainedResnet"):
         yield of_pictures(models / f"{name}.tflite", pictures, "CIFAR-10", truths)
@@ -53,7 +58,7 @@ def published(data: Path, count: int) -> Iterator[Subject]:
     for name in ("ad01_int8", "ad01_fp32"):
         path = models / f"{name}.tflite"
         stored = [quantise(each, first_input(path)) for each in sounds]
-        yield _subject(path, stored, "spectra of simulated motors", {0: DECIBEL}, verdict=None)
+        yield _subject(path, stored, "spectra of simulated motors", {0: DECIBELS}, verdict=None)
     ssd = data / "third_party_models" / "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite"
     taken = [ballscrew.frame(photo).pixels for photo in photos(data)[:count]]
     given = [_fitted(picture, first_input(ssd)) for picture in taken]
