@@ -182,6 +182,10 @@ class Agent:
             systemd.stopping()
         self._stop()
 
+    def close(self) -> None:
+        """End workers that a bug has left behind: they and this process would await each other."""
+        self._supervisor.stop(0.0)
+
     def _show_no_others(self, config: Config) -> None:
         """Clear what is retained of pipelines that the agent had before, and has no more."""
         self._publisher.display(frozenset(config.pipelines))

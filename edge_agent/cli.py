@@ -62,7 +62,10 @@ def _run(options: argparse.Namespace) -> int:
     stopping = stop_on_signals()
     agent = Agent(config, folder=folder, state_folder=_state(options))
     reloading = _reloading(options, config, agent.control)
-    agent.run(stopping, reloading.due)
+    try:
+        agent.run(stopping, reloading.due)
+    finally:
+        agent.close()
     reloading.begin_anew(stopping)
     return 0
 

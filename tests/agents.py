@@ -60,9 +60,9 @@ class AgentProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
-        """Start it; returns at once."""
-        command = [sys.executable, "-m", "edge_agent", "run", str(self.config)]
+    def start(self, *program: str) -> None:
+        """Start it, or Python with what is in its place; returns at once."""
+        command = [sys.executable, *(program or ("-m", "edge_agent")), "run", str(self.config)]
         self._process = subprocess.Popen(command, start_new_session=True)
 
     def wait(self, timeout_s: float = 60) -> int:

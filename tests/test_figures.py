@@ -63,6 +63,15 @@ def test_figures_between_a_lost_worker_and_the_first_item_of_the_next_have_no_la
     assert pipeline.figures(4.0).p50_ms > 0.0
 
 
+def test_a_pipeline_that_begins_anew_before_its_first_verdict_has_no_latency() -> None:
+    pipeline = PipelineFigures(mono_s=0.0)
+    running = msgspec.structs.replace(report(0, []), totals={})
+    pipeline.add(running)
+    pipeline.figures(1.0)
+    pipeline.add(msgspec.structs.replace(running, latency_counts={}))
+    assert pipeline.figures(2.0).p50_ms == 0.0
+
+
 def test_no_verdict_has_no_latency() -> None:
     figures = PipelineFigures(mono_s=0.0).figures(1.0)
     assert (figures.rate_hz, figures.p50_ms, figures.p99_ms) == (0.0, 0.0, 0.0)

@@ -53,14 +53,15 @@ class PipelineFigures:
 
     def add(self, report: PipelineReport) -> None:
         """Take the latest report of the present worker, or of a pipeline that began anew in it."""
-        if any(report.totals.get(name, 0) < count for name, count in self._latest.items()):
+        counts = report.latency_counts.get("total", [])
+        if self._begins_anew(report.totals, counts):
             self.worker_lost()
         self._latest = report.totals
         totals = dict(self._before)
         for name, count in report.totals.items():
             totals[name] = totals.get(name, 0) + count
         self._totals = totals
-        self._counts = report.latency_counts.get("total", [])
+        self._counts = counts
 
     @property
     def totals(self) -> dict[str, int]:
@@ -71,6 +72,11 @@ class PipelineFigures:
         """Note that the next report counts from 0."""
         self._before, self._latest = dict(self._totals), {}
         self._counts, self._asked_counts = [], []
+
+    def _begins_anew(self, totals: dict[str, int], counts: list[int]) -> bool:
+        fewer = any(totals.get(name, 0) < count for name, count in self._latest.items())
+        # One that had done nothing yet has no totals to fall short of, but no histogram either now.
+        return fewer or len(counts) < len(self._counts)
 
     def count(self, name: str) -> None:
         """Count something that the agent did for this pipeline itself."""
