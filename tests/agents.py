@@ -9,11 +9,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.test_config import DEVICE
-
 if TYPE_CHECKING:
     from tests.conftest import Mosquitto
 
+DEVICE = {
+    "enterprise": "acme",
+    "site": "graz",
+    "area": "machining",
+    "line": "1",
+    "cell": "3",
+    "name": "gw-01",
+}
 MODELS = Path(__file__).parents[1] / "models"
 ROOT = "acme/graz/machining/1/3/edge/gw-01"
 

@@ -13,17 +13,21 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from tests.agents import AgentProcess
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from paho.mqtt.properties import Properties
+
+    from tests.control import Desk
 
 T = TypeVar("T")
 
@@ -218,3 +222,26 @@ def mqtt_client(mosquitto: Mosquitto) -> Iterator[Recorder]:
     recorder = Recorder(mosquitto.host, mosquitto.port)
     yield recorder
     recorder.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Callable[..., AgentProcess]]:
+    """Return what starts an agent, by its pipelines and what else is in its config."""
+    agents: list[AgentProcess] = []
+
+    def begin(pipelines: dict[str, Any], **top: Any) -> AgentProcess:
+        agents.append(AgentProcess(tmp_path, mosquitto, pipelines, **top))
+        agents[-1].start()
+        return agents[-1]
+
+    yield begin
+    for agent in agents:
+        agent.end()
+
+
+@pytest.fixture
+def desk(mqtt_client: Recorder, wait_for: WaitFor) -> Desk:
+    """Return what asks the agent over MQTT."""
+    from tests.control import Desk  # noqa: PLC0415  it needs this module
+
+    return Desk(mqtt_client, wait_for)

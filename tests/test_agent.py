@@ -10,33 +10,17 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import msgspec
 import numpy as np
-import pytest
 
 from edge_agent.clock import utc_text
 from tests.agents import MODELS, ROOT, AgentProcess, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import Mosquitto, Recorder, WaitFor
 
 VERDICTS = f"{ROOT}/qc/camera/verdict"
-Start = "Callable[..., AgentProcess]"
-
-
-@pytest.fixture
-def start(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Callable[..., AgentProcess]]:
-    agents: list[AgentProcess] = []
-
-    def begin(pipelines: dict[str, Any], **top: Any) -> AgentProcess:
-        agents.append(AgentProcess(tmp_path, mosquitto, pipelines, **top))
-        agents[-1].start()
-        return agents[-1]
-
-    yield begin
-    for agent in agents:
-        agent.end()
 
 
 def camera(**more: Any) -> dict[str, Any]:

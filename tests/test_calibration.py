@@ -25,8 +25,7 @@ from edge_agent.inference.calibration_file import file_of
 from edge_agent.inference.model import load_model
 from edge_agent.types import Frame, Window
 from tests import tiny_onnx
-from tests.agents import MODELS, ROOT, AgentProcess
-from tests.test_config import DEVICE
+from tests.agents import DEVICE, MODELS, ROOT, AgentProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

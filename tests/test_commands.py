@@ -19,14 +19,11 @@ from edge_agent.control.signature import sign
 from tests.agents import ROOT, AgentProcess, workers
 from tests.conftest import free_port
 from tests.control import Belt, Desk, camera, every_picture, inspected
-from tests.test_control import desk, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.conftest import Mosquitto, WaitFor
-
-__all__ = ["desk", "start"]  # fixtures
 
 PRIVATE = bytes(range(32))
 

@@ -14,15 +14,7 @@ from edge_agent.control.candidates import tree_of
 from edge_agent.environment import Secrets
 from edge_agent.errors import ConfigError, FieldError
 from edge_agent.processes.worker_options import write_options
-
-DEVICE = {
-    "enterprise": "acme",
-    "site": "graz",
-    "area": "machining",
-    "line": "1",
-    "cell": "3",
-    "name": "gw-01",
-}
+from tests.agents import DEVICE
 
 
 def good() -> dict[str, Any]:

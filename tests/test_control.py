@@ -5,39 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import time
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import TYPE_CHECKING
 
 from tests.agents import ROOT, AgentProcess, workers
 from tests.control import Belt, Desk, camera, every_picture, inspected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from tests.conftest import Mosquitto, Recorder, WaitFor
-
-Start = "Callable[..., AgentProcess]"
-
-
-@pytest.fixture
-def desk(mqtt_client: Recorder, wait_for: WaitFor) -> Desk:
-    return Desk(mqtt_client, wait_for)
-
-
-@pytest.fixture
-def start(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Callable[..., AgentProcess]]:
-    agents: list[AgentProcess] = []
-
-    def begin(pipelines: dict[str, Any], **top: Any) -> AgentProcess:
-        agents.append(AgentProcess(tmp_path, mosquitto, pipelines, **top))
-        agents[-1].start()
-        return agents[-1]
-
-    yield begin
-    for agent in agents:
-        agent.end()
+    from tests.conftest import Mosquitto, WaitFor
 
 
 def test_what_is_in_force_is_reported_with_a_schema(

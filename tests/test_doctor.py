@@ -19,10 +19,9 @@ from edge_agent.commands.doctor_machine import check_clock, check_cpu, check_mem
 from edge_agent.commands.doctor_models import check_files, check_models
 from edge_agent.commands.doctor_runtimes import check_codecs, check_runtimes
 from edge_agent.config import parse_json
-from tests.agents import MODELS, ROOT
+from tests.agents import DEVICE, MODELS, ROOT
 from tests.conftest import free_port
 from tests.faults.plant import camera
-from tests.test_config import DEVICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

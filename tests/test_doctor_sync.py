@@ -13,9 +13,9 @@ from edge_agent.commands.doctor import Finding, Gateway
 from edge_agent.commands.doctor_sync import check_sync
 from edge_agent.config import parse_json
 from edge_agent.modelstore.desired import Match, ModelRef
+from tests.agents import DEVICE
 from tests.conftest import free_port
 from tests.modelstore import plant
-from tests.test_config import DEVICE
 from tools.repo import publishing, rollouts
 
 if TYPE_CHECKING:

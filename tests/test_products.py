@@ -17,11 +17,10 @@ from tests.control import Belt, Desk, every_picture, inspected
 from tests.test_config import good, parse, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from edge_agent.reporting.messages import AlertMessage
-    from tests.conftest import Mosquitto, Recorder, WaitFor
+    from tests.conftest import Mosquitto, WaitFor
 
 PLC = "plc/line2/product"
 OWN, STRICT = 0.7, 0.011  # limits that show in every verdict which variant it is by
@@ -29,24 +28,13 @@ ALERTS = f"{ROOT}/qc/one/alert"
 
 
 @pytest.fixture
-def desk(mqtt_client: Recorder, wait_for: WaitFor) -> Desk:
-    return Desk(mqtt_client, wait_for)
-
-
-@pytest.fixture
-def start(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Callable[..., AgentProcess]]:
-    agents: list[AgentProcess] = []
-
+def start_with(start: Callable[..., AgentProcess]) -> Callable[..., AgentProcess]:
     def begin(*recipes: str, **product: Any) -> AgentProcess:
         one = every_picture(recipes={name: variant() for name in recipes})
         one["product"] = {"topic": PLC, "codes": {"P-1": ""}} | product
-        agents.append(AgentProcess(tmp_path, mosquitto, {"one": one}))
-        agents[-1].start()
-        return agents[-1]
+        return start({"one": one})
 
-    yield begin
-    for agent in agents:
-        agent.end()
+    return begin
 
 
 def variant() -> dict[str, Any]:
@@ -63,9 +51,9 @@ def alerts(desk: Desk) -> list[dict[str, Any]]:
 
 
 def test_a_product_code_changes_the_recipe_and_misses_no_picture(
-    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
+    start_with: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
 ) -> None:
-    start("P-2")
+    start_with("P-2")
     desk.until_running("one")
     codes = ((b"P-2", STRICT), (b"P-1", OWN)) * 3
     with Belt(mosquitto) as belt:
@@ -79,10 +67,10 @@ def test_a_product_code_changes_the_recipe_and_misses_no_picture(
 
 
 def test_what_is_retained_on_the_topic_holds_from_the_start_on(
-    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
+    start_with: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
 ) -> None:
     desk.client.publish(PLC, b'{"order": 7, "product": "P-2"}', retain=True)
-    agent = start("P-2", code="/product")
+    agent = start_with("P-2", code="/product")
     desk.until_running("one")
     wait_for(lambda: desk.stats("one")["recipe"] == "P-2")
     with Belt(mosquitto):
@@ -100,9 +88,9 @@ def test_what_is_retained_on_the_topic_holds_from_the_start_on(
 
 
 def test_an_unknown_code_raises_an_alert_and_changes_nothing_until_its_recipe_is_there(
-    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
+    start_with: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
 ) -> None:
-    start("P-2")
+    start_with("P-2")
     desk.until_running("one")
     with Belt(mosquitto):
         desk.client.publish(PLC, b"P-2")

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from tests.agents import ROOT, AgentProcess
 from tests.control import Desk, camera
-from tests.test_control import desk, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import Mosquitto
-
-__all__ = ["desk", "start"]  # fixtures
 
 
 def call(mosquitto: Mosquitto, *arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:

@@ -19,8 +19,8 @@ from edge_agent.config import parse_json
 from edge_agent.processes import forkserver, wire
 from edge_agent.processes.supervisor import Listener, Supervisor
 from edge_agent.processes.worker_options import WorkerOptions
+from tests.agents import DEVICE
 from tests.bundles import write_bundle
-from tests.test_config import DEVICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,10 +13,10 @@ from tests.test_agent import camera
 from tools.accel import stand_ins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import Mosquitto, Recorder, WaitFor
+    from tests.conftest import Recorder, WaitFor
 
 NAME = "libtestdelegate.so"
 SOURCE = {"kind": "simulator", "scene": "conveyor", "fps": 20.0}
@@ -48,23 +48,18 @@ class Watched:
 
 @pytest.fixture
 def begin(
-    tmp_path: Path, mosquitto: Mosquitto, mqtt_client: Recorder, library: Path
-) -> Iterator[Any]:
-    agents: list[AgentProcess] = []
-
+    start: Callable[..., AgentProcess], tmp_path: Path, mqtt_client: Recorder, library: Path
+) -> Any:
     def make(fault: str = "none", **more: Any) -> Watched:
         switch = tmp_path / "fault"
         accelerator = stand_ins.delegate(library, fault=fault, **{"while": str(switch)})
         pipeline = camera(source=SOURCE, accelerator=accelerator) | more
         defined = stand_ins.defined(library)
-        agents.append(AgentProcess(tmp_path, mosquitto, {"camera": pipeline}, accelerators=defined))
         mqtt_client.subscribe(f"{ROOT}/#")
-        agents[-1].start()
-        return Watched(agents[-1], mqtt_client, switch)
+        agent = start({"camera": pipeline}, accelerators=defined)
+        return Watched(agent, mqtt_client, switch)
 
-    yield make
-    for agent in agents:
-        agent.end()
+    return make
 
 
 @pytest.mark.parametrize(("fault", "reason"), [("hang_run", "hung"), ("crash_run", "crashed")])

@@ -24,9 +24,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from tests.agents import MODELS, ROOT
+from tests.agents import DEVICE, MODELS, ROOT
 from tests.conftest import Mosquitto, free_port, wait_until
-from tests.test_config import DEVICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

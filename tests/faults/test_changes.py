@@ -6,42 +6,20 @@ import json
 import os
 import signal
 import statistics
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.agents import AgentProcess
 from tests.control import Belt, Desk, camera, every_picture, inspected
 from tests.faults.conftest import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from tests.conftest import Mosquitto, Recorder, WaitFor
+    from tests.agents import AgentProcess
+    from tests.conftest import Mosquitto, WaitFor
     from tests.faults.conftest import Trial
 
 PLC = "plc/line2/product"
 LIMITS = {"P-1": 0.7, "P-2": 0.011}
-
-
-@pytest.fixture
-def desk(mqtt_client: Recorder, wait_for: WaitFor) -> Desk:
-    return Desk(mqtt_client, wait_for)
-
-
-@pytest.fixture
-def start(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Callable[..., AgentProcess]]:
-    agents: list[AgentProcess] = []
-
-    def begin(**pipelines: Any) -> AgentProcess:
-        agents.append(AgentProcess(tmp_path, mosquitto, pipelines))
-        agents[-1].start()
-        return agents[-1]
-
-    yield begin
-    for agent in agents:
-        agent.end()
 
 
 def limits(desk: Desk) -> list[float]:
@@ -57,7 +35,8 @@ def test_a_product_code_holds_from_the_next_picture_on(
 ) -> None:
     rule = {"kind": "threshold", "fail_at": LIMITS["P-2"]}
     recipes = {"P-2": {"model": camera()["model"], "rule": rule}}
-    start(one=every_picture(recipes=recipes, product={"topic": PLC, "codes": {"P-1": ""}}))
+    product = {"topic": PLC, "codes": {"P-1": ""}}
+    start({"one": every_picture(recipes=recipes, product=product)})
     desk.until_running("one")
     late = []
     with Belt(mosquitto) as belt:
@@ -92,7 +71,7 @@ def test_a_reload_of_a_changed_file_misses_no_picture(
     wait_for: WaitFor,
     trial: Trial,
 ) -> None:
-    agent = start(one=every_picture(), two=camera())
+    agent = start({"one": every_picture(), "two": camera()})
     desk.until_running("one", "two")
     times = 50 if trial.full else 4
     with Belt(mosquitto) as belt:

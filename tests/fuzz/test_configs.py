@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any
 from tests.agents import workers
 from tests.control import Belt, Desk, camera, every_picture, inspected
 from tests.fuzz.damage import EXAMPLES
-from tests.test_control import desk, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.agents import AgentProcess
     from tests.conftest import Mosquitto, WaitFor
-
-__all__ = ["desk", "start"]  # fixtures
 
 # 50 are tried by default, 400 by `make fuzz`.
 COUNT = min(EXAMPLES, 400)

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import pytest
 
 from tests.agents import MODELS, ROOT, AgentProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import Mosquitto, Recorder, WaitFor
+    from tests.conftest import Recorder, WaitFor
 
 PICTURES = 20
 
@@ -35,20 +34,11 @@ def heard(client: Recorder, topic: str) -> list[dict[str, Any]]:
     return [json.loads(payload) for payload in client.payloads(f"{ROOT}/{topic}")]
 
 
-@pytest.fixture
-def agents() -> Iterator[list[AgentProcess]]:
-    started: list[AgentProcess] = []
-    yield started
-    for agent in started:
-        agent.end()
-
-
 def test_darker_pictures_raise_an_alert_and_their_end_clears_it(
     tmp_path: Path,
-    mosquitto: Mosquitto,
     mqtt_client: Recorder,
     wait_for: WaitFor,
-    agents: list[AgentProcess],
+    start: Callable[..., AgentProcess],
 ) -> None:
     mqtt_client.subscribe(f"{ROOT}/qc/#")
     folder = tmp_path / "pictures"
@@ -60,8 +50,7 @@ def test_darker_pictures_raise_an_alert_and_their_end_clears_it(
         "drift": {"learn_items": 60, "window": 40, "figures_hz": 200},
         "evidence": {"keep": []},
     }
-    agents.append(AgentProcess(tmp_path, mosquitto, {"camera": camera}))
-    agents[0].start()
+    start({"camera": camera})
 
     def alert_is(what: str) -> bool:
         drifts = [a for a in heard(mqtt_client, "qc/camera/alert") if a["kind"] == "drift"]
@@ -81,11 +70,9 @@ def test_darker_pictures_raise_an_alert_and_their_end_clears_it(
 
 
 def test_a_sensor_that_is_stuck_is_named_and_its_windows_are_errors(
-    tmp_path: Path,
-    mosquitto: Mosquitto,
     mqtt_client: Recorder,
     wait_for: WaitFor,
-    agents: list[AgentProcess],
+    start: Callable[..., AgentProcess],
 ) -> None:
     mqtt_client.subscribe(f"{ROOT}/pdm/#")
     channels = {"accel_x": {"topic": "plant/x"}, "accel_y": {"topic": "plant/y"}}
@@ -95,8 +82,7 @@ def test_a_sensor_that_is_stuck_is_named_and_its_windows_are_errors(
         "source": {"kind": "mqtt_sensor", "format": "float32", "channels": channels},
         "sensor": {"stuck_after_s": 0.6, "missing_after_s": 1.0},
     }
-    agents.append(AgentProcess(tmp_path, mosquitto, {"motor": motor}))
-    agents[0].start()
+    start({"motor": motor})
     rng = np.random.default_rng(1)
 
     def until(state: str, x: float | None, *, silent: bool = False) -> None:

@@ -22,7 +22,7 @@ from edge_agent.production.options import (
 )
 from edge_agent.production.shifts import Calendar
 from edge_agent.reporting.topics import Topics
-from tests.test_config import DEVICE
+from tests.agents import DEVICE
 from tests.test_schemas import check
 from tests.verdicts import verdict
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.agents import DEVICE
 from tests.conftest import free_port
 from tests.faults.plant import Consumer, camera, pictures, until
-from tests.test_config import DEVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import pytest
 from edge_agent.config import Config, parse_tree
 from edge_agent.control.candidates import candidate, tree_of
 from edge_agent.errors import ConfigError
-from tests.test_config import DEVICE
+from tests.agents import DEVICE
 
 UPLOAD = {"url": "https://label.example/", "picture": "crop"}
 
