@@ -74,6 +74,21 @@ def test_what_does_not_fit_is_said(
     assert message in capsys.readouterr().err
 
 
+def test_a_bundle_that_is_there_stays_as_it_is_where_a_new_one_does_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = MODELS / "conveyor-parts"
+    line = ["bundle", str(shipped / "model.tflite"), str(tmp_path / "parts"), "--task", "classify"]
+    assert main(line) == 0
+    before = {file.name: file.read_bytes() for file in (tmp_path / "parts").iterdir()}
+    (tmp_path / "labels.txt").write_text("one\nof\ntoo\nmany\n")
+    for wrong in (["--labels", str(tmp_path / "labels.txt")], ["--samples", "nowhere"]):
+        assert main([*line, *wrong]) != 0
+        assert {f.name: f.read_bytes() for f in (tmp_path / "parts").iterdir()} == before
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.txt", "parts"]
+    assert "labels are 4" in capsys.readouterr().err
+
+
 def test_a_file_that_is_no_model_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

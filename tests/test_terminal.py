@@ -162,6 +162,20 @@ def test_a_long_reason_ends_with_a_word_or_sentence_and_takes_no_room_from_other
     assert not any("\u2026" in line for line in drawn)  # nor is what happened, below the table
 
 
+@pytest.mark.parametrize("width", [110, 120, 150, 200])
+def test_an_accelerator_in_trouble_takes_no_room_from_other_columns(width: int) -> None:
+    overview = _busy()
+    counts = {"detail": "", "passes": 1234, "fails": 567}
+    told = {"accelerator_requested": "libedgetpu.so.1", "accelerator_reason": "library_missing"}
+    payload = json.dumps(json.loads(stats("running")) | counts | told).encode()
+    overview.take(TOPICS.stats("qc", "surface"), payload, 2.0)
+    row = next(line for line in _drawn(overview, width, 24) if "qc surface" in line)
+    assert row.split()[:7] == ["●", "qc", "surface", "fail", "0.9", "0.5", "dent"]
+    assert row.split()[10:14] == ["1234", "567", "0", "0"]
+    assert "cpu," in row
+    assert "…" not in row
+
+
 def test_the_scale_of_the_bars_holds_the_limit() -> None:
     overview = Overview()
     for seq in range(1, 4):

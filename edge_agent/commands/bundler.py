@@ -6,7 +6,9 @@ Or into a bundle that is there already: the same model once more, as an accelera
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.commands.fitting import require_limits
@@ -18,7 +20,6 @@ from edge_agent.modelstore.manifest import canonical_json, load_bundle, parse_ma
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
-    from pathlib import Path
 
     from edge_agent.inference.model import Model
     from edge_agent.modelstore.manifest import Manifest
@@ -27,6 +28,7 @@ UNPROVEN = (
     "It is unproven: without golden samples nothing tells whether a gateway answers as this did.\n"
     "The same command with --samples FOLDER adds some: a folder of pictures, or of .npz files."
 )
+MANIFEST = "manifest.json"
 RUNTIMES = {".tflite": "tflite", ".onnx": "onnx"}
 
 
@@ -58,15 +60,33 @@ def answer(options: argparse.Namespace) -> list[str]:
             lines.append("It has no golden samples: without any, it inspects on the CPU alone.")
         return lines
     labels = tuple(options.labels.read_text().splitlines()) if options.labels else ()
-    model = write_bundle(options.model, folder, recipe(options.task, labels, options.set))
+    wanted = recipe(options.task, labels, options.set)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # What does not fit must leave a bundle that is there as it is.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".bundle-") as draft:
+        lines = _make(options, Path(draft) / folder.name, wanted)
+        _put_in_place(Path(draft) / folder.name, folder)
+    return lines
+
+
+def _make(options: argparse.Namespace, draft: Path, wanted: Recipe) -> list[str]:
+    model = write_bundle(options.model, draft, wanted)
     ends = [("input", spec) for spec in model.backend.inputs]
     ends += [("output", spec) for spec in model.backend.outputs]
     lines = [f"{word}  {spec.name}  {spec.dtype} {list(spec.shape)}" for word, spec in ends]
-    lines.append(f"{folder}: loads and fits; what it says is in manifest.json")
+    lines.append(f"{options.folder}: loads and fits; what it says is in manifest.json")
     if options.samples is None:
         return [*lines, UNPROVEN]
-    count = add_golden_samples(folder, model, options.samples)
-    return [*lines, f"{count} golden samples from {options.samples}: `edge-agent verify {folder}`"]
+    count = add_golden_samples(draft, model, options.samples)
+    where = f"`edge-agent verify {options.folder}`"
+    return [*lines, f"{count} golden samples from {options.samples}: {where}"]
+
+
+def _put_in_place(draft: Path, folder: Path) -> None:
+    """Move the files of a bundle into its folder: the manifest last, for it vouches for them."""
+    folder.mkdir(exist_ok=True)
+    for file in sorted(draft.iterdir(), key=lambda file: file.name == MANIFEST):
+        file.replace(folder / file.name)
 
 
 def recipe(task: str, labels: tuple[str, ...], settings: Iterable[str]) -> Recipe:
@@ -124,7 +144,7 @@ def write_bundle(model: Path, folder: Path, recipe: Recipe) -> Model:
     folder.mkdir(parents=True, exist_ok=True)
     for path, (_, content) in contents.items():
         (folder / path).write_bytes(content)
-    (folder / "manifest.json").write_bytes(manifest)
+    (folder / MANIFEST).write_bytes(manifest)
     return load_model(folder, threads=1, roi=None)
 
 
@@ -135,7 +155,7 @@ def add_variant(model: Path, folder: Path, hw: str) -> Manifest:
     gateway that has the hardware does so. Return the manifest; raise ModelError.
     """
     load_bundle(folder)
-    file = folder / "manifest.json"
+    file = folder / MANIFEST
     tree = json.loads(file.read_bytes())
     plain = next(variant for variant in tree["variants"] if "cpu" in variant.get("hw", ["cpu"]))
     content = model.read_bytes()

@@ -118,9 +118,14 @@ class _Slot:
 
     def line(self) -> str:
         record = self.folder.record.read()
-        to = f" -> {record.candidate.generation.model}" if record.candidate else ""
+        if record.state in {"failed", "rolled_back"} and record.error:
+            # Of another model than the one that runs.
+            state = f"runs; the last to come {record.state}: {record.error.code}"
+        else:
+            to = f" -> {record.candidate.generation.model}" if record.candidate else ""
+            state = f"{record.state}{to}"
         pinned = ", pinned" if self.folder.pinned else ""
-        return f"{self.folder.slot}: {self._name(record.active)} {record.state}{to}{pinned}"
+        return f"{self.folder.slot}: {self._name(record.active)} {state}{pinned}"
 
     def lines(self) -> list[str]:
         record = self.folder.record.read()

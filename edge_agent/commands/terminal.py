@@ -252,15 +252,15 @@ def _bars_or_trouble(pipeline: PipelineSeen, most: int) -> rich_text.Text:
     if pipeline.state not in {RUNNING, ""}:
         said = f"{pipeline.state} {pipeline.detail}".strip()
         return rich_text.Text(brief(said, max(WORDS_LEAST, most)), "yellow")
-    scores = list(pipeline.scores)[-max(0, min(BARS_MOST, most)) :]
+    words = brief(pipeline.accelerator, max(WORDS_LEAST, most))
+    room = max(0, min(BARS_MOST, most - len(words)))
+    scores = list(pipeline.scores)[-room:] if room else []
     limit = pipeline.last.threshold if pipeline.last else None
     values = [score for score, _ in scores] + ([] if limit is None else [limit])
     lowest, span = min(values, default=0.0), max(values, default=0.0) - min(values, default=0.0)
     line = rich_text.Text()
-    if pipeline.accelerator:
-        line.append(
-            f"{pipeline.accelerator}  ", "yellow" if ", not " in pipeline.accelerator else "dim"
-        )
+    if words:
+        line.append(f"{words}  ", "yellow" if ", not " in pipeline.accelerator else "dim")
     for score, outcome in scores:
         step = round((score - lowest) / span * (len(BARS) - 1)) if span else 0
         line.append(BARS[step], STYLES[outcome])
