@@ -81,10 +81,10 @@ def test_metadata_that_has_expired_fails(tmp_path: Path) -> None:
     assert "signed anew" in expired.advice
 
 
-@pytest.mark.parametrize("url", [f"http://127.0.0.1:{free_port()}/", "no-such-folder"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/", "no-such-folder"])
 def test_a_server_that_does_not_answer_fails(url: str, tmp_path: Path) -> None:
     repository(tmp_path)
-    (offline,) = found(tmp_path, url)
+    (offline,) = found(tmp_path, url.format(port=free_port()))
     assert offline.level == "fail"
     assert ": offline: " in offline.text
     assert "the server there" in offline.advice
