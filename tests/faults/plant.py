@@ -67,10 +67,11 @@ class Broker:
         return self.process.port
 
     def kill(self) -> None:
-        """Kill it between two rounds of its loop, when it has saved what it has acknowledged.
+        """Kill it while it waits for its sockets.
 
-        In the middle of a round mosquitto has acknowledged messages that it saves at the end of
-        it, and a kill loses them: not what is tested here.
+        In the middle of a round of its loop mosquitto has acknowledged messages that it saves at
+        the end of it, and a kill loses them: not what is tested here. Its log shows that this keeps
+        most of such kills away, and not all (docs/reliability.md, the soak).
         """
         pid = self.process.pid
         until(lambda: _stopped_while_waiting(pid))
@@ -82,35 +83,14 @@ class Broker:
 
 
 def _stopped_while_waiting(pid: int) -> bool:
-    """Stop a process that waits for sockets; let it go on, and say False, if it did anything else.
-
-    It has to wait before it is stopped: of one that is stopped at work the kernel may still name
-    the call that it came back from.
-    """
-    before = _switches(pid)
-    if _state(pid) != "S" or not _waits_for_sockets(pid):
-        return False
+    """Stop a process; let it go on, and say False, where it does anything but wait for sockets."""
     os.kill(pid, signal.SIGSTOP)
-    until(lambda: _state(pid) == "T")
-    # To be stopped is the one switch of its own accord that is allowed.
-    if _waits_for_sockets(pid) and _switches(pid) == before + 1:
+    until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    number = Path(f"/proc/{pid}/syscall").read_text().split()[0]
+    if number in EPOLL_WAIT[platform.machine()]:
         return True
     os.kill(pid, signal.SIGCONT)
     return False
-
-
-def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def _waits_for_sockets(pid: int) -> bool:
-    number = Path(f"/proc/{pid}/syscall").read_text().split()[0]
-    return number in EPOLL_WAIT[platform.machine()]
-
-
-def _switches(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
 
 @dataclass(frozen=True, slots=True)
