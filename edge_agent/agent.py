@@ -21,11 +21,12 @@ from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.publisher import Publisher
 from edge_agent.delivery.retained import Retained, topics_of
 from edge_agent.errors import BadInput
-from edge_agent.line.pipeline import Identity, error_verdict
+from edge_agent.line.pipeline import error_verdict, identities
 from edge_agent.line.trigger_desk import TriggerDesk
 from edge_agent.modelstore.models import ModelPorts, Models
 from edge_agent.mqtt.broker_options import Subscription
 from edge_agent.processes import wire
+from edge_agent.processes.memory import Tidy
 from edge_agent.processes.sharing import workers_of
 from edge_agent.processes.supervisor import Listener, Supervisor
 from edge_agent.processes.turns import finish_turns
@@ -67,7 +68,7 @@ class Agent:
         self._recipes = Recipes(ledger.document.choices, lambda: self._change(None))
         self._config = config = self._recipes.of(self._base)
         rev = self._rev
-        self._identities = _identities(config, rev)
+        self._identities = identities(config.pipelines, rev)
         # None: what is in force, but with other models or product variants.
         self._changes: queue.SimpleQueue[tuple[Config, int] | None] = queue.SimpleQueue()
         self._outbox = Outbox(
@@ -100,6 +101,7 @@ class Agent:
         )
         self._serving = self._new_serving(config)
         logs.name_pipelines(config.pipelines)
+        self._tidy = Tidy()
 
     def _new_models(self, config: Config, folder: Path, state_folder: Path) -> Models:
         workers = partial(workers_of, folder=folder, state_folder=state_folder)
@@ -194,6 +196,7 @@ class Agent:
 
     def _look_around(self, mono_s: float) -> None:
         self._retained.step()
+        self._tidy.step(mono_s)
         self._board.publish(mono_s)
         self._lines.step(mono_s, self._board.trouble)
         self._serving.step(mono_s)
@@ -219,7 +222,7 @@ class Agent:
         self._base, self._rev = config, rev
         self._config = config = self._recipes.of(config)
         # Those of pipelines that are gone stay: their last verdicts are still to come.
-        self._identities = self._identities | _identities(config, rev)
+        self._identities = self._identities | identities(config.pipelines, rev)
         self._board.reconfigure(config, rev)
         self._lines.configure(config)
         self._show_no_others(config)
@@ -293,7 +296,3 @@ class Agent:
             self._board.count(name, f"bad_input_{error.reason}")
             self._board.count(name, "verdicts_error")
             self._accept(error_verdict(self._identities[name], str(error)))
-
-
-def _identities(config: Config, rev: int) -> dict[str, Identity]:
-    return {name: Identity(name, each.family, rev) for name, each in config.pipelines.items()}

@@ -2,9 +2,11 @@
 
 Two cameras of large pictures as fast as the cores allow, one motor, a real broker and a consumer
 that counts; with `--faults`, every fault of soak_faults.py in turn. Printed for each process and
-written to build/soak.json: memory, descriptors and threads, and how memory grows (least squares
-over the second half: each fault has come several times by then, and each process has been as large
-as it ever must be). A worker that a fault kills begins anew each time: its memory is shown alone.
+written to build/soak.json: memory, descriptors and threads, and how memory grows: what a process
+keeps, the least it had in each few minutes, by least squares over the second half. Each fault has
+come several times by then; and in each few minutes every process has given back what it does not
+need, which it does once a minute. A worker that a fault kills begins anew each time: its memory is
+shown alone.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ EVERY_S = 5.0
 MOST_MB_PER_H = 1.0
 # Allocators settle for a while: a slope over less says nothing.
 JUDGED_FROM_MINUTES = 10
+# Two of a process's tidyings at least, and a fault's trouble at most in a part of it.
+WINDOW_S = 180.0
 # Children that check a config or fetch a model live for seconds.
 FEWEST_SAMPLES = 10
 MISSING_NAMED = 10
@@ -61,7 +65,7 @@ class Growth:
     rss_mb: tuple[float, float, float]
     """After a fifth of the time, after half of it, at the end."""
     mb_per_h: float | None
-    """Over the second half; None: the process began anew in it."""
+    """Of the least in each window of the second half; None: the process began anew in it."""
     more_descriptors: int
     more_threads: int
     holds: bool
@@ -213,15 +217,25 @@ def sample(pid: int) -> Sample:
     )
 
 
+def least_of_windows(samples: list[Sample]) -> list[float]:
+    """Return the least memory (MB) of each whole window."""
+    windows: dict[int, list[float]] = {}
+    for one in samples:
+        windows.setdefault(int((one.at_s - samples[0].at_s) / WINDOW_S), []).append(one.rss_mb)
+    whole = int((samples[-1].at_s - samples[0].at_s + EVERY_S) / WINDOW_S)
+    return [min(windows[number]) for number in range(whole) if number in windows]
+
+
 def growth(process: str, samples: list[Sample], minutes: float) -> Growth:
     """Judge one process."""
     late = samples[len(samples) // 2 :]
     rss_mb = (samples[len(samples) // 5].rss_mb, late[0].rss_mb, late[-1].rss_mb)
     if len({one.pid for one in late}) > 1:
         return Growth(process, rss_mb, None, 0, 0, holds=True)
+    kept = least_of_windows(late)
     slope = 0.0
-    if len(late) > 1:
-        slope = statistics.linear_regression([s.at_s for s in late], [s.rss_mb for s in late]).slope
+    if len(kept) > 1:
+        slope = statistics.linear_regression(range(len(kept)), kept).slope / WINDOW_S
     half = len(late) // 2
     # In the middle: a file that is open at one sample is no leak, nor is a child that is away.
     early, later = late[: half or 1], late[half:]

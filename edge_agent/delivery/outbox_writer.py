@@ -11,7 +11,6 @@ from edge_agent.delivery.gaps import Losses
 from edge_agent.delivery.outbox_types import Changes, DiskTrouble
 from edge_agent.delivery.outbox_waiting import NEVER_S, ROWS_PER_COMMIT
 from edge_agent.delivery.seq_floor import BLOCK
-from edge_agent.processes.memory import give_back
 
 if TYPE_CHECKING:
     from edge_agent.delivery.outbox_file import OutboxFile
@@ -26,7 +25,6 @@ RETRY_S = 0.5
 HOUSEKEEPING_S = 60.0
 # A clock that was wrong at the start must not throw a backlog away before it could be sent.
 FIRST_EXPIRY_S = 600.0
-MANY_ROWS = 100
 
 
 class Writer:
@@ -45,7 +43,6 @@ class Writer:
         self._retry_s = 0.0
         self._rows_at_once = ROWS_PER_COMMIT
         self._housekeeping_s = 0.0
-        self._deepest = 0
 
     def run(self) -> None:
         """Write until `closing`, and then what is left, once."""
@@ -155,14 +152,6 @@ class Writer:
         self.rows_written += len(rows)
         if given_up:
             self._counters.add("given_up", len(given_up))
-        self._tidy_up(self._file.totals.depth)
-
-    def _tidy_up(self, depth: int) -> None:
-        """Leave no heap of holes behind when the last of many has been delivered."""
-        self._deepest = max(self._deepest, depth)
-        if depth == 0 and self._deepest >= MANY_ROWS:
-            give_back()
-            self._deepest = 0
 
     def _housekeep(self, now_ns: int) -> int | None:
         """Return before which time rows are too old, once in a while."""

@@ -13,8 +13,9 @@ from edge_agent.metrics import Counters, Histogram
 from edge_agent.types import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from edge_agent.config import PipelineOptions
     from edge_agent.errors import EdgeAgentError
     from edge_agent.inference.model import Model
     from edge_agent.line.evidence import EvidenceRing
@@ -33,6 +34,11 @@ class Identity:
     pipeline: str
     family: Literal["qc", "pdm"]
     config_rev: int
+
+
+def identities(pipelines: Mapping[str, PipelineOptions], rev: int) -> dict[str, Identity]:
+    """Return whose verdicts come under which name, with revision `rev` of the config."""
+    return {name: Identity(name, each.family, rev) for name, each in pipelines.items()}
 
 
 class Stopwatch:

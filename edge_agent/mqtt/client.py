@@ -41,9 +41,10 @@ LOOP_S = 0.5
 GOODBYE_S = 1.0
 # A broker answers each publish by itself. Read one by one, that is a wake-up of this thread for
 # each, a third of what publishing costs; so they are left to gather where they come often, while
-# there are few enough of them that nobody waits for room.
-GATHER_S = 0.005
+# they take so little of the broker's room that nobody waits for it.
+GATHER_S = 0.02
 GATHER_MOST = 50
+GATHER_SHARE = 4
 UNSUPPORTED = "Unsupported protocol version"
 # MQTT 5.0, 3.2.2.3.3 and 3.2.2.3.6: what holds where the broker names no limit.
 NO_RECEIVE_MAXIMUM = 65535
@@ -120,7 +121,8 @@ class Life:
             slept_s = time.monotonic()
             result = self._client.loop(LOOP_S)
             woken_soon = time.monotonic() - slept_s < GATHER_S
-            if self._gathers and woken_soon and self._in_flight.unacknowledged < GATHER_MOST:
+            most = min(GATHER_MOST, self.receive_maximum // GATHER_SHARE)
+            if self._gathers and woken_soon and self._in_flight.unacknowledged <= most:
                 time.sleep(GATHER_S)
             if not self._is_open and time.monotonic() > deadline_s:
                 self.unanswered = 0 if self._answered else 2

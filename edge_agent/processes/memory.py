@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import time
 
 # glibc's names for mallopt, from malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+# When what is free goes back to the kernel: after a start, what loading took; then now and again.
+FIRST_TIDY_S, TIDY_S = 5.0, 60.0
 
 
 def one_heap() -> None:
@@ -32,6 +35,22 @@ def give_back() -> None:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):  # musl has none
         libc.malloc_trim(0)
+
+
+class Tidy:
+    """Gives back now and again what a backlog, a flood or a camera's trouble took at its height.
+
+    Left alone it stays for good: glibc gives back only what is free at the end of its heap.
+    """
+
+    def __init__(self) -> None:
+        self._due_s = time.monotonic() + FIRST_TIDY_S
+
+    def step(self, mono_s: float) -> None:
+        """Do so when it is due (s, monotonic)."""
+        if mono_s >= self._due_s:
+            give_back()
+            self._due_s = mono_s + TIDY_S
 
 
 def keep_memory() -> None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 0.1  # how soon a worker that is silent for too long is noticed
 HEALTHY_S = 60.0  # after this time alive, a death counts as the first again
 LEAVE_S = 0.2  # between closing its pipe and having left
 KILL_S = 5.0  # a killed process is gone well before that
@@ -68,6 +69,7 @@ class Supervisor:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._pipes.register(self._bell, selectors.EVENT_READ)
         self._workers = [resting(options) for options in workers]
+        self._look_s = 0.0
 
     def step(self, timeout_s: float) -> None:
         """Start what is due, then wait up to `timeout_s` for messages and pass them on."""
@@ -76,8 +78,12 @@ class Supervisor:
             if entry.state == "resting" and now >= entry.since:
                 self._start(entry)
         self._listen(timeout_s)
+        now = time.monotonic()
+        if now < self._look_s:
+            return  # one of them spoke: that is no reason to look whether others are silent
+        self._look_s = now + LOOK_S
         for entry in list(self._workers):
-            reason = entry.trouble(time.monotonic())
+            reason = entry.trouble(now)
             if reason:
                 self._lose(entry, reason)
 

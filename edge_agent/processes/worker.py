@@ -23,7 +23,7 @@ from edge_agent.line.pipeline_thread import PipelineThread
 from edge_agent.pictures import image
 from edge_agent.processes import wire
 from edge_agent.processes.crew import Crew
-from edge_agent.processes.memory import give_back, keep_memory, one_heap
+from edge_agent.processes.memory import Tidy, keep_memory, one_heap
 from edge_agent.processes.turns import finish_turns
 from edge_agent.processes.worker_options import EXIT_NO_MEMORY, REPORT_S
 from edge_agent.serving import logs
@@ -42,10 +42,6 @@ log = logging.getLogger(__name__)
 
 # How soon it is seen that a pipeline has ended, so that its successor can start.
 LEAVING_POLL_S = 0.02
-# When what is free between what stays goes back to the kernel: after a start, what loading took;
-# then now and again, for what a camera's trouble or a flood of pictures took at its height would
-# stay for good. To look for it takes 2 ms.
-FIRST_TIDY_S, TIDY_S = 5.0, 60.0
 # A snapshot goes over MQTT to a person: its longer side, and its JPEG quality.
 SNAPSHOT_PIXELS, SNAPSHOT_QUALITY = 1280, 80
 
@@ -95,11 +91,9 @@ def main(pipe: Connection, options: WorkerOptions) -> None:
 def _obey(pipe: Connection, writer: _Writer, crew: Crew) -> None:
     """Report, and do what the agent orders, until told to stop."""
     report_at = time.monotonic()
-    tidy_at = report_at + FIRST_TIDY_S
+    tidy = Tidy()
     while True:
-        if time.monotonic() >= tidy_at:
-            give_back()
-            tidy_at = time.monotonic() + TIDY_S
+        tidy.step(time.monotonic())
         if config_rev := crew.step():
             report_at = 0.0
             writer.send(wire.Configured(config_rev))

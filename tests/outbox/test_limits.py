@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.delivery import outbox_writer
 from edge_agent.delivery.gaps import RANGES_PER_GAP, Losses
 from edge_agent.delivery.intake import Intake
 from edge_agent.delivery.outbox_waiting import DROPPED_AT_ONCE, WAITING_MOST
@@ -16,8 +15,6 @@ from edge_agent.delivery.outbox_writer import FIRST_EXPIRY_S
 from tests.verdicts import verdict
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.conftest import WaitFor
 
 from tests.outbox.conftest import Clock, Open, fill, gaps, named, seqs
@@ -166,22 +163,3 @@ def test_memory_holds_fails_longer_than_passes() -> None:
     records = intake.lost.gaps("memory", at_ns=0)
     assert sum(gap.passes for gap in records) > WAITING_MOST
     assert sum(gap.fails for gap in records) == 0
-
-
-def test_memory_goes_back_to_the_kernel_once_a_backlog_is_delivered_and_not_for_each_verdict(
-    open_outbox: Open, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given_back: list[int] = []
-    outbox = open_outbox()
-    monkeypatch.setattr(outbox_writer, "give_back", lambda: given_back.append(outbox.last_seq))
-    fill(outbox, 3)
-    outbox.acked(seqs(outbox))
-    assert outbox.flush(10)
-    fill(outbox, 150)
-    *most, last = seqs(outbox)
-    outbox.acked(most)
-    assert outbox.flush(10)
-    assert not given_back, "one is still to be delivered"
-    outbox.acked([last])
-    wait_for(lambda: given_back)
-    assert given_back == [153]

@@ -1,0 +1,62 @@
+"""What a process took at its height goes back to the kernel, now and then."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edge_agent.processes.memory import FIRST_TIDY_S, TIDY_S, Tidy
+
+# Every other block is freed: holes between what stays, which glibc alone never gives back.
+HOLES = """
+import ctypes, pathlib, time
+from edge_agent.processes.memory import FIRST_TIDY_S, TIDY_S, Tidy
+
+def resident_mb():
+    pages = pathlib.Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * 4096 / 1e6
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+tidy = Tidy()
+blocks = [libc.malloc(20_000) for _ in range(3000)]
+for block in blocks:
+    ctypes.memset(block, 1, 20_000)
+for block in blocks[::2]:
+    libc.free(block)
+before_s = time.monotonic()
+print(resident_mb())
+for after_s in {after_s}:
+    tidy.step(before_s + after_s)
+    print(resident_mb())
+"""
+
+
+def resident_mb(*after_s: float) -> list[float]:
+    """Return what a process holds that made holes, and then after each step of its tidying."""
+    code = HOLES.replace("{after_s}", repr(after_s))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return [float(line) for line in run.stdout.split()]
+
+
+def test_holes_between_what_stays_go_back_once_it_is_due() -> None:
+    before, early, due = resident_mb(FIRST_TIDY_S / 2, FIRST_TIDY_S + 1)
+    assert early == pytest.approx(before, abs=1)
+    assert due < before - 15  # of the 30 MB in 20 kB holes, what are whole pages
+
+
+def test_it_is_done_first_after_a_start_and_then_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[float] = []
+    monkeypatch.setattr("edge_agent.processes.memory.time.monotonic", lambda: 100.0)
+    tidy = Tidy()
+    for mono_s in range(100, 300):
+        monkeypatch.setattr(
+            "edge_agent.processes.memory.give_back", lambda at_s=mono_s: done.append(at_s)
+        )
+        tidy.step(mono_s)
+    first = 100 + FIRST_TIDY_S
+    assert done == [first + number * TIDY_S for number in range(4)]

@@ -1,0 +1,48 @@
+"""What the soak calls growth: what a process keeps, not what it has between two tidyings."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.soak import EVERY_S, MOST_MB_PER_H, Sample, growth
+
+MINUTES = 30.0
+
+
+def samples(mb_per_h: float, *, sawtooth_mb: float = 7.0, restart: bool = False) -> list[Sample]:
+    """Return 30 minutes of a process that fills up each minute, and gives that back."""
+    times_s = [number * EVERY_S for number in range(int(MINUTES * 60 / EVERY_S))]
+    return [
+        Sample(
+            at_s=at_s,
+            pid=2 if restart and at_s > 1500 else 1,
+            rss_mb=100 + sawtooth_mb * (at_s % 60) / 60 + mb_per_h * at_s / 3600,
+            descriptors=10,
+            threads=5,
+        )
+        for at_s in times_s
+    ]
+
+
+@pytest.mark.parametrize("mb_per_h", [0.0, 0.9, 1.1, 5.0, -3.0])
+def test_growth_is_seen_through_what_comes_and_goes(mb_per_h: float) -> None:
+    row = growth("agent", samples(mb_per_h), MINUTES)
+    assert row.mb_per_h == pytest.approx(mb_per_h, abs=0.05)
+    assert row.holds == (mb_per_h < MOST_MB_PER_H)
+
+
+def test_a_process_that_began_anew_is_not_judged_by_its_memory() -> None:
+    row = growth("sacrificed", samples(5.0, restart=True), MINUTES)
+    assert row.mb_per_h is None
+    assert row.holds
+
+
+def test_one_more_descriptor_in_the_middle_of_each_half_is_growth() -> None:
+    late = samples(0.0)
+    half = 3 * len(late) // 4
+    leaking = late[:half] + [
+        Sample(one.at_s, one.pid, one.rss_mb, one.descriptors + 1, one.threads)
+        for one in late[half:]
+    ]
+    row = growth("agent", leaking, MINUTES)
+    assert (row.more_descriptors, row.holds) == (1, False)
