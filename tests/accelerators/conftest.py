@@ -58,3 +58,12 @@ def begin() -> Iterator[Begin]:
     yield make
     for line in lines:
         line.close()
+
+
+def skip_where_the_stand_in_is_wrong(name: str, reason: str, detail: str) -> None:
+    """Skip the rest where what stands in for an NPU answers wrongly, and the agent has refused it.
+
+    Its kernels are others on other kinds of CPU: on some it is off by more than a bundle allows.
+    """
+    if name == "npu" and reason == "wrong_answers":
+        pytest.skip(f"on this kind of CPU what stands in for an NPU is not right: {detail}")
