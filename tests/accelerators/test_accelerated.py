@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edge_agent.errors import AcceleratorError
-from tests.accelerators.conftest import skip_where_the_stand_in_is_wrong
 from tests.accelerators.line import BUNDLE, assert_on_cpu, assert_right
 from tests.bundles import write_bundle
 from tools.accel import stand_ins
@@ -52,11 +51,10 @@ def test_a_gpu_runs_the_model(begin: Begin, wait_for: WaitFor) -> None:
     assert_right(line.answer())
 
 
-@pytest.mark.usefixtures("npu")
+@pytest.mark.usefixtures("exact_npu")
 def test_an_npu_runs_the_model(begin: Begin, wait_for: WaitFor) -> None:
     line = begin(stand_ins.NPU)
     wait_for(lambda: line.report.reason != "starting")
-    skip_where_the_stand_in_is_wrong("npu", line.report.reason, line.report.detail)
     assert (line.report.effective, line.report.share) == ("npu", 1.0), line.report
     assert_right(line.answer())
 
