@@ -36,6 +36,7 @@ from tools.training.good_parts import (
     compiled,
     learn,
     maps_and_scores,
+    seen_in_float,
     task_of,
 )
 from tools.training.pictures import normalised
@@ -104,7 +105,7 @@ def main() -> None:
     found = ballscrew.photos(folder, rest)
     good = [photo for photo in found if not photo.pitted]
     lesson = lesson_of(good, options.seed)
-    network, limits = learn(lesson, FALSE_REJECT)
+    network, limits = learn(lesson, seen_in_float(lesson), FALSE_REJECT)
     models = compiled(network, lesson)
     tested = ballscrew.photos(folder, test)
     figures = measured(models, tested, limits, folder)

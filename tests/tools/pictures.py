@@ -10,6 +10,7 @@ import numpy as np
 from edge_agent.pictures import image
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,6 +28,20 @@ def metal(
     if pit:
         cv2.circle(picture, pit[:2], pit[2], (20, 25, 30), -1)
     return picture
+
+
+def drawings(count: int, *, seed: int = 0, scratched: bool = False) -> Iterator[NDArray[np.uint8]]:
+    """Yield a grey plate with a disc, all alike but for their noise; a short line on a bad one."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        pixels = np.full((192, 256, 3), 150.0)
+        centre = (128 + int(rng.integers(-1, 2)), 96 + int(rng.integers(-1, 2)))
+        cv2.circle(pixels, centre, 60, (90.0, 90.0, 90.0), -1)
+        if scratched:
+            x, y = int(rng.integers(90, 150)), int(rng.integers(60, 130))
+            cv2.line(pixels, (x, y), (x + 25, y + int(rng.integers(-15, 15))), (30.0,) * 3, 4)
+        pixels += rng.normal(0, 10, pixels.shape)
+        yield np.clip(pixels, 0, 255).astype(np.uint8)
 
 
 def save(path: Path, pixels: NDArray[np.uint8]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,14 @@ from edge_agent.cell.conveyor import Conveyor
 from edge_agent.inference.calibration import measure
 from edge_agent.inference.model import load_model
 from edge_agent.types import Frame
+from tests.tools.pictures import drawings
 from tools.scoring.report import auroc
 
 torch = pytest.importorskip("torch")
 
 from tools.train.__main__ import main  # noqa: E402
 from tools.training import strangeness  # noqa: E402  needs the training environment
-from tools.training.good_parts import Lesson, learn, limit  # noqa: E402
+from tools.training.good_parts import Lesson, learn, limit, seen_in_float  # noqa: E402
 from tools.training.photo_nets import PREPROCESS  # noqa: E402
 
 if TYPE_CHECKING:
@@ -117,10 +119,63 @@ def test_ten_good_parts_of_a_place_calibrate_the_map_of_the_int8_model(bundle: P
     assert np.mean(np.array(good) < 1.0) >= 0.8
 
 
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_new_good_parts_that_hardly_differ_are_let_through_in_the_precision_of_the_bundle(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], precision: str
+) -> None:
+    photos, out = written(tmp_path / "photos", [*drawings(GOOD)]), tmp_path / "model"
+    command = ["good-photos", str(photos), str(out), "--size", "96x128", "--precision", precision]
+    assert main(command) == 0
+    told = capfd.readouterr()
+    assert "is ready" in told.out
+    assert "warning: no --group" in told.err
+    assert len(told.err.splitlines()) == 1, "what converters say is nobody's to read"
+    scores = np.array([one.score for one in predictions(out, [*drawings(40, seed=1)])])
+    assert (scores >= 1.0).mean() <= 0.05
+    card, size = (out / "card.md").read_text(), (out / "model.tflite").stat().st_size
+    assert f"good photos held out that reach it, of 60, {precision}" in card
+    assert f"| size of the model file | {size / 1000:.0f} kB |" in card
+    assert ("int8" in card) == (precision == "int8")
+
+
+def test_a_limit_that_good_test_photos_reach_is_a_warning_and_no_model_that_is_ready(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "model"
+    for number, pixels in enumerate(plates(22)):
+        written(photos / "good" / f"place_a{number}", [pixels])
+    written(photos / "good" / "place_b", [255 - pixels for pixels in plates(22, first=22)])
+    # Bad parts are from that place, too, which is held back whole for that.
+    smeared = [255 - pixels for pixels in plates(8, smeared=True, first=90)]
+    written(photos / "bad" / "place_b", smeared)
+    command = ["good-photos", str(photos), str(out), "--size", "64x64", "--group", r"place_(\w+)"]
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert re.search(r"\d+ of 22 good test photos \(\d+%\) fail, where 1.0% was asked", told.err)
+    assert "edge-agent calibrate" in told.err
+    assert "is ready" not in told.out
+    assert re.search(r"\*\*Warning\*\* \d+ of 22 good test", (out / "card.md").read_text())
+
+
+def test_a_channel_that_good_parts_leave_at_one_value_does_not_outweigh_all_others() -> None:
+    generator = torch.Generator().manual_seed(2)
+    near = torch.randn(8, 3, 8, 8, generator=generator).round()
+    near[:, 1] = 4.0
+    far = torch.randn(8, 2, 4, 4, generator=generator).round()
+    distances = strangeness.learned((near, far), 0, steps=(1.0, 1.0))
+    moved = near[:1].clone()
+    moved[:, 1, 3, 3] += 1.0
+    (_, usual), (_, strange) = (
+        strangeness.judged(distances, (x, far[:1])) for x in (near[:1], moved)
+    )
+    assert usual[0] < strange[0] < 100 * usual[0]
+
+
 def test_the_same_photos_and_seed_give_the_same_network_and_limits() -> None:
     pixels = np.stack([cv2.resize(one, (96, 96)) for one in plates(24)]).astype(np.uint8)
     lesson = Lesson(pixels, [str(n % 6) for n in range(24)], PREPROCESS, 3)
-    (one, limits), (other, again) = learn(lesson, 0.01), learn(lesson, 0.01)
+    seen = seen_in_float(lesson)
+    (one, limits), (other, again) = learn(lesson, seen, 0.01), learn(lesson, seen, 0.01)
     assert (limits.score, limits.cell) == (again.score, again.cell)
     weights = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     assert all(torch.equal(left, right) for left, right in weights)

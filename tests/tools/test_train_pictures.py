@@ -199,7 +199,7 @@ def test_help_needs_no_training_framework() -> None:
     words = [sys.executable, "-c", code, "classify", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "--false-rejects" in done.stdout
+    assert "--false-reject" in done.stdout
 
 
 def test_without_the_training_framework_a_sentence_says_where_it_is(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_agent.backends.base import Backend
     from edge_agent.types import TensorSpec
 
     Array = NDArray[np.float32]
@@ -159,9 +160,15 @@ def float16_model(model: bytes) -> bytes:
     return _quantised(model, wanted.get_quantization_recipe(), None)
 
 
+def loaded(model: bytes) -> Backend:
+    """Return the agent's own backend; the runtime's words on how it computes are left out."""
+    with quiet():
+        return tflite.create(BackendContext(model))
+
+
 def run_model(model: bytes, samples: Iterable[Array]) -> Array:
     """Return the real values of the model's first output for each sample: [samples, ...]."""
-    backend = tflite.create(BackendContext(model))
+    backend = loaded(model)
     source, target = backend.inputs[0], backend.outputs[0]
     answers = []
     for sample in samples:
@@ -235,14 +242,14 @@ def gate(whole: bytes, model: bytes, samples: Sequence[Array]) -> Agreement:
 
 def stored_inputs(model: bytes, samples: Iterable[Array]) -> list[dict[str, NDArray[np.generic]]]:
     """Return samples as the tensors that the model's input stores: golden samples."""
-    source = tflite.create(BackendContext(model)).inputs[0]
+    source = loaded(model).inputs[0]
     return [{source.name: quantise(sample, source)} for sample in samples]
 
 
 def _calibration_inputs(
     model: bytes, samples: Iterable[Array], fewest: int
 ) -> list[dict[str, Array]]:
-    source = tflite.create(BackendContext(model)).inputs[0]
+    source = loaded(model).inputs[0]
     given = [np.asarray(sample, np.float32) for sample in samples]
     if len(given) < fewest:
         raise QuantisationFailed(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import tools.train
 from edge_agent.errors import EdgeAgentError
 from tools.compress.quantise import QuantisationFailed
-from tools.training.data_checks import DataUnfit, print_findings
+from tools.training.data_checks import DataUnfit, Finding, print_findings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +30,11 @@ class Recipe(Protocol):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the recipe's own options."""
 
-    def run(self, options: argparse.Namespace) -> None:
-        """Train from `options.data` and write the bundle `options.out`, or nothing at all."""
+    def run(self, options: argparse.Namespace) -> Sequence[Finding] | None:
+        """Train from `options.data` and write the bundle `options.out`, or nothing at all.
+
+        Returns why a bundle that was written may not be fit for use.
+        """
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,15 +46,20 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return _not_installed(error)
     try:
-        options.run(options)
+        doubts = options.run(options)
     except ModuleNotFoundError as error:
         return _not_installed(error)
     except DataUnfit as unfit:
         print_findings(unfit.findings)
     except (EdgeAgentError, QuantisationFailed, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        other = isinstance(error, QuantisationFailed) and "precision" in options
+        hint = ". --precision float32 does without int8" if other else ""
+        print(f"error: {error}{hint}", file=sys.stderr)
     else:
-        print(f"{options.out} is ready after {time.monotonic() - began:.0f} s")
+        taken = f"after {time.monotonic() - began:.0f} s"
+        print_findings(doubts or ())
+        note = f"was written {taken}; see the warning above" if doubts else f"is ready {taken}"
+        print(f"{options.out} {note}")
         return 0
     print(f"nothing was written to {options.out}", file=sys.stderr)
     return 1

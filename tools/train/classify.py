@@ -17,6 +17,7 @@ from tools.scoring.merit import alarms
 from tools.scoring.report import auroc, confusion
 from tools.training import logistic, photo_recipe
 from tools.training.data_checks import DataUnfit, Finding, print_findings
+from tools.training.doubts import lost_by_int8, on_card, rejects
 from tools.training.photo_recipe import Made, Prepared
 from tools.training.pictures import normalised
 from tools.training.thresholds import limits
@@ -72,21 +73,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prune", type=float, default=0.0, metavar="SHARE", help="of the channels to take away"
     )
     parser.add_argument(
-        "--false-rejects", type=float, default=0.02, help="share of good parts that may fail"
+        "--false-reject", type=float, default=0.02, help="share of good parts that may fail"
     )
 
 
-def run(options: argparse.Namespace) -> None:
-    """Train from `options.data`, write the bundle `options.out`."""
-    from tools.training.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415  needs torch
+def run(options: argparse.Namespace) -> list[Finding]:
+    """Train from `options.data`, write the bundle `options.out`; return what is doubtful of it."""
+    from tools.training import photo_nets  # noqa: PLC0415  needs torch
 
     if not 0 <= options.prune < 1 or not 0 <= options.depth <= 16:
         raise DataUnfit("--prune must be a share below 1, and --depth 16 at most")
-    ready = photo_recipe.prepared(options, PREPROCESS, least=PHOTOS_MIN, area=AREA)
+    ready = photo_recipe.prepared(options, photo_nets.PREPROCESS, least=PHOTOS_MIN, area=AREA)
     names, has_good = class_names(ready, options.good)
     classes = np.array([names.index(label) for label in ready.labels], np.int64)
     lesson, trained = _trained(ready, classes, len(names), options)
-    rule = _rule(lesson, trained, options.false_rejects) if has_good else dict(UNSURE)
+    samples = photo_recipe.calibration(ready, lesson.rest, options.seed)
+    bundled = _bundled(lesson, trained, samples, options)
+    rule = _rule(lesson, bundled, options.false_reject) if has_good else dict(UNSURE)
     made = Made(
         trained.network,
         maps=False,
@@ -94,22 +97,27 @@ def run(options: argparse.Namespace) -> None:
         rule=rule,
         labels=names,
         golden=_golden(classes[ready.split.test], ready.split.test),
+        keep_float=photo_nets.KEEP_FLOAT,
+        rounded=bundled.network,
     )
-    samples = photo_recipe.calibration(ready, lesson.rest, options.seed)
     held = _inputs(ready, ready.split.test)
     # The gate wants many answers: photos of training show as well whether int8 answers as float.
-    whole, model = photo_recipe.compiled(made, samples, [*held, *samples[:GATE_PHOTOS]])
-    figures = [*trained.figures]
-    for precision, one in (("float", whole), ("int8", model)):
-        logits = run_model(one, held).reshape(len(held), -1)
-        figures += figures_of(logits, classes[ready.split.test], names, precision)
-    if has_good:
-        # `logits` are those of the last model, int8.
-        figures += at_limits(logits, classes[ready.split.test] != 0, rule)
+    gated = [*held, *samples[:GATE_PHOTOS]]
+    models = photo_recipe.models(made, samples, gated, options.precision)
+    answers = {
+        precision: run_model(one, held).reshape(len(held), -1) for precision, one in models.items()
+    }
+    share = options.false_reject if has_good else None
+    figures, doubts = measured(answers, classes[ready.split.test], names, rule, share)
+    *_, model = models.values()
+    figures = [*bundled.figures, *figures]
     figures.append(("size of the model file", f"{len(model) / 1000:.0f} kB"))
-    options.attribution = "; ".join(filter(None, (options.attribution, f"From {ATTRIBUTION}")))
-    chosen = model if options.precision == "int8" else whole
-    photo_recipe.finish(options, ready, made, chosen, (_about(ready, trained, names), figures))
+    options.attribution = "; ".join(
+        filter(None, (options.attribution, f"From {photo_nets.ATTRIBUTION}"))
+    )
+    about = _about(ready, trained, names) + on_card(doubts)
+    photo_recipe.finish(options, ready, made, model, (about, figures))
+    return doubts
 
 
 def class_names(ready: Prepared, good: str) -> tuple[list[str], bool]:
@@ -127,22 +135,38 @@ def class_names(ready: Prepared, good: str) -> tuple[list[str], bool]:
     return names, False
 
 
-def figures_of(
-    logits: Array, classes: NDArray[np.int64], names: list[str], precision: str
-) -> list[Figure]:
-    """Return accuracy, AUROC of the first class against the others, and the confusions."""
-    likely = logistic.likelihoods(logits)
-    answers = likely.argmax(axis=1)
+def measured(
+    answers: dict[str, Array],
+    classes: NDArray[np.int64],
+    names: list[str],
+    rule: dict[str, Any],
+    share: float | None,
+) -> tuple[list[Figure], list[Finding]]:
+    """Return how good the logits of each precision are, the last being the bundle's; and doubts.
+
+    `share`: of good parts that may fail; None where no class is good.
+    """
     bad = classes != 0
-    what = f"{len(classes)} test photos, {precision}"
-    figures = [(f"accuracy, {what}", f"{(answers == classes).mean():.2%}")]
-    if bad.any() and not bad.all():
-        value = auroc(bad, 1 - likely[:, 0])
-        figures.append((f"AUROC, {names[0]} against the rest, {what}", f"{value:.4f}"))
-    if precision == "int8":
-        truths = [names[one] for one in classes]
-        figures += confusion(truths, [names[one] for one in answers], names)
-    return figures
+    figures: list[Figure] = []
+    merits = []
+    for precision, logits in answers.items():
+        likely = logistic.likelihoods(logits)
+        what = f"{len(classes)} test photos, {precision}"
+        right = likely.argmax(axis=1) == classes
+        figures.append((f"accuracy, {what}", f"{right.mean():.2%}"))
+        if bad.any() and not bad.all():
+            merits.append(auroc(bad, 1 - likely[:, 0]))
+            figures.append((f"AUROC, {names[0]} against the rest, {what}", f"{merits[-1]:.4f}"))
+    truths = [names[one] for one in classes]
+    figures += confusion(truths, [names[one] for one in likely.argmax(axis=1)], names)
+    doubts: list[Finding] = []
+    if len(merits) > 1:
+        doubts += lost_by_int8(f"AUROC on {len(classes)} test photos", *merits)
+    if share is not None:
+        figures += at_limits(logits, bad, rule)
+        failed = 1 - likely[:, 0] >= rule["fail_at"]
+        doubts += rejects("good test photos", failed[~bad], share)
+    return figures, doubts
 
 
 def at_limits(logits: Array, bad: NDArray[np.bool_], rule: dict[str, Any]) -> list[Figure]:
@@ -187,6 +211,17 @@ def _trained(
     if options.prune:
         trained = pruned(lesson, trained, options.prune)
     return lesson, trained
+
+
+def _bundled(
+    lesson: Lesson, trained: Trained, samples: list[Array], options: argparse.Namespace
+) -> Trained:
+    """Return the classifier as the bundle's precision wants it."""
+    if options.precision != "int8":
+        return trained
+    from tools.training.photo_int8 import refitted  # noqa: PLC0415  needs torch
+
+    return refitted(lesson, trained, samples)
 
 
 def _rule(lesson: Lesson, trained: Trained, false_rejects: float) -> dict[str, Any]:

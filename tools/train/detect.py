@@ -70,7 +70,8 @@ def run(options: argparse.Namespace) -> None:
     rest = np.sort(np.concatenate([ready.split.train, ready.split.validation]))
     samples = photo_recipe.calibration(ready, rest, options.seed)
     made = Made(network, maps=False, task={}, rule={}, labels=labels, golden=_golden(ready, boxes))
-    whole, model = photo_recipe.compiled(made, samples, samples[:20])
+    models = photo_recipe.models(made, samples, samples[:20], options.precision)
+    *_, model = models.values()
     confidence = _confidence(model, ready, boxes, labels)
     made = replace(
         made,
@@ -79,16 +80,15 @@ def run(options: argparse.Namespace) -> None:
     )
     figures: list[Figure] = []
     means = []
-    for precision, one in (("float", whole), ("int8", model)):
+    for precision, one in models.items():
         each = precisions_of(one, ready, boxes, labels)
         figures += figures_of(each, ready, labels, precision)
         means.append(float(np.nanmean(each)))
-    if options.precision == "int8":
+    if len(means) > 1:
         check_lost(*means)
     figures.append(("size of the model file", f"{len(model) / 1000:.0f} kB"))
     options.attribution = "; ".join(filter(None, (options.attribution, f"From {ATTRIBUTION}")))
-    chosen = model if options.precision == "int8" else whole
-    photo_recipe.finish(options, ready, made, chosen, (_about(ready, labels, boxes), figures))
+    photo_recipe.finish(options, ready, made, model, (_about(ready, labels, boxes), figures))
 
 
 def precisions_of(
@@ -122,7 +122,7 @@ def check_lost(whole: float, int8: float) -> None:
     if int8 < whole - MOST_LOST:
         raise QuantisationFailed(
             f"the int8 model has a mean average precision of {int8:.3f} where the float one has "
-            f"{whole:.3f}: its boxes or scores lost too much; --precision float keeps the float one"
+            f"{whole:.3f}: its boxes or scores lost too much"
         )
 
 

@@ -7,7 +7,7 @@ photos held out: each is judged by a model that learned nothing from its group.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from tools.photos.reading import grouped
 from tools.scoring.report import auroc
 from tools.training import photo_recipe
 from tools.training.data_checks import DataUnfit, Finding, settle
+from tools.training.doubts import moved_by_int8, on_card, rejects
 from tools.training.good_parts import (
     ATOL,
     RTOL,
@@ -26,8 +27,11 @@ from tools.training.good_parts import (
     Lesson,
     Limits,
     compiled,
+    in_float,
     learn,
     maps_and_scores,
+    seen_by_int8,
+    seen_in_float,
     task_of,
 )
 from tools.training.photo_recipe import Made, Prepared
@@ -36,12 +40,13 @@ from tools.training.splits import Split, grouped_split
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from tools.scoring.report import Figure
-    from tools.training.good_parts import Compiled
+
+    Array = NDArray[np.float32]
 
 SUMMARY = "photos of good parts only: how strange a part looks, and where"
 # What is normal does not show in fewer.
@@ -63,7 +68,8 @@ that learned nothing from its group. Other places, light and cameras move it: ca
 gateway (`edge-agent calibrate`).
 
 **Network** blocks 4 and 10 of EfficientNet-Lite0 (ImageNet weights, Apache-2.0), whitened, squared
-distance to the nearest of 256 centres. Input {width} x {height}. Features int8, distances float.
+distance to the nearest of 256 centres. Input {width} x {height}. Features {precision}, distances
+float32.{doubts}
 """
 
 
@@ -76,8 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--defect", default="anomaly", help="label of the regions")
 
 
-def run(options: argparse.Namespace) -> None:
-    """Learn from `options.data`, write the bundle `options.out`."""
+def run(options: argparse.Namespace) -> list[Finding]:
+    """Learn from `options.data`, write the bundle `options.out`; return what is doubtful of it."""
     from tools.training.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415  needs torch
 
     if not 0.0 < options.false_reject < 0.5:
@@ -91,9 +97,10 @@ def run(options: argparse.Namespace) -> None:
     print(*(f"  {line}" for line in ready.lines()), sep="\n", flush=True)
     groups = [ready.groups[index] for index in split.train.tolist()]
     lesson = Lesson(pixels[split.train], groups, PREPROCESS, options.seed)
-    network, limits = learn(lesson, options.false_reject)
-    models = compiled(network, lesson)
-    figures = figures_of(ready, models, limits, options)
+    made_of = seen_by_int8 if options.precision == "int8" else seen_in_float
+    network, limits = learn(lesson, made_of(lesson), options.false_reject)
+    model, figures = made_into(options.precision, network, lesson)
+    more, doubts = judged(ready, model, limits, options)
     made = Made(
         network,
         maps=True,
@@ -105,12 +112,24 @@ def run(options: argparse.Namespace) -> None:
         rtol=RTOL,
     )
     options.attribution = "; ".join(filter(None, (options.attribution, f"From {ATTRIBUTION}")))
-    chosen = models.int8 if options.precision == "int8" else models.whole
-    photo_recipe.finish(options, ready, made, chosen, (_about(ready, limits, options), figures))
+    about = _about(ready, limits, doubts, options)
+    photo_recipe.finish(options, ready, made, model, (about, [*more, *figures]))
     found = verify(options.out)
     if not found.passed:
         raise ModelError(found.failure)
     print(f"{options.out}: {found.sentence()}")
+    return doubts
+
+
+def made_into(precision: str, network: Any, lesson: Lesson) -> tuple[bytes, list[Figure]]:  # noqa: ANN401  a torch module
+    """Return the model as the bundle is to hold it, and what there is to say of the file."""
+    if precision != "int8":
+        model, figures = in_float(network, lesson), []
+    else:
+        models = compiled(network, lesson)
+        agreed = f"{models.agreement.correlation:.4f}"
+        model, figures = models.int8, [("int8 beside float, correlation of the maps", agreed)]
+    return model, [*figures, ("size of the model file", f"{len(model) / 1000:.0f} kB")]
 
 
 def read(options: argparse.Namespace) -> list[Photo]:
@@ -153,31 +172,42 @@ def parted(photos: Sequence[Photo], options: argparse.Namespace) -> Split:
     return Split(those[kept], nobody, np.sort(np.concatenate([those[held], np.flatnonzero(~good)])))
 
 
-def figures_of(
-    ready: Prepared, models: Compiled, limits: Limits, options: argparse.Namespace
-) -> list[Figure]:
-    """Return how the limit does on good photos held out, and what the test photos get."""
-    found = models.agreement
-    over = float((limits.scores >= limits.score).mean())
+def judged(
+    ready: Prepared, model: bytes, limits: Limits, options: argparse.Namespace
+) -> tuple[list[Figure], list[Finding]]:
+    """Return how the bundled model does on good photos held out and on test photos; and doubts."""
+    _, scores = maps_and_scores(model, inputs_of(ready, ready.split.train))
+    reached = limits.reached(scores)
+    held = f"good photos held out that reach it, of {len(reached)}, {options.precision}"
     figures = [
         (f"limit for {options.false_reject:.1%} false rejects", f"{limits.score:.4g}"),
-        (f"good photos held out that reach it, of {len(limits.scores)}", f"{over:.2%}"),
-        ("int8 beside float, correlation of the maps", f"{found.correlation:.4f}"),
-        ("size of the model file", f"{len(models.int8) / 1000:.0f} kB"),
+        (held, _share(reached)),
+    ]
+    doubts = [
+        *moved_by_int8(float(np.median(limits.moved(scores))) - 1),
+        *rejects("good photos held out", reached, options.false_reject),
     ]
     test = ready.split.test
     bad = np.array([ready.photos[index].label != options.good for index in test.tolist()], bool)
-    if not bad.any() or bad.all():
-        return figures
-    inputs = list(normalised(ready.pixels[test], ready.preprocess)[:, None])
-    for name, model in (("float", models.whole), ("int8", models.int8)):
-        _, scores = maps_and_scores(model, inputs)
-        figures.append((f"AUROC, {len(test)} test photos, {name}", f"{auroc(bad, scores):.4f}"))
-    figures += [
-        ("good test photos at the limit or beyond", _share(scores[~bad] >= limits.score)),
-        ("bad test photos short of the limit", _share(scores[bad] < limits.score)),
-    ]
-    return figures
+    if not len(test):
+        return figures, doubts
+    _, scores = maps_and_scores(model, inputs_of(ready, test))
+    over = scores >= limits.score
+    if bad.any() and not bad.all():
+        what = f"AUROC, {len(test)} test photos, {options.precision}"
+        figures.append((what, f"{auroc(bad, scores):.4f}"))
+    for name, reach in (
+        ("good test photos at the limit or beyond", over[~bad]),
+        ("bad test photos short of the limit", ~over[bad]),
+    ):
+        figures += [(name, _share(reach))] if len(reach) else []
+    doubts += rejects("good test photos", over[~bad], options.false_reject)
+    return figures, doubts
+
+
+def inputs_of(ready: Prepared, indices: NDArray[np.int64]) -> Iterator[Array]:
+    """Yield photos as real input values, [1, h, w, 3] each."""
+    return iter(normalised(ready.pixels[indices], ready.preprocess)[:, None])
 
 
 def _found(options: argparse.Namespace) -> tuple[list[Photo], list[Finding]]:
@@ -198,7 +228,9 @@ def _share(reached: NDArray[np.bool_]) -> str:
     return f"{reached.mean():.2%}"
 
 
-def _about(ready: Prepared, limits: Limits, options: argparse.Namespace) -> str:
+def _about(
+    ready: Prepared, limits: Limits, doubts: Sequence[Finding], options: argparse.Namespace
+) -> str:
     bad = sum(photo.label != options.good for photo in ready.photos)
     return ABOUT.format(
         good=len(ready.photos) - bad,
@@ -208,4 +240,6 @@ def _about(ready: Prepared, limits: Limits, options: argparse.Namespace) -> str:
         held=len(limits.scores),
         width=ready.size[1],
         height=ready.size[0],
+        precision=options.precision,
+        doubts=on_card(doubts),
     )

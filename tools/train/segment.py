@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this recipe."""
     photo_recipe.add_arguments(parser)
     parser.add_argument(
-        "--false-rejects", type=float, default=0.02, help="share of good photos that may fail"
+        "--false-reject", type=float, default=0.02, help="share of good photos that may fail"
     )
 
 
@@ -72,8 +72,10 @@ def run(options: argparse.Namespace) -> None:
     samples = photo_recipe.calibration(ready, rest, options.seed)
     made = Made(network, maps=True, task={}, rule={}, labels=labels, golden=_golden(ready, shares))
     held = inputs_of(ready, ready.split.test)
-    whole, model = photo_recipe.compiled(made, samples, [*held[:40], *samples[:40]])
-    threshold = _threshold(model, ready, shares, options.false_rejects)
+    gated = [*held[:40], *samples[:40]]
+    models = photo_recipe.models(made, samples, gated, options.precision)
+    *_, model = models.values()
+    threshold = _threshold(model, ready, shares, options.false_reject)
     made = Made(
         network,
         maps=True,
@@ -83,12 +85,11 @@ def run(options: argparse.Namespace) -> None:
         golden=made.golden,
     )
     figures = [*choice]
-    for precision, one in (("float", whole), ("int8", model)):
+    for precision, one in models.items():
         figures += figures_of(likely(one, held), shares[ready.split.test], threshold, precision)
     figures.append(("size of the model file", f"{len(model) / 1000:.0f} kB"))
     options.attribution = "; ".join(filter(None, (options.attribution, f"From {ATTRIBUTION}")))
-    chosen = model if options.precision == "int8" else whole
-    photo_recipe.finish(options, ready, made, chosen, (_about(ready, labels, shares), figures))
+    photo_recipe.finish(options, ready, made, model, (_about(ready, labels, shares), figures))
 
 
 def mark_labels(ready: Prepared) -> tuple[str, ...]:

@@ -5,6 +5,10 @@
              +-> folds by group: each picture judged by a model that did not learn from its group
                  -> limits of score and map for a chosen share of false rejects
 
+Features are taken as the bundle's own precision gives them (`seen_by_int8`). What is usual is
+measured in deviations of good parts, and where these hardly differ a step of int8 is several of
+them: distances learned from float features would call every part strange.
+
 Of bad parts nothing is known here, and none is needed.
 """
 
@@ -16,11 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_agent.backends import tflite
-from edge_agent.backends.base import BackendContext
 from edge_agent.inference.calibration import prediction_factor
 from edge_agent.inference.quantisation import dequantise, quantise
-from tools.compress.quantise import Agreement, float_model, gate, int8_model
+from tools.compress.quantise import Agreement, float_model, gate, int8_model, loaded
 from tools.training.pictures import normalised, to_network
 from tools.training.splits import folds
 
@@ -58,15 +60,41 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What the two blocks answer to pictures, torch tensors [n, channels, rows, columns].
+
+    `steps`: what lies between two values of each; 0 in float.
+    """
+
+    near: Any
+    far: Any
+    steps: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """From where on good parts hardly ever come: the score, and the highest cell of the map.
 
-    `scores`: of the good parts that they were found with, each judged by the others.
+    `scores`: of the good parts that they were found with, each judged by the others. `apart`: the
+    limit of each, found without it and its fold. `learned`: their scores by the final network.
     """
 
     score: float
     cell: float
     scores: Array
+    apart: Array
+    learned: Array
+
+    def reached(self, bundled: Array) -> NDArray[np.bool_]:
+        """Return which parts reach limits that were found without them, moved as in the bundle.
+
+        `bundled`: the scores that the bundled model gives to the same parts.
+        """
+        return np.asarray(self.scores * self.moved(bundled) >= self.apart)
+
+    def moved(self, bundled: Array) -> Array:
+        """Return by how much the bundled model's scores are larger than they should be."""
+        return np.asarray(bundled / np.maximum(self.learned, 1e-6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +106,52 @@ class Compiled:
     agreement: Agreement
 
 
-def learn(lesson: Lesson, false_reject: float) -> tuple[Any, Limits]:
-    """Return the network that was learned from all pictures, and its limits on held-out ones."""
+def seen_in_float(lesson: Lesson) -> Seen:
+    """Return what the features of a float32 bundle are."""
+    from tools.training import strangeness  # noqa: PLC0415  needs torch
+
+    network, prepare = _features(lesson), to_network(lesson.preprocess)
+    told = _bar(len(lesson.pixels))
+    return Seen(*strangeness.features_of(network, lesson.pixels, prepare, told))
+
+
+def seen_by_int8(lesson: Lesson) -> Seen:
+    """Return what the features of an int8 bundle are: rounded, and cut off where its ranges end.
+
+    To the bit: the same samples give the same ranges, and distances stay float.
+    """
     import torch  # noqa: PLC0415  of the training environment only
 
-    from tools.training import strangeness  # noqa: PLC0415  needs torch
-    from tools.training.fit import THREADS  # noqa: PLC0415
+    samples = _samples(lesson)
+    print("quantising the features ...", flush=True)
+    whole = float_model(_features(lesson), samples[0], picture=True)
+    backend = loaded(int8_model(whole, samples, fewest=len(samples)))
+    source = backend.inputs[0]
+    near, far = sorted(backend.outputs, key=lambda spec: -spec.shape[2])
+    told = _bar(len(lesson.pixels))
+    found: tuple[list[Array], list[Array]] = ([], [])
+    for number, one in enumerate(normalised(lesson.pixels, lesson.preprocess)[:, None], start=1):
+        outputs = backend.run({source.name: quantise(one, source)})
+        for answers, spec in zip(found, (near, far), strict=True):
+            answers.append(np.asarray(outputs[spec.name], np.float32))
+        told(number)
+    backend.close()
+    both = [np.concatenate(answers) for answers in found]
+    steps = [float(np.diff(np.unique(each[:FOLDS])).min(initial=np.inf)) for each in both]
+    return Seen(torch.from_numpy(both[0]), torch.from_numpy(both[1]), (steps[0], steps[1]))
 
-    torch.set_num_threads(THREADS)
-    network = strangeness.Features(lesson.size).eval()
-    prepare = to_network(lesson.preprocess)
-    near, far = strangeness.features_of(network, lesson.pixels, prepare, _bar(len(lesson.pixels)))
+
+def learn(lesson: Lesson, seen: Seen, false_reject: float) -> tuple[Any, Limits]:
+    """Return the network that was learned from all pictures, and its limits on held-out ones."""
+    from tools.training import strangeness  # noqa: PLC0415  needs torch
+
+    near, far = seen.near, seen.far
     scores = np.zeros(len(near), np.float32)
     peaks = np.zeros(len(near), np.float32)
     count = min(FOLDS, len(set(lesson.groups)))
-    for number, (rest, held) in enumerate(folds(lesson.groups, count, seed=lesson.seed)):
-        distances = strangeness.learned((near[rest], far[rest]), lesson.seed)
+    parts = list(folds(lesson.groups, count, seed=lesson.seed))
+    for number, (rest, held) in enumerate(parts):
+        distances = strangeness.learned((near[rest], far[rest]), lesson.seed, seen.steps)
         cells, scores[held] = strangeness.judged(distances, (near[held], far[held]))
         peaks[held] = cells.max(axis=(1, 2))
         print(
@@ -101,9 +159,13 @@ def learn(lesson: Lesson, false_reject: float) -> tuple[Any, Limits]:
             f"median score {np.median(scores[held]):.1f}",
             flush=True,
         )
-    distances = strangeness.learned((near, far), lesson.seed)
-    limits = Limits(limit(scores, false_reject), limit(peaks, false_reject), scores)
-    return strangeness.Strangeness(network, distances).eval(), limits
+    apart = np.zeros(len(near), np.float32)
+    for rest, held in parts:
+        apart[held] = limit(scores[rest], false_reject)
+    distances = strangeness.learned((near, far), lesson.seed, seen.steps)
+    _, learned = strangeness.judged(distances, (near, far))
+    limits = Limits(limit(scores, false_reject), limit(peaks, false_reject), scores, apart, learned)
+    return strangeness.Strangeness(_features(lesson), distances).eval(), limits
 
 
 def limit(scores: Array, false_reject: float) -> float:
@@ -118,6 +180,13 @@ def limit(scores: Array, false_reject: float) -> float:
     return max(expected, float(np.quantile(scores, 1.0 - false_reject, method="higher")))
 
 
+def in_float(network: Any, lesson: Lesson) -> bytes:  # noqa: ANN401  a torch module
+    """Return the float model. Raises QuantisationFailed where it does not convert."""
+    print("converting ...", flush=True)
+    sample = normalised(lesson.pixels[:1], lesson.preprocess)
+    return float_model(network, sample, picture=True, answers_map=True)
+
+
 def compiled(network: Any, lesson: Lesson) -> Compiled:  # noqa: ANN401  a torch module
     """Return the models; the gate has compared the maps of both on good and on marred pictures.
 
@@ -125,14 +194,11 @@ def compiled(network: Any, lesson: Lesson) -> Compiled:  # noqa: ANN401  a torch
     """
     from tools.training import strangeness  # noqa: PLC0415  needs torch
 
-    order = np.random.default_rng(lesson.seed).permutation(len(lesson.pixels))
-    good = lesson.pixels[order[:CALIBRATION_EACH]]
-    spoiled = strangeness.marred(good, lesson.seed)
-    samples = list(normalised(np.concatenate([good, spoiled]), lesson.preprocess)[:, None])
-    print("converting and quantising ...", flush=True)
-    whole = float_model(network, samples[0], picture=True, answers_map=True)
+    samples = _samples(lesson)
+    whole = in_float(network, lesson)
+    print("quantising ...", flush=True)
     model = int8_model(whole, samples, fewest=len(samples), keep_float=strangeness.KEEP_FLOAT)
-    held = lesson.pixels[order[-GATE_EACH:]]
+    held = lesson.pixels[_order(lesson)[-GATE_EACH:]]
     other = strangeness.marred(held, lesson.seed + 1)
     seen = list(normalised(np.concatenate([held, other]), lesson.preprocess)[:, None])
     return Compiled(whole, model, gate(whole, model, seen))
@@ -140,7 +206,7 @@ def compiled(network: Any, lesson: Lesson) -> Compiled:  # noqa: ANN401  a torch
 
 def maps_and_scores(model: bytes, inputs: Iterable[Array]) -> tuple[Array, Array]:
     """Return what a compiled model says of inputs [1, h, w, 3]: maps [n, rows, columns], scores."""
-    backend = tflite.create(BackendContext(model))
+    backend = loaded(model)
     source = backend.inputs[0]
     where, what = (next(o for o in backend.outputs if len(o.shape) == rank) for rank in (4, 2))
     maps, scores = [], []
@@ -170,6 +236,29 @@ def task_of(preprocess: ImagePreprocess, limits: Limits, label: str) -> dict[str
 RULE: dict[str, Any] = {"kind": "threshold", "fail_at": 1.0}
 # Another CPU may round a feature the other way; distances, of some 20, then move by this much.
 ATOL, RTOL = 3.0, 0.05
+
+
+def _features(lesson: Lesson) -> Any:  # noqa: ANN401  a torch module
+    import torch  # noqa: PLC0415  of the training environment only
+
+    from tools.training import strangeness  # noqa: PLC0415  needs torch
+    from tools.training.fit import THREADS  # noqa: PLC0415
+
+    torch.set_num_threads(THREADS)
+    return strangeness.Features(lesson.size).eval()
+
+
+def _samples(lesson: Lesson) -> list[Array]:
+    """Return good pictures and marred ones to calibrate with, [1, h, w, 3] each."""
+    from tools.training import strangeness  # noqa: PLC0415  needs torch
+
+    good = lesson.pixels[_order(lesson)[:CALIBRATION_EACH]]
+    both = np.concatenate([good, strangeness.marred(good, lesson.seed)])
+    return list(normalised(both, lesson.preprocess)[:, None])
+
+
+def _order(lesson: Lesson) -> NDArray[np.int64]:
+    return np.random.default_rng(lesson.seed).permutation(len(lesson.pixels))
 
 
 def _digits(value: float) -> float:

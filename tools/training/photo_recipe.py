@@ -81,6 +81,8 @@ class Made:
 
     `network`: a torch module from [1, 3, h, w]; `maps`: it answers a map. `inputs`: pictures as
     real input values, [1, h, w, 3] each, to calibrate with; `golden`: indices of photos.
+    `keep_float`: operators that int8 leaves as they are. `rounded`: the network that the int8 model
+    is made of, if that is another one.
     """
 
     network: Any
@@ -91,6 +93,8 @@ class Made:
     golden: Sequence[int]
     atol: float = 0.1
     rtol: float = 0.0
+    keep_float: Sequence[str] = ()
+    rounded: Any = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -170,11 +174,26 @@ def compiled(made: Made, samples: Sequence[Array], held: Sequence[Array]) -> tup
     print("converting and quantising ...", flush=True)
     with quiet():
         whole = float_model(made.network, samples[0], picture=True, answers_map=made.maps)
-        model = int8_model(whole, samples, fewest=min(CALIBRATION_MIN, len(samples)))
+        fewest = min(CALIBRATION_MIN, len(samples))
+        source = whole
+        if made.rounded is not None:
+            source = float_model(made.rounded, samples[0], picture=True, answers_map=made.maps)
+        model = int8_model(source, samples, fewest=fewest, keep_float=made.keep_float)
         found = gate(whole, model, held) if held else None
     if found:
         print(f"int8 beside float: {found.sentence()}")
     return whole, model
+
+
+def models(
+    made: Made, samples: Sequence[Array], held: Sequence[Array], precision: str
+) -> dict[str, bytes]:
+    """Return the float model, and the int8 one if that is wanted: the last is for the bundle."""
+    if precision == "int8":
+        whole, model = compiled(made, samples, held)
+        return {"float": whole, "int8": model}
+    print("converting ...", flush=True)
+    return {"float": float_model(made.network, samples[0], picture=True, answers_map=made.maps)}
 
 
 def finish(

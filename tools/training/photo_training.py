@@ -163,6 +163,16 @@ def refit_head(
     """
     prepare = to_network(lesson.ready.preprocess)
     features = pooled(network[0], lesson.ready.pixels[train], prepare, (depth,))[depth]
+    return fit_head(lesson, network, features, train)
+
+
+def fit_head(
+    lesson: Lesson,
+    network: Any,  # noqa: ANN401  a torch module
+    features: Array,
+    train: NDArray[np.int64],
+) -> logistic.Chosen:
+    """Fit the head of a classifier to pooled features of the photos `train`; as `refit_head`."""
     groups = [lesson.ready.groups[index] for index in train]
     chosen = logistic.choose(features, lesson.classes[train], lesson.count, groups, lesson.seed)
     linear = logistic.fit_logistic(features, lesson.classes[train], lesson.count, chosen.strength)

@@ -14,6 +14,7 @@ small difference of large numbers does not survive 8 bits.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,13 +119,22 @@ def features_of(
     return torch.cat(near), torch.cat(far)
 
 
-def learned(features: tuple[Any, Any], seed: int) -> Distances:
-    """Return what tells these features, of good parts only, from others."""
+def learned(
+    features: tuple[Any, Any], seed: int, steps: tuple[float, float] = (0.0, 0.0)
+) -> Distances:
+    """Return what tells these features, of good parts only, from others.
+
+    `steps`: between two values of near and far features, where these are rounded. By less than
+    rounding moves a value no channel is taken to vary: else one that good parts leave at a single
+    value would outweigh all others once it moves.
+    """
     near, far = features
     generator = torch.Generator().manual_seed(seed)
     rows = _rows(near, far)
     rows = rows[torch.randperm(len(rows), generator=generator)[:CELLS_MAX]]
-    mean, deviation = rows.mean(0), rows.std(0) + 1e-6
+    least = torch.tensor(steps).repeat_interleave(torch.tensor([near.shape[1], far.shape[1]]))
+    mean = rows.mean(0)
+    deviation = torch.maximum(rows.std(0) + 1e-6, least / math.sqrt(12))
     normal = (rows - mean) / deviation
     variances, directions = torch.linalg.eigh(normal.T @ normal / len(normal))
     variances, directions = variances.flip(0)[:COMPONENTS], directions.flip(1)[:, :COMPONENTS]

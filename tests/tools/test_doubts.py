@@ -1,0 +1,76 @@
+"""What is said instead of "is ready"; and a classifier of photos that hardly differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from edge_agent.inference.model import load_model
+from edge_agent.types import Frame
+from tests.tools.pictures import drawings, save
+from tools import evaluate
+from tools.train.__main__ import main
+from tools.training import doubts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("failed", "of", "asked", "told"),
+    [
+        (9, 12, 0.02, "9 of 12 good test photos (75%) fail, where 2.0% was asked for"),
+        (60, 60, 0.01, "60 of 60 good test photos (100%) fail"),
+        (1, 12, 0.02, ""),
+        (3, 80, 0.01, ""),
+        (0, 0, 0.01, ""),
+    ],
+)
+def test_far_more_false_rejects_than_asked_for_are_doubted_and_chance_is_not(
+    failed: int, of: int, asked: float, told: str
+) -> None:
+    found = list(doubts.rejects("good test photos", np.arange(of) < failed, asked))
+    assert bool(found) == bool(told)
+    assert all(told in one.text and "edge-agent calibrate" in one.text for one in found)
+
+
+def test_int8_that_lost_or_moved_much_is_doubted_and_the_way_out_is_named() -> None:
+    (lost,) = doubts.lost_by_int8("AUROC on 40 test photos", 0.98, 0.91)
+    (moved,) = doubts.moved_by_int8(0.41)
+    assert "AUROC on 40 test photos is 0.910 in int8 and 0.980 in float" in lost.text
+    assert "+41%" in moved.text
+    assert all("--precision float32" in each.text for each in (lost, moved))
+    assert not [*doubts.lost_by_int8("AUROC", 0.98, 0.97), *doubts.moved_by_int8(-0.01)]
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_photos_that_hardly_differ_are_told_apart_in_the_precision_of_the_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], precision: str
+) -> None:
+    pytest.importorskip("torch", reason="PyTorch is in the training environment only")
+    for name, scratched in (("good", False), ("scratched", True)):
+        for number, pixels in enumerate(drawings(40, scratched=scratched)):
+            save(tmp_path / "photos" / name / f"{name}{number}.jpg", pixels)
+    out = tmp_path / "model"
+    words = ["classify", str(tmp_path / "photos"), str(out), "--precision", precision]
+    assert main([*words, "--size", "96x128", "--depth", "8"]) == 0
+    assert "is ready" in capsys.readouterr().out
+    model = load_model(out, threads=1, roi=None)
+    fail_at = model.bundle.manifest.decision.rule.fail_at
+    for scratched in (False, True):
+        scores = np.array(
+            [
+                evaluate.inspect(model, Frame(pixels, 0, 0, 0)).score
+                for pixels in drawings(30, seed=1, scratched=scratched)
+            ]
+        )
+        assert np.mean((scores >= fail_at) == scratched) >= 0.9
+    card, size = (out / "card.md").read_text(), (out / "model.tflite").stat().st_size
+    assert f"| size of the model file | {size / 1000:.0f} kB |" in card
+    assert f"test photos, {'int8' if precision == 'int8' else 'float'}" in card
+    assert ("int8" in card) == (precision == "int8")

@@ -1,0 +1,66 @@
+"""What a recipe must say instead of "is ready": its model does worse than it was asked to."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import TYPE_CHECKING
+
+from tools.training.data_checks import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+# So much AUROC two draws of the same photos differ; more is what int8 takes away.
+AUROC_MOST_LOST = 0.03
+# So far int8 may move the median score of good photos.
+SHIFT_MOST = 0.05
+
+
+def rejects(what: str, reached: NDArray[np.bool_], asked: float) -> Iterator[Finding]:
+    """Doubt a limit that far more of `what`, good photos held out, reach than were asked for."""
+    count, of = int(reached.sum()), len(reached)
+    if count > most_by_chance(of, asked):
+        yield Finding(
+            "warning",
+            f"{count} of {of} {what} ({count / of:.0%}) fail, where {asked:.1%} was asked for: "
+            "they look unlike those that the limit was found on. Name with --group what belongs "
+            "together, show it more photos, or calibrate on the gateway "
+            "(`edge-agent calibrate PIPELINE`)",
+        )
+
+
+def lost_by_int8(measure: str, whole: float, int8: float) -> Iterator[Finding]:
+    """Doubt an int8 model whose AUROC (`measure` says of what) lies far below the float one's."""
+    if whole - int8 > AUROC_MOST_LOST:
+        yield Finding(
+            "warning",
+            f"{measure} is {int8:.3f} in int8 and {whole:.3f} in float: int8 is too coarse for "
+            "what tells these photos apart. Train once more with --precision float32",
+        )
+
+
+def moved_by_int8(shift: float) -> Iterator[Finding]:
+    """Doubt a bundle whose scores of good photos are not those that the limit was found with.
+
+    `shift`: the median of the one over the other, less 1.
+    """
+    if abs(shift) > SHIFT_MOST:
+        yield Finding(
+            "warning",
+            f"the bundled model scores good photos {shift:+.0%} beside what the limit was found "
+            "with: int8 moves it. Train once more with --precision float32, or calibrate on the "
+            "gateway (`edge-agent calibrate PIPELINE`)",
+        )
+
+
+def most_by_chance(of: int, share: float) -> float:
+    """Return how many `of` items may do what the `share` does: three deviations, and one more."""
+    return of * share + 3 * sqrt(of * share * (1 - share)) + 1
+
+
+def on_card(doubts: Sequence[Finding]) -> str:
+    """Return the doubts as a paragraph of a card each."""
+    return "".join(f"\n\n**Warning** {doubt.text}." for doubt in doubts)
