@@ -19,6 +19,7 @@ from tools import keyword_spotting
 from tools.compress import from_files
 from tools.compress.failures import CompressFailed
 from tools.compress.measure import Latency
+from tools.compress.quantise import float_model
 from tools.compress.samples import read_samples
 from tools.compress.scoring import Metric, chosen_metric
 from tools.compress.structures import applied, clipped, clusters, magnitude
@@ -118,9 +119,9 @@ def test_targets_of_another_shape_than_the_answers_are_refused() -> None:
 # --- the table -----------------------------------------------------------------------------------
 
 
-def row(name: str, size: int, validation: float, test: float) -> Row:
+def row(name: str, size: int, validation: float, test: float, p50_ms: float = 0.1) -> Row:
     variant = Variant(name, "int8", b"x" * size)
-    return Row(variant, size // 2, Weights(100, 10), validation, test, Latency(0.1, 0.2))
+    return Row(variant, size // 2, Weights(100, 10), validation, test, Latency(p50_ms, 0.2))
 
 
 def test_the_smallest_variant_within_the_loss_allowed_on_validation_is_chosen() -> None:
@@ -131,8 +132,26 @@ def test_the_smallest_variant_within_the_loss_allowed_on_validation_is_chosen() 
     lines = table(rows, [Variant("x", "int8", failure="saturated")], metric, rows[1])
     assert len({len(line) for line in lines[:-1]}) == 1
     assert CHOSEN in lines[3]
+    assert "+0.30" in lines[3], "lost on the validation part, which is what it is chosen by"
     assert "+2.00" in lines[3]
     assert lines[-1] == "stopped: x, int8: saturated"
+
+
+def test_of_files_as_small_the_one_that_loses_least_is_chosen_and_then_the_fastest() -> None:
+    whole = row("whole", 9000, 0.90, 0.90)
+    slow, fast = row("slow", 3000, 0.897, 0.9, p50_ms=0.3), row("fast", 3010, 0.897, 0.9)
+    better = row("better", 3020, 0.899, 0.9, p50_ms=0.3)
+    metric = Metric("accuracy")
+    assert smallest([whole, slow, fast], metric, 0.5) is fast
+    assert smallest([whole, slow, fast, better], metric, 0.5) is better
+
+
+def test_a_metric_knows_what_looking_at_nothing_gets() -> None:
+    targets = np.repeat([0, 1], [60, 40])
+    assert Metric("accuracy").chance(targets) == pytest.approx(0.6 + 2 * np.sqrt(0.24 / 100))
+    assert 0.5 < (Metric("auroc").chance(targets) or 0) < 0.65
+    assert Metric("rmse").chance(np.array([1.0, 3.0])) == 1.0
+    assert Metric("difference").chance(targets) is None
 
 
 # --- samples -------------------------------------------------------------------------------------
@@ -376,6 +395,32 @@ def test_a_torch_network_loses_channels_and_comes_back(
     assert halved["weights"] < 0.6 * rows[0]["weights"]
     assert halved["test"] > rows[0]["test"] - 0.1
     assert (tmp_path / "out/model.tflite").stat().st_size < rows[0]["bytes"] / 2
+
+
+@pytest.mark.tools
+def test_a_model_at_chance_and_too_few_samples_for_int8_are_said_up_front(
+    command: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is in the training environment only")
+    inputs, targets = kernel(120, 6), np.arange(120) % 2
+    network = torch.nn.Linear(6, 1)
+    with torch.no_grad():
+        network.weight *= 0.01
+        network.bias.fill_(1.0)  # always the second class
+    path = tmp_path / "model.tflite"
+    path.write_bytes(float_model(network, inputs[:1], picture=False))
+    data = saved(tmp_path / "a.npz", inputs=inputs, targets=targets)
+    words = [str(path), str(tmp_path / "out"), "--data", str(data), "--no-training"]
+    capfd.readouterr()
+    assert command(words) == 0
+    said, noise = capfd.readouterr()
+    before_the_table = said.partition("| model")[0]
+    assert "int8 wants 200 samples to calibrate with, and the training part has" in before_the_table
+    assert "warning: the model as given has accuracy" in before_the_table
+    assert "where chance gets up to" in before_the_table
+    assert not noise, "what runtimes say is nobody's to read"
+    assert command(words) == 0
+    assert "this one replaces it" in capfd.readouterr().out
 
 
 @pytest.mark.tools

@@ -19,7 +19,7 @@ from edge_agent.errors import ModelError
 from tools.compress import from_files
 from tools.compress.failures import CompressFailed, MissingFramework
 from tools.compress.quantise import QuantisationFailed
-from tools.compress.run import compress, write
+from tools.compress.run import TABLE, compress, write
 from tools.compress.samples import read_samples
 from tools.compress.scoring import METRICS
 from tools.compress.tflite_file import NotTflite
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _check_quantiser()
+        if (options.out / TABLE).is_file():
+            print(f"{options.out} holds a model of this tool already: this one replaces it")
         shares = tuple(options.shares)
         samples = _samples(options, (shares[0], shares[1], shares[2]))
         for name, part in samples.split.parts():

@@ -14,6 +14,7 @@ from edge_agent.backends.base import BackendContext
 from edge_agent.inference.quantisation import dequantise, quantise
 from tools.compress import onnx_file
 from tools.compress.tflite_file import Weights, weights
+from tools.training.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,8 @@ class Latency:
 
 def load(model: bytes, runtime: Runtime) -> Backend:
     """Return the agent's own backend with the model, on one thread. Raises ModelError."""
-    backend: Backend = registry.plugin("backends", runtime).create(BackendContext(model, 1))
+    with quiet():  # the runtime says how it computes
+        backend: Backend = registry.plugin("backends", runtime).create(BackendContext(model, 1))
     return backend
 
 

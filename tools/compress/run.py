@@ -12,7 +12,14 @@ from tools.compress.failures import CompressFailed
 from tools.compress.scoring import chosen_metric
 from tools.compress.source import read_source
 from tools.compress.table import Row, smallest, table
-from tools.compress.variants import Settings, Variant, quantisation_aware, shapes, variants
+from tools.compress.variants import (
+    Settings,
+    Variant,
+    fewest_samples,
+    quantisation_aware,
+    shapes,
+    variants,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +69,15 @@ def compress(
         say(source.note)
     _check_shape(source, samples)
     train, held = samples.split.train, _held(samples)
+    wanted = fewest_samples(settings)
+    if source.runtime == "tflite" and len(train) < wanted:
+        say(
+            f"note: int8 wants {wanted} samples to calibrate with, and the training part has "
+            f"{len(train)}: it will be stopped. Bring more, or say --calibration {len(train)}"
+        )
     measured = _Bench(source, samples, metric)
+    if doubt := measured.doubt():
+        say(doubt)
     made, stopped = [], []
     for shape in shapes(source, samples.inputs[train], settings, say):
         found = list(
@@ -76,10 +91,10 @@ def compress(
         )
         if settings.quantisation_aware and shape.network is not None and too_much:
             say(f"{shape.name}: int8 loses too much, training for it")
-            wanted = measured.answers_of(shape.model, samples.inputs[train])
+            answers = measured.answers_of(shape.model, samples.inputs[train])
             found.append(
                 quantisation_aware(
-                    shape, samples.inputs[train], held[:GATE_SAMPLES], wanted, settings
+                    shape, samples.inputs[train], held[:GATE_SAMPLES], answers, settings
                 )
             )
         made += [variant for variant in found if variant.model]
@@ -110,6 +125,8 @@ class _Bench:
         self.metric: Metric = chosen_metric(metric, whole, samples.targets)
         self._targets = whole if self.metric.name == "difference" else samples.targets
         self._whole = self._value(whole[self._validation], self._validation)
+        test = samples.split.test
+        self._whole_test = self._value(whole[test], test)
 
     @property
     def _validation(self) -> NDArray[np.int64]:
@@ -124,6 +141,22 @@ class _Bench:
         """Return what `variant` loses on the validation part."""
         answers = self.answers_of(variant.model, self._samples.inputs[self._validation])
         return self.metric.lost(self._whole, self._value(answers, self._validation))
+
+    def doubt(self) -> str:
+        """Return what is to be said where the model as given knows no more than chance."""
+        test = self._samples.split.test
+        if self._targets is None or not len(test):
+            return ""
+        chance = self.metric.chance(self._targets[test])
+        if chance is None or self.metric.lost(self._whole_test, chance) > 0:
+            return ""
+        text = self.metric.text
+        return (
+            f"warning: the model as given has {self.metric.name} {text(self._whole_test)} on the "
+            f"test part, where chance gets up to {text(chance)}: no figure below says anything. "
+            "Are the inputs scaled as in its training (--mean, --std, --zscore), and the classes "
+            "in its order?"
+        )
 
     def rows(self, variants: Sequence[Variant]) -> list[Row]:
         """Return a row for each variant; their latencies are measured in turn."""
@@ -174,12 +207,19 @@ def _remarks(rows: Sequence[Row], chosen: Row, metric: Metric, loss_allowed: flo
     lost = metric.lost(rows[0].test, chosen.test)
     unit = "points" if metric.name in {"accuracy", "auroc"} else "%"
     kilobytes = [len(row.variant.model) / 1e3 for row in (chosen, rows[0])]
+    seen = metric.lost(rows[0].validation, chosen.validation)
     remark = (
         f"chosen on the validation part: {chosen.variant.shape}, {chosen.variant.precision}, "
-        f"{kilobytes[0]:.1f} kB of {kilobytes[1]:.1f} kB; on the test part it loses {lost:+.2f} "
-        f"{unit} of {metric.name} ({loss_allowed:g} allowed)"
+        f"{kilobytes[0]:.1f} kB of {kilobytes[1]:.1f} kB; it loses {seen:+.2f} {unit} of "
+        f"{metric.name} there ({loss_allowed:g} allowed) and {lost:+.2f} on the test part"
     )
     remarks = [remark]
+    times = [row.latency.p50_ms for row in (chosen, rows[0])]
+    if times[0] > times[1]:
+        remarks.append(
+            f"note: it is slower here than the model as given, p50 {times[0]:.3f} ms beside "
+            f"{times[1]:.3f} ms: it saves room, not time"
+        )
     if lost > loss_allowed:
         remarks.append(
             "note: on the test part it loses more than is allowed; with so few samples the two "

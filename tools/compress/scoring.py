@@ -46,6 +46,20 @@ class Metric:
         difference = answers.reshape(targets.shape) - targets.astype(np.float64)
         return float(np.sqrt(np.mean(np.square(difference))))
 
+    def chance(self, targets: NDArray[np.generic]) -> float | None:
+        """Return what a model gets at most that looks at nothing; None if that cannot be said.
+
+        For accuracy and AUROC with two standard errors, which so few items are off by luck.
+        """
+        count = len(targets)
+        if self.name == "accuracy":
+            share = float(np.unique(targets, return_counts=True)[1].max() / count)
+            return share + 2 * float(np.sqrt(share * (1 - share) / count))
+        if self.name == "auroc":
+            bad = int(targets.reshape(count).astype(bool).sum())
+            return 0.5 + 2 * float(np.sqrt((count + 1) / 12 / max(1, bad * (count - bad))))
+        return float(np.std(targets.astype(np.float64))) if self.name == "rmse" else None
+
     def lost(self, whole: float, value: float) -> float:
         """Return what was lost: in points of 100, or for rmse in percent of the float model's."""
         if self.name in {"accuracy", "auroc"}:

@@ -114,12 +114,16 @@ def variants(
     rng = np.random.default_rng(settings.seed)
     count = min(settings.calibration, len(inputs))
     chosen = [inputs[index][None] for index in rng.permutation(len(inputs))[:count]]
-    fewest = min(settings.calibration, quantise.CALIBRATION_SAMPLES_MIN)
-    makers = _makers(runtime, shape.model, chosen, fewest)
+    makers = _makers(runtime, shape.model, chosen, fewest_samples(settings))
     for precision, make in makers.items():
         if shape.name != AS_GIVEN and precision in {"float16", "int16 activations"}:
             continue
         yield _gated(shape, precision, make, runtime, held)
+
+
+def fewest_samples(settings: Settings) -> int:
+    """Return how many samples int8 wants to calibrate with."""
+    return min(settings.calibration, quantise.CALIBRATION_SAMPLES_MIN)
 
 
 def quantisation_aware(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_agent.backends import tflite
-from edge_agent.backends.base import BackendContext
 from edge_agent.inference.quantisation import is_float
 from tools.compress.failures import CompressFailed
+from tools.compress.quantise import loaded
 from tools.compress.source import Source
 from tools.compress.tflite_file import tidied
 
@@ -30,7 +29,7 @@ def read(path: Path, sample: NDArray[np.float32]) -> Source:  # noqa: ARG001  as
     given = path.read_bytes()
     whole = tidied(given)
     # Loading it says, in a sentence, which operator there is none of.
-    backend = tflite.create(BackendContext(whole))
+    backend = loaded(whole)
     stored = [spec for spec in backend.inputs if not is_float(spec)]
     backend.close()
     if stored:
