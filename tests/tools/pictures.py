@@ -30,7 +30,9 @@ def metal(
     return picture
 
 
-def drawings(count: int, *, seed: int = 0, scratched: bool = False) -> Iterator[NDArray[np.uint8]]:
+def drawings(
+    count: int, *, seed: int = 0, scratched: bool = False, noise: float = 10.0
+) -> Iterator[NDArray[np.uint8]]:
     """Yield a grey plate with a disc, all alike but for their noise; a short line on a bad one."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
@@ -40,7 +42,7 @@ def drawings(count: int, *, seed: int = 0, scratched: bool = False) -> Iterator[
         if scratched:
             x, y = int(rng.integers(90, 150)), int(rng.integers(60, 130))
             cv2.line(pixels, (x, y), (x + 25, y + int(rng.integers(-15, 15))), (30.0,) * 3, 4)
-        pixels += rng.normal(0, 10, pixels.shape)
+        pixels += rng.normal(0, noise, pixels.shape)
         yield np.clip(pixels, 0, 255).astype(np.uint8)
 
 

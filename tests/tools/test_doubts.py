@@ -54,7 +54,7 @@ def test_photos_that_hardly_differ_are_told_apart_in_the_precision_of_the_bundle
 ) -> None:
     pytest.importorskip("torch", reason="PyTorch is in the training environment only")
     for name, scratched in (("good", False), ("scratched", True)):
-        for number, pixels in enumerate(drawings(40, scratched=scratched)):
+        for number, pixels in enumerate(drawings(40, scratched=scratched, noise=1.5)):
             save(tmp_path / "photos" / name / f"{name}{number}.jpg", pixels)
     out = tmp_path / "model"
     words = ["classify", str(tmp_path / "photos"), str(out), "--precision", precision]
@@ -66,7 +66,7 @@ def test_photos_that_hardly_differ_are_told_apart_in_the_precision_of_the_bundle
         scores = np.array(
             [
                 evaluate.inspect(model, Frame(pixels, 0, 0, 0)).score
-                for pixels in drawings(30, seed=1, scratched=scratched)
+                for pixels in drawings(30, seed=1, scratched=scratched, noise=1.5)
             ]
         )
         assert np.mean((scores >= fail_at) == scratched) >= 0.9

@@ -214,6 +214,14 @@ def test_the_limit_is_one_that_the_chosen_share_of_good_parts_does_not_pass() ->
         assert np.mean(scores[1000:] > limit(scores[:1000], share)) < 2 * share
 
 
+def test_a_folder_without_photos_is_said_to_be_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(["good-photos", str(tmp_path / "empty"), str(tmp_path / "model")]) == 1
+    assert "empty holds no photos (.bmp, .jpeg, .jpg, .png" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "text"),
     [

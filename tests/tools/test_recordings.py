@@ -96,6 +96,15 @@ def test_a_decimal_comma_is_recognised(tmp_path: Path) -> None:
         read(path, PLAIN)
 
 
+def test_a_column_of_decimal_commas_does_not_pass_for_words(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "x;y;z;state", "1;2,5;3;ok", "3;4,5;4;worn")
+    with pytest.raises(DataUnfit, match=r"a\.csv, column y: 2,5 is no number: write 0\.5") as unfit:
+        read(path, PLAIN)
+    assert len(unfit.value.findings) == 1
+    found, _ = read(path, Layout(columns=("x", "z")))
+    assert found.channels == ("x", "z")
+
+
 @pytest.mark.parametrize("hole", ["", "nan", "NaN", "n/a", "inf"])
 def test_a_column_without_any_number_is_named(tmp_path: Path, hole: str) -> None:
     path = written(tmp_path / "a.csv", "x,y", f"1,{hole}", f"2,{hole}")

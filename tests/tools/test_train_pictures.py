@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from tools.photos import Photo
 from tools.scoring.box_merit import average_precisions, f1
 from tools.scoring.report import auroc
 from tools.train.__main__ import main, recipes
-from tools.training.photo_recipe import name_from
+from tools.training.photo_recipe import command_line, name_from
 from tools.training.splits import Split
 from tools.training.thresholds import limits
 
@@ -211,6 +212,30 @@ def test_without_the_training_framework_a_sentence_says_where_it_is(tmp_path: Pa
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: torch is missing: training has an environment of its own")
+
+
+def test_the_command_on_a_card_names_places_as_they_were_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def said(data: Path, out: Path) -> str:
+        monkeypatch.setattr(sys, "argv", ["tools.train", "classify", str(data), str(out)])
+        return command_line(argparse.Namespace(data=data, out=out))
+
+    typed = said(Path("my-parts"), Path("models/my-parts"))
+    assert typed == "python -m tools.train classify my-parts models/my-parts"
+    elsewhere = said(tmp_path / "my-parts", tmp_path / "models" / "pits")
+    assert elsewhere == "python -m tools.train classify my-parts pits"
+
+
+def test_a_bundle_that_is_to_be_replaced_is_said_to_be_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "manifest.json").write_text("{}")
+    assert main(["classify", str(tmp_path / "photos"), str(tmp_path / "model")]) == 1
+    assert "model is a bundle already: this one replaces it" in capsys.readouterr().out
+    assert (tmp_path / "model" / "manifest.json").read_text() == "{}"
 
 
 def test_a_failure_leaves_the_bundle_that_was_there(tmp_path: Path) -> None:

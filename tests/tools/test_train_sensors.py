@@ -321,8 +321,10 @@ def test_unfit_data_ends_in_a_sentence_and_leaves_nothing(
     extra = ["--target", "x"] if recipe == "forecast" else []
     extra += ["--epochs", "1", "--samples", "6"]
     assert main([recipe, str(data), str(tmp_path / "out" / "model"), *extra]) == 1
-    said = capsys.readouterr().err
+    captured = capsys.readouterr()
+    said = captured.err
     assert "error: " in said
+    assert "epoch" not in captured.out, "it was trained before that was said"
     assert "Traceback" not in said
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 

@@ -74,6 +74,16 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--attribution", default="", help="whom to name for the recordings")
 
 
+def check_count(inputs: Array) -> None:
+    """Raise DataUnfit where so few windows would not do to quantise: before they are trained on."""
+    least = CALIBRATION_SAMPLES_MIN + HELD_SAMPLES_MIN
+    if len(inputs) < least:
+        raise DataUnfit(
+            f"{len(inputs)} windows to train on; {least} are needed to quantise and to check it: "
+            "record more, or give a smaller --hop"
+        )
+
+
 def quantised(
     network: Any,  # noqa: ANN401  a torch module
     inputs: Array,
@@ -87,12 +97,7 @@ def quantised(
     `widened`: calibration also sees the inputs this many times as large, where a model is to meet
     stranger ones than it was trained on. Raises DataUnfit and QuantisationFailed.
     """
-    if len(inputs) < CALIBRATION_SAMPLES_MIN + HELD_SAMPLES_MIN:
-        least = CALIBRATION_SAMPLES_MIN + HELD_SAMPLES_MIN
-        raise DataUnfit(
-            f"{len(inputs)} windows to train on; {least} are needed to quantise and to check it: "
-            "record more, or give a smaller --hop"
-        )
+    check_count(inputs)
     order = np.random.default_rng(0).permutation(len(inputs))[: 2 * CALIBRATION_SAMPLES]
     samples = inputs[order][:, None]
     held_count = min(

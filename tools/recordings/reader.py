@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 SUFFIXES = {".csv", ".tsv", ".txt"}
+HINT = ": write 0.5, not 0,5"
 # What people write where there is no value.
 EMPTY = {"", "nan", "na", "n/a", "null", "none", "-", "?"}
 
@@ -143,14 +144,14 @@ def _channels(tables: Sequence[Table], layout: Layout) -> tuple[str, ...]:
         name for name in first.names if name not in special and _holds_numbers(first, name)
     )
     wanted = (*channels, *filter(None, (layout.unit, layout.time, layout.target)))
-    findings = []
+    findings = [] if layout.columns else _decimal_commas(first, special)
     for table in tables:
         if missing := [name for name in wanted if name not in table.names]:
             there = ", ".join(table.names)
             findings.append(
                 Finding("error", f"{table.path.name}: no column {named(missing)}; it has {there}")
             )
-    if not channels:
+    if not channels and not findings:
         findings.append(Finding("error", f"{first.path.name}: no column holds numbers"))
     if findings:
         raise DataUnfit(findings)
@@ -161,6 +162,18 @@ def _holds_numbers(table: Table, name: str) -> bool:
     """Tell numbers from words by the first cell that is not empty; all empty: an error, later."""
     filled = (text for text in table.column(name) if text.lower() not in EMPTY)
     return _is_number(next(filled, "0"))
+
+
+def _decimal_commas(table: Table, special: set[str | None]) -> list[Finding]:
+    """Find columns of 0,5 instead of 0.5, which would pass for words."""
+    for name in table.names:
+        texts = [text for text in table.column(name) if text.lower() not in EMPTY]
+        if name in special or not texts or texts[0].count(",") != 1:
+            continue
+        if all(_is_number(text.replace(",", ".")) for text in texts):
+            text = f"{table.path.name}, column {name}: {texts[0]} is no number"
+            return [Finding("error", f"{text}{HINT}, in all columns, or --ignore {name}")]
+    return []
 
 
 def _is_number(text: str) -> bool:
@@ -228,7 +241,7 @@ def _number(table: Table, row: int, name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        hint = ": write 0.5, not 0,5" if _is_number(text.replace(",", ".")) else ""
+        hint = HINT if _is_number(text.replace(",", ".")) else ""
         raise DataUnfit(f"{table.cell(row, name)}: {text!r} is no number{hint}") from None
 
 

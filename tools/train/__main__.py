@@ -45,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         options = parser(recipes(words[:1])).parse_args(words)
     except ModuleNotFoundError as error:
         return _not_installed(error)
+    if (options.out / "manifest.json").is_file():
+        print(f"{options.out} is a bundle already: this one replaces it once it is done")
     try:
         doubts = options.run(options)
     except ModuleNotFoundError as error:

@@ -15,7 +15,14 @@ import numpy as np
 from edge_agent.inference.preprocess import ZScore
 from tools.recordings.checks import rate_hz, read_checked
 from tools.recordings.parts import parted
-from tools.recordings.product import Product, add_bundle_arguments, answered, finish, quantised
+from tools.recordings.product import (
+    Product,
+    add_bundle_arguments,
+    answered,
+    check_count,
+    finish,
+    quantised,
+)
 from tools.recordings.series import add_layout_arguments, layout_of
 from tools.recordings.windows import examples, window_shape, zscore
 from tools.scoring.merit import rmse
@@ -93,6 +100,7 @@ def run(options: argparse.Namespace) -> None:
     )
     shape = shape_of(parts.train, plan, options.rate or rate_hz(recording) or 1.0)
     inputs, coming = learned(parts.train, shape, plan)
+    check_count(inputs)
     held = learned(parts.validation, shape, plan)
     network = train(inputs, coming, plan, held, options.patience)
     models = quantised(network, inputs)

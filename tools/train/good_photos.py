@@ -14,7 +14,7 @@ import numpy as np
 from edge_agent.commands.verification import verify
 from edge_agent.errors import ModelError
 from tools.photos import Photo, check_photos, options_of, read_photos
-from tools.photos.layout import pictures
+from tools.photos.layout import PICTURES, pictures
 from tools.photos.reading import grouped
 from tools.scoring.report import auroc
 from tools.training import photo_recipe
@@ -216,8 +216,10 @@ def _found(options: argparse.Namespace) -> tuple[list[Photo], list[Finding]]:
     if not root.is_dir():
         raise DataUnfit(f"{root} is no folder")
     files = list(pictures(root))
+    if not files:
+        raise DataUnfit(f"{root} holds no photos ({', '.join(sorted(PICTURES))})")
     nested = any(path.parent != root for path in files) or any(root.rglob("*.json"))
-    if options.layout or nested or not files:
+    if options.layout or nested:
         return read_photos(root, reading)
     findings: list[Finding] = []
     photos = [Photo(path, reading.good, "") for path in files]

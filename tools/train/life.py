@@ -18,6 +18,7 @@ from tools.recordings.product import (
     Product,
     add_bundle_arguments,
     answered,
+    check_count,
     finish,
     quantised,
 )
@@ -102,6 +103,7 @@ def run(options: argparse.Namespace) -> None:
     )
     shape = shape_of(parts.train, plan, options.rate or rate_hz(recording) or 1.0)
     inputs, lives = learned(parts.train, shape, plan)
+    check_count(inputs)
     network = train(inputs, lives, plan, learned(parts.validation, shape, plan), options.patience)
     models = quantised(network, inputs)
     fail_at = options.fail_at if options.fail_at is not None else plan.cap / 5

@@ -16,7 +16,14 @@ import numpy as np
 from tools.compress.quantise import float_model, run_model
 from tools.recordings import checks
 from tools.recordings.parts import parted
-from tools.recordings.product import Product, add_bundle_arguments, answered, finish, quantised
+from tools.recordings.product import (
+    Product,
+    add_bundle_arguments,
+    answered,
+    check_count,
+    finish,
+    quantised,
+)
 from tools.recordings.series import add_layout_arguments, layout_of
 from tools.recordings.windows import examples, window_shape, zscore
 from tools.scoring.merit import alarms, auroc
@@ -153,6 +160,7 @@ def model_of(train: Sequence[Series], held: Sequence[Series], plan: Plan, rate: 
     if plan.method == "density":
         model = float_model(density_of(inputs), inputs[:1], picture=False)
     else:
+        check_count(inputs)
         network = trained(inputs, others, plan)
         sizes = residual_sizes(network, others)
         shape = window_shape(

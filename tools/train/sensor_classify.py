@@ -12,7 +12,14 @@ import numpy as np
 
 from tools.recordings import checks
 from tools.recordings.parts import parted
-from tools.recordings.product import Product, add_bundle_arguments, answered, finish, quantised
+from tools.recordings.product import (
+    Product,
+    add_bundle_arguments,
+    answered,
+    check_count,
+    finish,
+    quantised,
+)
 from tools.recordings.scores import accuracy, macro_f1
 from tools.recordings.series import add_layout_arguments, layout_of
 from tools.recordings.windows import examples, targets, window_shape, zscore
@@ -87,6 +94,7 @@ def run(options: argparse.Namespace) -> None:
     )
     shape = shape_of(parts.train, plan, options.rate or checks.rate_hz(recording) or 1.0)
     inputs, classes = learned(parts.train, shape, plan)
+    check_count(inputs)
     settle(checks.classes([labels[each] for each in classes.tolist()]))
     network = train(inputs, classes, plan, learned(parts.validation, shape, plan))
     models = quantised(network, inputs)

@@ -239,9 +239,11 @@ def finish(
 def command_line(options: argparse.Namespace) -> str:
     """Return how this process was started, as a person would type it beside data and bundle.
 
-    Without the folders above them: where they lie must not change the bundle's bytes.
+    Of a path that begins at the root only the last name: where that lies must not change the
+    bundle's bytes.
     """
-    places = {str(path): path.resolve().name for path in (options.data, options.out)}
+    whole = (path for path in (options.data, options.out) if path.is_absolute())
+    places = {str(path): path.resolve().name for path in whole}
     return f"python -m tools.train {shlex.join(places.get(word, word) for word in sys.argv[1:])}"
 
 
