@@ -31,9 +31,17 @@ if TYPE_CHECKING:
 def test_far_more_false_rejects_than_asked_for_are_doubted_and_chance_is_not(
     failed: int, of: int, asked: float, told: str
 ) -> None:
-    found = list(doubts.rejects("good test photos", np.arange(of) < failed, asked))
-    assert bool(found) == bool(told)
-    assert all(told in one.text and "edge-agent calibrate" in one.text for one in found)
+    for can_calibrate in (False, True):
+        reached = np.arange(of) < failed
+        found = [
+            one.text
+            for one in doubts.rejects(
+                "good test photos", reached, asked, can_calibrate=can_calibrate
+            )
+        ]
+        assert bool(found) == bool(told)
+        assert all(told in text and "--group" in text for text in found)
+        assert all(("edge-agent calibrate" in text) == can_calibrate for text in found)
 
 
 def test_int8_that_lost_or_moved_much_is_doubted_and_the_way_out_is_named() -> None:

@@ -154,7 +154,10 @@ def test_a_limit_that_good_test_photos_reach_is_a_warning_and_no_model_that_is_r
     assert re.search(r"\d+ of 22 good test photos \(\d+%\) fail, where 1.0% was asked", told.err)
     assert "edge-agent calibrate" in told.err
     assert "is ready" not in told.out
-    assert re.search(r"\*\*Warning\*\* \d+ of 22 good test", (out / "card.md").read_text())
+    card = (out / "card.md").read_text()
+    assert re.search(r"\*\*Warning\*\* \d+ of 22 good test", card)
+    assert "AUROC, 30 test photos, int8" in card
+    assert "AUROC, 30 test photos, float" in card
 
 
 def test_a_channel_that_good_parts_leave_at_one_value_does_not_outweigh_all_others() -> None:

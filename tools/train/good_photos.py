@@ -19,7 +19,7 @@ from tools.photos.reading import grouped
 from tools.scoring.report import auroc
 from tools.training import photo_recipe
 from tools.training.data_checks import DataUnfit, Finding, settle
-from tools.training.doubts import moved_by_int8, on_card, rejects
+from tools.training.doubts import lost_by_int8, moved_by_int8, on_card, rejects
 from tools.training.good_parts import (
     ATOL,
     RTOL,
@@ -30,6 +30,7 @@ from tools.training.good_parts import (
     in_float,
     learn,
     maps_and_scores,
+    scores_in_float,
     seen_by_int8,
     seen_in_float,
     task_of,
@@ -100,7 +101,7 @@ def run(options: argparse.Namespace) -> list[Finding]:
     made_of = seen_by_int8 if options.precision == "int8" else seen_in_float
     network, limits = learn(lesson, made_of(lesson), options.false_reject)
     model, figures = made_into(options.precision, network, lesson)
-    more, doubts = judged(ready, model, limits, options)
+    more, doubts = judged(ready, lesson, model, limits, options)
     made = Made(
         network,
         maps=True,
@@ -173,7 +174,7 @@ def parted(photos: Sequence[Photo], options: argparse.Namespace) -> Split:
 
 
 def judged(
-    ready: Prepared, model: bytes, limits: Limits, options: argparse.Namespace
+    ready: Prepared, lesson: Lesson, model: bytes, limits: Limits, options: argparse.Namespace
 ) -> tuple[list[Figure], list[Finding]]:
     """Return how the bundled model does on good photos held out and on test photos; and doubts."""
     _, scores = maps_and_scores(model, inputs_of(ready, ready.split.train))
@@ -185,7 +186,7 @@ def judged(
     ]
     doubts = [
         *moved_by_int8(float(np.median(limits.moved(scores))) - 1),
-        *rejects("good photos held out", reached, options.false_reject),
+        *rejects("good photos held out", reached, options.false_reject, can_calibrate=True),
     ]
     test = ready.split.test
     bad = np.array([ready.photos[index].label != options.good for index in test.tolist()], bool)
@@ -194,14 +195,18 @@ def judged(
     _, scores = maps_and_scores(model, inputs_of(ready, test))
     over = scores >= limits.score
     if bad.any() and not bad.all():
-        what = f"AUROC, {len(test)} test photos, {options.precision}"
-        figures.append((what, f"{auroc(bad, scores):.4f}"))
+        what = f"AUROC, {len(test)} test photos"
+        merits = {options.precision: auroc(bad, scores)}
+        if options.precision == "int8":
+            merits["float"] = auroc(bad, scores_in_float(lesson, ready.pixels[test]))
+            doubts += lost_by_int8(what, merits["float"], merits["int8"])
+        figures += [(f"{what}, {name}", f"{merit:.4f}") for name, merit in merits.items()]
     for name, reach in (
         ("good test photos at the limit or beyond", over[~bad]),
         ("bad test photos short of the limit", ~over[bad]),
     ):
         figures += [(name, _share(reach))] if len(reach) else []
-    doubts += rejects("good test photos", over[~bad], options.false_reject)
+    doubts += rejects("good test photos", over[~bad], options.false_reject, can_calibrate=True)
     return figures, doubts
 
 

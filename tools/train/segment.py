@@ -15,7 +15,8 @@ from tools.compress.quantise import run_model
 from tools.scoring.merit import average_precision
 from tools.scoring.report import auroc
 from tools.training import photo_recipe
-from tools.training.data_checks import DataUnfit
+from tools.training.data_checks import DataUnfit, Finding
+from tools.training.doubts import on_card, rejects
 from tools.training.photo_recipe import Made, Prepared
 from tools.training.pictures import normalised
 
@@ -59,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> None:
-    """Train from `options.data`, write the bundle `options.out`."""
+def run(options: argparse.Namespace) -> list[Finding]:
+    """Train from `options.data`, write the bundle `options.out`; return what is doubtful of it."""
     from tools.training.cell_training import cell_network  # noqa: PLC0415  needs torch
     from tools.training.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415
 
@@ -89,7 +90,12 @@ def run(options: argparse.Namespace) -> None:
         figures += figures_of(likely(one, held), shares[ready.split.test], threshold, precision)
     figures.append(("size of the model file", f"{len(model) / 1000:.0f} kB"))
     options.attribution = "; ".join(filter(None, (options.attribution, f"From {ATTRIBUTION}")))
-    photo_recipe.finish(options, ready, made, model, (_about(ready, labels, shares), figures))
+    good = shares[ready.split.test].max(axis=(1, 2, 3)) < MARKED_SHARE
+    failed = likely(model, held).max(axis=(1, 2, 3)) >= threshold
+    doubts = list(rejects("good test photos", failed[good], options.false_reject))
+    about = _about(ready, labels, shares) + on_card(doubts)
+    photo_recipe.finish(options, ready, made, model, (about, figures))
+    return doubts
 
 
 def mark_labels(ready: Prepared) -> tuple[str, ...]:

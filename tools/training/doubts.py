@@ -17,18 +17,23 @@ if TYPE_CHECKING:
 AUROC_MOST_LOST = 0.03
 # So far int8 may move the median score of good photos.
 SHIFT_MOST = 0.05
+CALIBRATE = ", or calibrate on the gateway (`edge-agent calibrate PIPELINE`)"
 
 
-def rejects(what: str, reached: NDArray[np.bool_], asked: float) -> Iterator[Finding]:
-    """Doubt a limit that far more of `what`, good photos held out, reach than were asked for."""
+def rejects(
+    what: str, reached: NDArray[np.bool_], asked: float, *, can_calibrate: bool = False
+) -> Iterator[Finding]:
+    """Doubt a limit that far more of `what`, good photos held out, reach than were asked for.
+
+    `can_calibrate`: the gateway can measure the model against good parts of its own.
+    """
     count, of = int(reached.sum()), len(reached)
     if count > most_by_chance(of, asked):
         yield Finding(
             "warning",
             f"{count} of {of} {what} ({count / of:.0%}) fail, where {asked:.1%} was asked for: "
             "they look unlike those that the limit was found on. Name with --group what belongs "
-            "together, show it more photos, or calibrate on the gateway "
-            "(`edge-agent calibrate PIPELINE`)",
+            f"together, show it more photos{CALIBRATE if can_calibrate else ''}",
         )
 
 
@@ -51,8 +56,7 @@ def moved_by_int8(shift: float) -> Iterator[Finding]:
         yield Finding(
             "warning",
             f"the bundled model scores good photos {shift:+.0%} beside what the limit was found "
-            "with: int8 moves it. Train once more with --precision float32, or calibrate on the "
-            "gateway (`edge-agent calibrate PIPELINE`)",
+            f"with: int8 moves it. Train once more with --precision float32{CALIBRATE}",
         )
 
 

@@ -115,6 +115,16 @@ def seen_in_float(lesson: Lesson) -> Seen:
     return Seen(*strangeness.features_of(network, lesson.pixels, prepare, told))
 
 
+def scores_in_float(lesson: Lesson, pixels: Byte) -> Array:
+    """Return what a network that was learned in float says of pictures, to compare int8 with."""
+    from tools.training import strangeness  # noqa: PLC0415  needs torch
+
+    seen, prepare = seen_in_float(lesson), to_network(lesson.preprocess)
+    distances = strangeness.learned((seen.near, seen.far), lesson.seed)
+    features = strangeness.features_of(_features(lesson), pixels, prepare)
+    return strangeness.judged(distances, features)[1]
+
+
 def seen_by_int8(lesson: Lesson) -> Seen:
     """Return what the features of an int8 bundle are: rounded, and cut off where its ranges end.
 
