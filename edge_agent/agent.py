@@ -239,8 +239,8 @@ class Agent:
                 for verdict in verdicts:
                     self._decided(verdict)
             case wire.Report(reports):
-                for report in reports:
-                    self._board.report(report)
+                news = [self._board.report(report) for report in reports]
+                self._serving.step(time.monotonic(), at_once=any(news))
                 self._models.heard(message)
             case wire.TriggerTaken(trigger_id):
                 self._desk.taken(trigger_id)
@@ -268,6 +268,7 @@ class Agent:
         self._models.lost(pipelines, reason)
         for name in pipelines:
             self._board.worker_lost(name, reason)
+            self._serving.step(time.monotonic(), at_once=True)
             # Triggers are answered by the desk at their deadlines; other pipelines say it here.
             if not self._is_triggered(name):
                 self._board.count(name, "verdicts_error")

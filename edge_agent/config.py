@@ -164,6 +164,11 @@ class PipelineOptions(StrictOptions):
                 raise ValueError(f"{text} {known}")
         return self
 
+    @property
+    def models(self) -> set[str]:
+        """Return the folders of its own model and of its recipes'."""
+        return {self.model, *(recipe.model for recipe in self.recipes.values())}
+
 
 class Config(StrictOptions):
     """The whole file."""
@@ -198,6 +203,11 @@ class Config(StrictOptions):
                 text = f"pipelines of slot {options.slot or name} have models {model} and"
                 raise ValueError(f"{text} {options.model}: they must have the same")
         return self
+
+    @property
+    def models(self) -> list[str]:
+        """Return the folders of all models, of recipes too, sorted."""
+        return sorted({model for each in self.pipelines.values() for model in each.models})
 
 
 def parse_toml(text: bytes, secrets: Secrets | None = None) -> Config:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.errors import FieldError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic import ValidationError
 
@@ -18,7 +18,17 @@ NAME_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
 
 def field_errors(error: ValidationError, tree: object, schema: dict[str, Any]) -> list[FieldError]:
     """Return one FieldError for each wrong field of `tree`; `schema` is the model's JSON Schema."""
-    return [_field_error(details, tree, _Schema(schema, schema)) for details in error.errors()]
+    found = error.errors()
+    return [
+        _field_error(details, tree, _Schema(schema, schema))
+        for details in found
+        if not _echoes(details["loc"], details["type"], [each["loc"] for each in found])
+    ]
+
+
+def _echoes(place: Sequence[object], kind: str, wrong: list[tuple[int | str, ...]]) -> bool:
+    """Return whether a list is said to be too short only because something in it is wrong."""
+    return kind == "too_short" and any(each[: len(place)] == place != each for each in wrong)
 
 
 def _field_error(details: Mapping[str, Any], tree: object, schema: _Schema) -> FieldError:

@@ -83,7 +83,7 @@ def test_independent_classes_never_score_more_than_1() -> None:
     [
         (("a", "b"), (), "3 classes, the labels are 2"),
         (("a", "b", "c", "d"), (), "3 classes, the labels are 4"),
-        (("a", "b", "c"), ("d",), "postprocess/normal: 'd' is none of the model's labels"),
+        (("a", "b", "c"), ("d",), "/task/postprocess/normal: 'd' is none of the model's labels"),
         ((), ("3",), "postprocess/normal: '3' is none"),
     ],
 )

@@ -71,7 +71,8 @@ def load_model(
         plugin = registry.plugin("backends", bundle.variant.runtime)
     except KeyError as error:
         known = ", ".join(registry.kinds("backends"))
-        raise ModelError(f"manifest.json: runtime {error} is none of {known}") from None
+        place = f"/variants/{bundle.manifest.variants.index(bundle.variant)}/runtime"
+        raise ModelError(f"manifest.json: {place}: {error} is none of {known}") from None
     backend: Backend = plugin.create(BackendContext(bundle.model, threads))
     found = (
         calibration_file.find(calibration, bundle.model_sha256, roi)

@@ -81,4 +81,4 @@ def check_labels_known(wanted: tuple[str, ...], labels: tuple[str, ...]) -> None
     """Raise ModelError where one of `wanted` is no label of the model."""
     unknown = [label for label in wanted if label not in labels]
     if unknown:
-        raise ModelError(f"postprocess/normal: {unknown[0]!r} is none of the model's labels")
+        raise ModelError(f"/task/postprocess/normal: {unknown[0]!r} is none of the model's labels")

@@ -147,20 +147,21 @@ class Board:
         """Publish an alert that somebody else raised or cleared."""
         self._alerts.tell(topic, message)
 
-    def report(self, report: PipelineReport) -> None:
-        """Take a pipeline's report; a change of its state is shown at once."""
+    def report(self, report: PipelineReport) -> bool:
+        """Take a pipeline's report; return whether its state changed, which is shown at once."""
         with self._lock:
             pipeline = self._pipelines.get(report.pipeline)
             if pipeline is None:
-                return  # taken out of the config; its worker is about to know
+                return False  # taken out of the config; its worker is about to know
             pipeline.figures.add(report)
             pipeline.report, pipeline.reported_s = report, time.monotonic()
-            self._enter(pipeline, report.state, report.detail)
+            changed = self._enter(pipeline, report.state, report.detail)
             if report.watch is not None:
                 self._watching.take(pipeline.name, pipeline.family, report.watch)
             if self._accelerators.take(pipeline.name, pipeline.family, report.acceleration):
                 self._stats_due.at_s = 0.0
                 self.introduce()
+            return changed
 
     def worker_lost(self, name: str, reason: str) -> None:
         """Note that a pipeline's worker died; it will be restarted."""
@@ -211,11 +212,12 @@ class Board:
                 for pipeline in self._pipelines.values():
                     self._show_health(pipeline)
 
-    def _enter(self, pipeline: _Pipeline, state: str, detail: str) -> None:
+    def _enter(self, pipeline: _Pipeline, state: str, detail: str) -> bool:
         changed = (pipeline.state, pipeline.detail) != (state, detail)
         pipeline.state, pipeline.detail = state, detail
         if changed:
             self._stats_due.at_s = 0.0
+        return changed
 
     def _show_stats(self, pipeline: _Pipeline, mono_s: float) -> None:
         figures, report = pipeline.figures.figures(mono_s), pipeline.report
