@@ -232,6 +232,9 @@ class HealthMessage(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str = ""
 
 
+AlertKind = Literal["condition", "drift", "reject_rate", "chart", "product", "accelerator"]
+
+
 class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     """An alert that was raised or cleared; retained is one that is raised, if any is."""
 
@@ -241,7 +244,7 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str
     id: Annotated[str, Meta(description="The same when raised and when cleared.")]
     kind: Annotated[
-        Literal["condition", "drift", "reject_rate", "chart", "product", "accelerator"],
+        AlertKind,
         Meta(
             description="What it is about: a machine's condition, figures of a pipeline, or the "
             "accelerator that its model does not run on."

@@ -12,24 +12,22 @@ import pytest
 from edge_agent.config import parse_json
 from edge_agent.durable import write_file
 from edge_agent.production import state_file
-from edge_agent.production.line import Line, LineAlert, LineState, ShiftFigures
+from edge_agent.production.line import Line, LineState, ShiftFigures
 from edge_agent.production.lines import Lines
 from edge_agent.production.options import (
     LineOptions,
     ProductionOptions,
-    ScoreChartOptions,
     ShiftOptions,
 )
 from edge_agent.production.shifts import Calendar
 from edge_agent.reporting.topics import Topics
 from tests.agents import DEVICE
+from tests.alerts import Told, about
 from tests.test_schemas import check
 from tests.verdicts import verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from edge_agent.reporting.messages import AlertMessage
 
 S = 10**9
 CALENDAR = Calendar(
@@ -139,24 +137,6 @@ def test_figures_of_a_running_stop_count_it() -> None:
     assert (figures.is_down, figures.stops, figures.down_s) == (True, 1, 61)
 
 
-def test_an_alarm_keeps_its_id_through_a_restart_and_ends_with_another_model() -> None:
-    chart = ScoreChartOptions(parts=1, baseline=10)
-    options = LINE.model_copy(update={"score_chart": chart})
-    line = Line(options, CALENDAR, LineState())
-    at_ns = ns("09:00:00")
-    for number in range(10):
-        line.part(verdict(number, score=number % 2), at_ns, 0)
-    (raised,) = line.part(verdict(11, score=9.0), at_ns, 0)
-    assert isinstance(raised, LineAlert)
-    text = msgspec.json.encode(line.state)
-    line = Line(options, CALENDAR, msgspec.json.decode(text, type=LineState))
-    assert [alert.id for alert in line.raised()] == [raised.id]
-    (cleared,) = line.part(verdict(12, model_sha256="1" * 64), at_ns, 0)
-    assert isinstance(cleared, LineAlert)
-    assert (cleared.id, cleared.alarm.raised) == (raised.id, False)
-    assert line.raised() == []
-
-
 # ---------------------------------------------------------------------- files, and all lines
 
 
@@ -183,12 +163,13 @@ class Plant:
     def __init__(self, folder: Path) -> None:
         self.at_ns = ns("09:00:00")
         self.shown: dict[str, bytes] = {}
-        self.told: list[AlertMessage] = []
+        charts = [about("chart", chart=chart) for chart in ("score", "reject")]
+        self.told = Told(folder, *charts)
         self.lines = Lines(
             Topics("root", "gw1"),
             self.shown.__setitem__,
-            lambda _topic, message: self.told.append(message),
-            folder,
+            self.told.alerts,
+            folder / "lines",
             utc_ns=lambda: self.at_ns,
             mono_ns=lambda: self.at_ns,
         )
@@ -202,6 +183,17 @@ class Plant:
         tree = {"device": DEVICE, "production": production}
         tree["pipelines"] = {"camera": pipeline, "motor": machine}
         self.lines.configure(parse_json(json.dumps(tree).encode()))
+
+    def make(self, *scores: float) -> None:
+        for score in scores:
+            self.lines.decided(verdict(score=score))
+
+    def end(self) -> None:
+        self.lines.close()
+        self.told.alerts.close()
+
+
+BASELINE = (0.0, 1.0) * 5
 
 
 def test_shifts_are_published_as_their_schema_says_and_the_last_one_stays(tmp_path: Path) -> None:
@@ -252,11 +244,50 @@ def test_a_disk_that_refuses_stops_no_figures(tmp_path: Path) -> None:
 def test_a_chart_tells_an_alert_of_its_kind(tmp_path: Path) -> None:
     plant = Plant(tmp_path)
     plant.configure(score_chart={"parts": 1, "baseline": 10})
-    for number in range(10):
-        plant.lines.decided(verdict(number, score=number % 2))
-    plant.lines.decided(verdict(10, score=9.0))
-    (alert,) = plant.told
+    plant.make(*BASELINE, 9.0, 9.0)
+    (alert,) = plant.told.heard()
     check("alert", msgspec.json.encode(alert))
-    assert (alert.kind, alert.alert, alert.score) == ("chart", "raised", 9.0)
+    assert (alert["kind"], alert["alert"], alert["score"]) == ("chart", "raised", 9.0)
     # Limits: mean 0.5, moving range 1, sigma 1 / 1.128.
-    assert alert.threshold == pytest.approx(0.5 + 3 / 1.128)
+    assert alert["threshold"] == pytest.approx(0.5 + 3 / 1.128)
+
+
+def test_an_alarm_keeps_its_id_through_a_restart_and_ends_with_another_model(
+    tmp_path: Path,
+) -> None:
+    plant = Plant(tmp_path)
+    plant.configure(score_chart={"parts": 1, "baseline": 10})
+    plant.lines.start()
+    plant.make(*BASELINE, 9.0)
+    (raised,) = plant.told.heard()
+    plant.end()
+    plant = Plant(tmp_path)
+    plant.configure(score_chart={"parts": 1, "baseline": 10})
+    plant.make(9.0)
+    assert plant.told.heard() == [raised]
+    plant.lines.decided(verdict(12, model_sha256="1" * 64))
+    assert plant.told.heard()[1]["alert"] == "cleared"
+    assert plant.told.heard()[1]["id"] == raised["id"]
+
+
+@pytest.mark.parametrize("lost", [b"", None], ids=["damaged", "of before the alarm"])
+def test_an_alarm_ends_although_a_power_cut_took_what_its_chart_knew(
+    tmp_path: Path, lost: bytes | None
+) -> None:
+    file = tmp_path / "lines" / "camera.json"
+    plant = Plant(tmp_path)
+    plant.configure(score_chart={"parts": 1, "baseline": 10})
+    plant.make(*BASELINE)
+    plant.lines.start()
+    plant.end()
+    before = file.read_bytes()
+    plant = Plant(tmp_path)
+    plant.configure(score_chart={"parts": 1, "baseline": 10})
+    plant.make(9.0)
+    plant.told.heard()
+    plant.told.alerts.close()
+    file.write_bytes(before if lost is None else lost)
+    plant = Plant(tmp_path)
+    plant.configure(score_chart={"parts": 1, "baseline": 10})
+    plant.make(0.4, 0.6, 0.4, 0.6, 0.4, 0.6, 0.4, 0.6)
+    assert [alert for _, alert in plant.told.changes()] == ["raised", "cleared"]

@@ -82,13 +82,14 @@ def test_a_rule_that_was_not_chosen_raises_nothing() -> None:
     assert spc.broken([10.1] * 8, LIMITS, ("beyond_limit",)) == ()
 
 
-def feed(chart: Chart, options: ScoreChartOptions, scores: list[float]) -> list[Alarm]:
-    """Return the alarms; the ids that a line would give are put in."""
-    found = []
+def feed(
+    chart: Chart, options: ScoreChartOptions, scores: list[float], *, stands: bool = False
+) -> list[Alarm]:
+    """Return what changed: that an alarm was raised, or is over."""
+    found: list[Alarm] = []
     for number, score in enumerate(scores):
         alarm = charts.add(chart, options, "score", verdict(number, score=score))
-        if alarm is not None:
-            chart.raised = "an id" if alarm.raised else ""
+        if alarm is not None and alarm.raised != (found[-1].raised if found else stands):
             found.append(alarm)
     return found
 
@@ -103,8 +104,8 @@ def test_a_chart_learns_its_limits_raises_an_alarm_and_ends_it_after_eight_calm_
     assert raised.raised
     assert raised.value == pytest.approx(4.2)
     assert raised.limit == pytest.approx(1.5 + 3 / 1.128)
-    assert feed(chart, options, [1.5] * 15) == []
-    (cleared,) = feed(chart, options, [1.5])
+    assert feed(chart, options, [1.5] * 15, stands=True) == []
+    (cleared,) = feed(chart, options, [1.5], stands=True)
     assert not cleared.raised
 
 
