@@ -65,7 +65,13 @@ class VerdictMessage(msgspec.Struct, frozen=True, kw_only=True):
     ]
     threshold: Annotated[float | None, Meta(description="What decided, in the score's unit.")]
     unit: str
-    label: Annotated[str, Meta(description="The most likely class, or empty.")]
+    label: Annotated[
+        str,
+        Meta(
+            description="The most likely class, or empty; of a fail or uncertain verdict the most "
+            "likely one that is not good."
+        ),
+    ]
     defect_class: Annotated[
         str, Meta(description="The label of a fail or uncertain verdict, else empty.")
     ]
