@@ -111,9 +111,9 @@ class Line:
         events: list[Event] = [*self.tick(utc_ns, mono_ns)]
         now, shift = self.state.shift, self._shift
         first = now.tally.add(verdict) if now is not None else verdict.outcome != "error"
-        # An `error` verdict proves no part, and a repeat no new one.
-        if first and now is not None and shift is not None:
-            now.downtime.part(utc_ns, shift, self._down_after_ns)
+        # An `error` verdict proves no part, and a repeat no new one: but the line runs.
+        if verdict.outcome != "error" and now is not None and shift is not None:
+            now.downtime.part(utc_ns, shift, self._down_after_ns, new=first)
         if first:
             events += self._charted(verdict, utc_ns)
         return events

@@ -72,8 +72,37 @@ def test_a_restart_in_a_shift_goes_on_with_it_and_the_time_between_was_down() ->
     line.part(verdict(3, part_id="P2"), ns("09:10:30"), 35 * S)
     figures = now(line, ns("09:10:30"))
     assert (figures.tally.parts, figures.tally.repeats) == (2, 1)
-    # A repeat is no part: the line stood until P2.
-    assert figures.down_s == 630
+    # A repeat is no new part, and a sign of life all the same: the line stood until it came.
+    assert (figures.down_s, figures.stops) == (600, 1)
+
+
+def test_a_line_that_shows_the_same_parts_again_and_again_is_not_down() -> None:
+    line = Line(LINE, CALENDAR, LineState())
+    for number in range(360):
+        line.part(
+            verdict(number, part_id=f"P{number % 3}"),
+            ns("09:00:00") + number * 10 * S,
+            number * 10 * S,
+        )
+    at_ns = ns("09:59:50")
+    figures = now(line, at_ns)
+    assert (figures.tally.parts, figures.tally.good, figures.tally.repeats) == (3, 3, 357)
+    assert (figures.down_s, figures.stops, figures.oee.availability) == (0, 0, 1)
+    assert figures.cycle_s == 10
+    assert figures.oee.performance == pytest.approx(10 * 3 / 3590)
+    line.tick(at_ns + 61 * S, 3651 * S)
+    assert now(line, at_ns + 61 * S).is_down, "nothing at all comes"
+
+
+def test_a_repeat_between_two_parts_shortens_no_cycle_and_hides_no_stop() -> None:
+    line = Line(LINE, CALENDAR, LineState())
+    at_s = {"P1": 0, "P2": 40, "again P1": 70, "P3": 100, "again P2": 200, "P4": 230}
+    for part, second in at_s.items():
+        part_id = part.removeprefix("again ")
+        line.part(verdict(1, part_id=part_id), ns("09:00:00") + second * S, second * S)
+    figures = now(line, ns("09:03:50"))
+    # P1 to P2 40 s, P2 to P3 60 s; between P3 and P4 it stood for 100 s.
+    assert (figures.cycle_s, figures.down_s, figures.stops) == (50, 100, 1)
 
 
 def test_a_restart_after_the_end_of_a_shift_closes_it_and_begins_the_next_at_its_start() -> None:
