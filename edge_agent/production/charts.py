@@ -35,6 +35,7 @@ class Alarm:
     message: str
     value: float | None
     limit: float | None = None
+    """The line that the rule compares the value with."""
 
 
 class Chart(msgspec.Struct):
@@ -101,8 +102,6 @@ def _point(
     chart.points = [*chart.points, value][-spc.MOST_POINTS :]
     rules = spc.broken(chart.points, chart.limits, options.rules)
     chart.calm = 0 if rules else chart.calm + 1
-    limit = chart.limits.upper if value >= chart.limits.centre else chart.limits.lower
-    limit = max(0.0, limit) if kind == "reject" else limit
     words = f"{'mean score' if kind == 'score' else 'share of rejects'} of {options.parts} parts"
     if rules:
         reason = " and ".join(WORDS[rule] for rule in rules)
@@ -110,9 +109,9 @@ def _point(
             raised=True,
             message=f"{words} {value:g}: {reason} (centre line {chart.limits.centre:g})",
             value=value,
-            limit=limit,
+            limit=spc.compared(value, chart.limits, rules),
         )
     if chart.calm >= CALM_POINTS:
         message = f"{words} {value:g}: {CALM_POINTS} points without a sign of drift"
-        return Alarm(raised=False, message=message, value=value, limit=limit)
+        return Alarm(raised=False, message=message, value=value)
     return None

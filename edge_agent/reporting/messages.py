@@ -261,7 +261,13 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     raised_ts: Utc
     cleared_ts: Utc | None = None
     score: float | None = None
-    threshold: float | None = None
+    threshold: Annotated[
+        float | None,
+        Meta(
+            description="What the score is held against: a limit, the expected reject rate, or the "
+            "line of a chart that its rule names, which may be the centre line. Null: nothing."
+        ),
+    ] = None
     unit: str = ""
     seq: Annotated[Count, Meta(description="The verdict that changed it; 0: none.")] = 0
 
