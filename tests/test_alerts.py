@@ -110,7 +110,12 @@ def test_what_the_broker_had_not_heard_is_told_after_a_restart(tmp_path: Path, t
     assert again(tmp_path, DRIFT).heard() == []
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b'{"root": 1}', b'{"root": "other/root"}'])
+EMPTY = f'{{"root": "{TOPICS.root}", "untold": {{"{TOPICS.alerts("qc", "camera")}": []}}}}'
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b'{"root": 1}', b'{"root": "other/root"}', EMPTY.encode()]
+)
 def test_a_damaged_file_or_one_of_another_device_begins_anew(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "alerts.json").write_bytes(text)
     told = Told(tmp_path, DRIFT)

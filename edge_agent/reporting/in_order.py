@@ -19,7 +19,7 @@ class InOrder:
     def __init__(self, waiting: Mapping[str, list[bytes]]) -> None:
         """Take what the run before left `waiting`, by topic; nothing is shown before `begin`."""
         self._show: Callable[[str, bytes], None] = _nowhere
-        self._waiting = {topic: deque(payloads) for topic, payloads in waiting.items()}
+        self._waiting = {topic: deque(found) for topic, found in waiting.items() if found}
 
     @property
     def waiting(self) -> dict[str, list[bytes]]:
