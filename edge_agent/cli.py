@@ -202,14 +202,7 @@ def _config(options: argparse.Namespace) -> int:
         if options.verb == "confirm":
             answer = remote.confirm(agent, options.rev)
         else:
-            wanted = {"dry_run": options.dry_run, "confirm_within_s": options.confirm_within}
-            sent, lines = remote.change(
-                agent,
-                options.verb,
-                options.config,
-                wanted,
-                remote.agreement(asked=not (options.yes or options.dry_run)),
-            )
+            sent, lines = remote.change(agent, options)
             if sent is None:
                 print("nothing was sent" if lines else "that is in force already")
                 return 0 if not lines else EXIT_UNAVAILABLE
