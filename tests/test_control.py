@@ -111,6 +111,19 @@ def test_a_dry_run_changes_nothing(start: Callable[..., AgentProcess], desk: Des
     assert desk.reported()["config"]["pipelines"]["one"]["rule"]["fail_at"] == 0.7
 
 
+def test_a_dry_run_that_is_refused_leaves_nothing_in_what_is_reported(
+    start: Callable[..., AgentProcess], desk: Desk
+) -> None:
+    start({"one": camera()})
+    assert desk.reported()["rev"] == 1
+    for request in ({"patch": {"pipelines": {"one": {"threads": 0}}}}, {"patch": {}, "other": 1}):
+        assert desk.change(**request, dry_run=True)["errors"], request
+    assert desk.change(patch={"stats_every_s": 1.0})["status"] == "applied"
+    desk.until_reported(rev=2, status="applied")
+    seen = [json.loads(heard) for heard in desk.client.payloads(f"{ROOT}/config/reported")]
+    assert not [reported for reported in seen if reported["last_error"]]
+
+
 def test_a_request_that_comes_again_gets_the_same_answer_also_after_a_restart(
     start: Callable[..., AgentProcess], desk: Desk
 ) -> None:

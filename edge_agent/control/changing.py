@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from edge_agent.control.asker import Asker
     from edge_agent.control.mailbox import Sender
     from edge_agent.reporting.standing import Standing
     from edge_agent.reporting.topics import Topics
@@ -55,7 +56,7 @@ class _Tried:
 
     found: InForce
     request: ConfigRequest
-    sender: Sender
+    asker: Asker
     trial: trial.Trial
     began_s: float
     well_since_s: float | None = None
@@ -94,7 +95,7 @@ class Changing:
             tell(cut_short, self._result(cut_short.request_id, "rolled_back", 500, [fault]))
         self.report()
 
-    def ask(self, request: ConfigRequest, sender: Sender) -> ConfigResult | None:
+    def ask(self, request: ConfigRequest, asker: Asker) -> ConfigResult | None:
         """Return the answer, or None where it follows once the change has proved itself.
 
         Raises Refused.
@@ -103,17 +104,17 @@ class Changing:
         if request.confirm:
             return self._confirm(request)
         if self._state != "steady":
-            raise _refused(409, "busy", "", "another change is on trial", request.id)
+            raise _refused(409, "busy", "", "another change is on trial")
         if request.base_rev != self.rev:
             text = f"revision {self.rev} is in force, not {request.base_rev}"
-            raise _refused(409, "stale", "/base_rev", text, request.id)
+            raise _refused(409, "stale", "/base_rev", text)
         tree = self._tree(request)
-        config = self._checked(tree, request)
+        config = self._checked(tree)
         if request.dry_run:
             return self._result(request.id, "valid", 200)
         if config == self._ledger.good.config:
             return self._result(request.id, "applied", 200)
-        self._begin(InForce(self._ledger.document.highest_rev + 1, config, tree), request, sender)
+        self._begin(InForce(self._ledger.document.highest_rev + 1, config, tree), request, asker)
         return None
 
     def watch(self, mono_s: float) -> None:
@@ -184,15 +185,15 @@ class Changing:
             tree = trees.merged(current, trees.unmasked(request.patch, current))
         return tree
 
-    def _checked(self, tree: dict[str, Any], request: ConfigRequest) -> Config:
+    def _checked(self, tree: dict[str, Any]) -> Config:
         current = self._ledger.good.config
         try:
             config = candidates.candidate(tree, current)
         except ConfigError as error:
-            raise Refused(422, "refused", error.fields, by=request.id) from None
+            raise Refused(422, "refused", error.fields) from None
         names = trial.touched(current, config)
         if wrong := checking.check(config, self._ports.folder, names):
-            raise Refused(422, "refused", wrong, by=request.id)
+            raise Refused(422, "refused", wrong)
         return config
 
     # ------------------------------------------------------------------ steps of the table
@@ -203,22 +204,21 @@ class Changing:
             self._state = found.state
         return found is not None
 
-    def _begin(self, found: InForce, request: ConfigRequest, sender: Sender) -> None:
+    def _begin(self, found: InForce, request: ConfigRequest, asker: Asker) -> None:
         before = self._ledger.good.config
-        kept = OnTrial(
-            Revision(found.rev, found.tree), request.id, sender.topic, sender.correlation
-        )
+        revision, sender = Revision(found.rev, found.tree), asker.sender
+        kept = OnTrial(revision, request.id, sender.topic, sender.correlation, asker.verb)
         try:
             self._ledger.begin(kept)
         except OSError as error:
-            raise _refused(500, "refused", "", f"cannot be kept: {error}", request.id) from None
+            raise _refused(500, "refused", "", f"cannot be kept: {error}") from None
         standings = self._ports.standings()
         touched = trial.touched(before, found.config)
         restarts = {name: standing.restarts for name, standing in standings.items()}
         excused = trial.excused(before, found.config, standings)
         expected = trial.Trial(found.rev, touched, excused, restarts)
         self._step("accepted")
-        self._tried = _Tried(found, request, sender, expected, time.monotonic())
+        self._tried = _Tried(found, request, asker, expected, time.monotonic())
         log.info("config: revision %d on trial: %s", found.rev, ", ".join(touched) or "no pipeline")
         self._ports.apply(found.config, found.rev)
         self.report()
@@ -241,10 +241,10 @@ class Changing:
     def _confirm(self, request: ConfigRequest) -> ConfigResult:
         tried = self._tried
         if tried is None or self._state != "unconfirmed":
-            raise _refused(409, "stale", "/confirm", "nothing waits for a confirmation", request.id)
+            raise _refused(409, "stale", "/confirm", "nothing waits for a confirmation")
         if request.base_rev != tried.found.rev:
             text = f"revision {tried.found.rev} waits, not {request.base_rev}"
-            raise _refused(409, "stale", "/base_rev", text, request.id)
+            raise _refused(409, "stale", "/base_rev", text)
         self._step("confirmed")
         self._commit(tried)
         return self._result(request.id, "applied", 200)
@@ -282,9 +282,9 @@ class Changing:
             log.warning("config: cannot be kept: %s", error)
 
     def _send(self, tried: _Tried, result: ConfigResult) -> None:
-        answer = encode(result)
+        answer = tried.asker.answer(result)
         self._keep(lambda: self._ledger.note_answer(tried.request.id, answer))
-        self._ports.answer(tried.sender, answer)
+        self._ports.answer(tried.asker.sender, answer)
 
     def on_trial(self, request_id: str) -> bool:
         """Say whether the answer to this request is still to come."""
@@ -296,5 +296,5 @@ class Changing:
         return ConfigResult(id=by, status=status, code=code, rev=self.rev, errors=errors or [])  # type: ignore[arg-type]
 
 
-def _refused(code: int, status: str, path: str, message: str, by: str) -> Refused:
-    return Refused(code, status, [FieldError(path, status, message)], by=by)
+def _refused(code: int, status: str, path: str, message: str) -> Refused:
+    return Refused(code, status, [FieldError(path, status, message)])
