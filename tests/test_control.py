@@ -87,9 +87,12 @@ def test_what_cannot_be_applied_is_refused_with_its_place(
 ) -> None:
     start({"one": camera()})
     assert desk.reported()["rev"] == 1
+    where = "/pipelines/one/accelerator"
     for patch, path in (
         ({"pipelines": {"one": {"rule": {"fail_at": "high"}}}}, "/pipelines/one/rule/fail_at"),
         ({"pipelines": {"one": {"model": "not-there"}}}, "/pipelines/one/model"),
+        ({"pipelines": {"one": {"accelerator": {"delegate": "/x.so"}}}}, f"{where}/delegate"),
+        ({"pipelines": {"oen": {"threads": 2}}}, "/pipelines/oen"),
         ({"device": {"name": "other"}}, "/device/name"),
         ({"broker": {"port": 1}}, "/broker/port"),
     ):

@@ -261,6 +261,23 @@ def test_a_word_over_mqtt_chooses_what_the_file_defines() -> None:
     assert trial.touched(current, found) == ("one",)
 
 
+def test_a_patch_for_a_pipeline_that_is_not_there_names_those_there_are() -> None:
+    tree = trees.merged(
+        candidates.tree_of(config()), {"pipelines": {"camrea": {"rule": {"fail_at": 0.8}}}}
+    )
+    with pytest.raises(ConfigError) as caught:
+        candidates.candidate(tree, config())
+    said = {field.path: field.message for field in caught.value.fields}
+    there = "no such pipeline: 'camrea'; there are: camera-1"
+    assert said == {"/pipelines/camrea": f"{there}; a new one needs family, model, source"}
+
+
+@pytest.mark.parametrize("pipelines", [None, 5, [[]], {"a/b": 1}])
+def test_pipelines_that_are_no_table_are_refused(pipelines: Any) -> None:
+    with pytest.raises(ConfigError):
+        candidates.candidate(good() | {"pipelines": pipelines}, config())
+
+
 @pytest.mark.parametrize(
     ("payload", "path"),
     [
