@@ -41,10 +41,14 @@ Trouble = Literal[
 SHOWN_MOST = 64  # characters of a word that somebody said
 
 
+def shown(word: str) -> str:
+    """Return a word that somebody said in quotes, and not more of it than shows which it is."""
+    return repr(word if len(word) <= SHOWN_MOST else f"{word[:SHOWN_MOST]}...")
+
+
 def no_such(kind: str, word: str, known: Iterable[str]) -> str:
     """Return what to say of a word that names nothing: the word, and those that there are."""
-    shown = word if len(word) <= SHOWN_MOST else f"{word[:SHOWN_MOST]}..."
-    return f"no such {kind}: {shown!r}; there are: {', '.join(known) or 'none'}"
+    return f"no such {kind}: {shown(word)}; there are: {', '.join(known) or 'none'}"
 
 
 class EdgeAgentError(Exception):
