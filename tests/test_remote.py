@@ -103,6 +103,23 @@ def test_a_change_on_trial_is_answered_with_its_deadline_and_with_what_confirms_
     assert done.stdout.startswith("applied (200); revision 2 is in force")
 
 
+def test_a_change_that_finds_no_library_for_its_accelerator_is_applied_with_a_warning(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, tmp_path: Path
+) -> None:
+    library = tmp_path / "libmissing.so"
+    start({"one": camera()}, accelerators={"usb": {"delegate": str(library)}})
+    desk.until_running("one")
+    file = patch(tmp_path, {"pipelines": {"one": {"accelerator": "usb"}}})
+    why = f"no such file: {library}; without it the model runs as `on_failure` says"
+    warning = f"  warning: /pipelines/one/accelerator: {why}"
+    for words, said in (
+        (["--dry-run"], "valid (200); revision 1 is in force"),
+        (["--yes"], "applied (200); revision 2 is in force"),
+    ):
+        done = call(mosquitto, "patch", file, *words)
+        assert done.stdout.splitlines()[1:] == [said, warning], done
+
+
 def test_an_agent_that_is_not_there_is_said_to_be_away(mosquitto: Mosquitto) -> None:
     done = call(mosquitto, "get")
     assert done.returncode == 69

@@ -17,13 +17,13 @@ from edge_agent.config import Config
 from edge_agent.control import candidates, checking, trees, trial
 from edge_agent.control.ledger import INTERRUPTED, InForce, Ledger, OnTrial, Revision
 from edge_agent.control.machine import Event, State, step
-from edge_agent.control.requests import ConfigRequest, Refused, one_change
+from edge_agent.control.requests import ConfigRequest, Refused, one_change, tree_after
 from edge_agent.errors import ConfigError, FieldError
 from edge_agent.reporting.control_messages import ConfigReported, ConfigResult, Fault, Status
 from edge_agent.reporting.messages import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from edge_agent.control.asker import Asker
@@ -57,6 +57,7 @@ class _Tried:
     found: InForce
     request: ConfigRequest
     asker: Asker
+    warnings: list[Fault]
     trial: trial.Trial
     began_s: float
     well_since_s: float | None = None
@@ -92,7 +93,7 @@ class Changing:
             log.warning("config: revision %d: %s", cut_short.revision.rev, INTERRUPTED)
             self._keep(lambda: self._ledger.roll_back(INTERRUPTED))
             fault = Fault("", "interrupted", INTERRUPTED)
-            tell(cut_short, self._result(cut_short.request_id, "rolled_back", 500, [fault]))
+            tell(cut_short, self._taken_back(cut_short.request_id, fault))
         self.report()
 
     def ask(self, request: ConfigRequest, asker: Asker) -> ConfigResult | None:
@@ -108,13 +109,14 @@ class Changing:
         if request.base_rev != self.rev:
             text = f"revision {self.rev} is in force, not {request.base_rev}"
             raise _refused(409, "stale", "/base_rev", text)
-        tree = self._tree(request)
-        config = self._checked(tree)
+        tree = tree_after(request, self._ledger.good.tree)
+        config, warnings = self._checked(tree)
         if request.dry_run:
-            return self._result(request.id, "valid", 200)
+            return self._good(request.id, "valid", warnings)
         if config == self._ledger.good.config:
-            return self._result(request.id, "applied", 200)
-        self._begin(InForce(self._ledger.document.highest_rev + 1, config, tree), request, asker)
+            return self._good(request.id, "applied")
+        found = InForce(self._ledger.document.highest_rev + 1, config, tree)
+        self._begin(found, request, asker, warnings)
         return None
 
     def watch(self, mono_s: float) -> None:
@@ -173,28 +175,21 @@ class Changing:
         self.report()
         if tried is not None:
             fault = Fault("", "reload", "the config file was read again, and is in force")
-            self._send(tried, self._result(tried.request.id, "rolled_back", 500, [fault]))
+            self._send(tried, self._taken_back(tried.request.id, fault))
 
     # ------------------------------------------------------------------ before a change
 
-    def _tree(self, request: ConfigRequest) -> dict[str, Any]:
-        current = self._ledger.good.tree
-        if request.config is not None:
-            tree: dict[str, Any] = trees.unmasked(request.config, current)
-        else:
-            tree = trees.merged(current, trees.unmasked(request.patch, current))
-        return tree
-
-    def _checked(self, tree: dict[str, Any]) -> Config:
+    def _checked(self, tree: dict[str, Any]) -> tuple[Config, list[Fault]]:
+        """Return the config that a tree says, and what is missing. Raises Refused."""
         current = self._ledger.good.config
         try:
             config = candidates.candidate(tree, current)
         except ConfigError as error:
             raise Refused(422, "refused", error.fields) from None
-        names = trial.touched(current, config)
-        if wrong := checking.check(config, self._ports.folder, names):
-            raise Refused(422, "refused", wrong)
-        return config
+        found = checking.look(config, self._ports.folder, trial.touched(current, config))
+        if found.wrong:
+            raise Refused(422, "refused", found.wrong)
+        return config, [Fault(each.path, each.kind, each.message) for each in found.missing]
 
     # ------------------------------------------------------------------ steps of the table
 
@@ -204,7 +199,9 @@ class Changing:
             self._state = found.state
         return found is not None
 
-    def _begin(self, found: InForce, request: ConfigRequest, asker: Asker) -> None:
+    def _begin(
+        self, found: InForce, request: ConfigRequest, asker: Asker, warnings: list[Fault]
+    ) -> None:
         before = self._ledger.good.config
         revision, sender = Revision(found.rev, found.tree), asker.sender
         kept = OnTrial(revision, request.id, sender.topic, sender.correlation, asker.verb)
@@ -218,7 +215,7 @@ class Changing:
         excused = trial.excused(before, found.config, standings)
         expected = trial.Trial(found.rev, touched, excused, restarts)
         self._step("accepted")
-        self._tried = _Tried(found, request, asker, expected, time.monotonic())
+        self._tried = _Tried(found, request, asker, warnings, expected, time.monotonic())
         log.info("config: revision %d on trial: %s", found.rev, ", ".join(touched) or "no pipeline")
         self._ports.apply(found.config, found.rev)
         self.report()
@@ -236,7 +233,7 @@ class Changing:
         self._step("well")
         tried.confirm_by_s = mono_s + tried.request.confirm_within_s
         self.report()
-        self._send(tried, self._result(tried.request.id, "unconfirmed", 200))
+        self._send(tried, self._good(tried.request.id, "unconfirmed", tried.warnings))
 
     def _confirm(self, request: ConfigRequest) -> ConfigResult:
         tried = self._tried
@@ -247,7 +244,7 @@ class Changing:
             raise _refused(409, "stale", "/base_rev", text)
         self._step("confirmed")
         self._commit(tried)
-        return self._result(request.id, "applied", 200)
+        return self._good(request.id, "applied")
 
     def _commit(self, tried: _Tried) -> None:
         try:
@@ -258,7 +255,7 @@ class Changing:
         self._tried = None
         log.info("config: revision %d is in force", tried.found.rev)
         self.report()
-        self._send(tried, self._result(tried.request.id, "applied", 200))
+        self._send(tried, self._good(tried.request.id, "applied", tried.warnings))
 
     def _fail(self, event: Event, path: str, why: str) -> None:
         if self._tried is not None and self._step(event):
@@ -272,7 +269,7 @@ class Changing:
         self._ports.apply(self._ledger.good.config, self._ledger.good.rev)
         self._keep(lambda: self._ledger.roll_back(why))
         self.report()
-        self._send(tried, self._result(tried.request.id, "rolled_back", 500, [fault]))
+        self._send(tried, self._taken_back(tried.request.id, fault))
 
     def _keep(self, write: Callable[[], None]) -> None:
         try:
@@ -290,10 +287,11 @@ class Changing:
         """Say whether the answer to this request is still to come."""
         return self._tried is not None and self._tried.request.id == request_id
 
-    def _result(
-        self, by: str, status: Status, code: int, errors: list[Fault] | None = None
-    ) -> ConfigResult:
-        return ConfigResult(id=by, status=status, code=code, rev=self.rev, errors=errors or [])  # type: ignore[arg-type]
+    def _good(self, by: str, status: Status, warnings: Sequence[Fault] = ()) -> ConfigResult:
+        return ConfigResult(id=by, status=status, code=200, rev=self.rev, warnings=list(warnings))
+
+    def _taken_back(self, by: str, fault: Fault) -> ConfigResult:
+        return ConfigResult(id=by, status="rolled_back", code=500, rev=self.rev, errors=[fault])
 
 
 def _refused(code: int, status: str, path: str, message: str) -> Refused:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from edge_agent.config import strict_json
-from edge_agent.control.trees import DEPTH_MOST, too_deep
+from edge_agent.control.trees import DEPTH_MOST, merged, too_deep, unmasked
 from edge_agent.errors import ConfigError, EdgeAgentError, FieldError, no_such
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -92,6 +92,13 @@ def one_change(request: ConfigRequest) -> None:
     if sum(asked) != 1:
         field = FieldError("", "one_of", "must hold exactly one of config, patch and confirm")
         raise Refused(400, "bad_json", [field])
+
+
+def tree_after(request: ConfigRequest, current: dict[str, Any]) -> dict[str, Any]:
+    """Return the config that a request asks for where `current` is in force."""
+    if request.config is not None:
+        return dict(unmasked(request.config, current))
+    return dict(merged(current, unmasked(request.patch, current)))
 
 
 def _field(text: str, kind: type[msgspec.Struct]) -> FieldError:
