@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.command_line import parser
+from edge_agent.commands.unread import nobody_reads
 from edge_agent.errors import ConfigError, EdgeAgentError
 from edge_agent.serving import logs
 
@@ -36,11 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.set_up(options.log_level.upper(), options.log_format, os.environ)
     try:
         status = COMMANDS[options.command](options)
+        sys.stdout.flush()
     except ConfigError as error:
         for field in error.fields:
             print(f"{options.config}: {field.path or '/'}: {field.message}", file=sys.stderr)
         return EXIT_CONFIG
     except (EdgeAgentError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and nobody_reads():
+            return 0  # `edge-agent watch | head` has all that it wants
         print(f"edge-agent: {error}", file=sys.stderr)
         return EXIT_UNAVAILABLE
     return status
