@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from edge_agent.errors import ConfigError, FieldError
+from edge_agent.errors import ConfigError, FieldError, no_such
 from edge_agent.field_errors import field_errors
 from edge_agent.inference.accelerator import CPU, Accelerator, Definitions, definitions
 from edge_agent.line.options import ProductOptions, TriggerOptions
@@ -150,8 +150,7 @@ class PipelineOptions(StrictOptions):
     @model_validator(mode="after")
     def _recipe_is_there(self) -> PipelineOptions:
         if self.recipe and self.recipe not in self.recipes:
-            known = ", ".join(self.recipes) or "none"
-            raise ValueError(f"recipe {self.recipe!r} is not in recipes; there are: {known}")
+            raise ValueError(no_such("recipe", self.recipe, self.recipes))
         return self
 
     @model_validator(mode="after")
@@ -159,9 +158,8 @@ class PipelineOptions(StrictOptions):
         codes = self.product.codes if self.product else {}
         for code, recipe in codes.items():
             if recipe not in {"", *self.recipes}:
-                known = ", ".join(self.recipes) or "none"
-                text = f"product code {code!r} has recipe {recipe!r}, not in recipes; there are:"
-                raise ValueError(f"{text} {known}")
+                text = no_such("recipe", recipe, self.recipes)
+                raise ValueError(f"of product code {code!r}: {text}")
         return self
 
     @property

@@ -99,7 +99,7 @@ def test_an_unknown_code_raises_an_alert_and_changes_nothing_until_its_recipe_is
         wait_for(lambda: alerts(desk) and alerts(desk)[-1]["kind"] == "product")
         raised = alerts(desk)[-1]
         assert raised["alert"] == "raised"
-        assert "no recipe for product code 'P-9'; there are: P-1, P-2" in raised["message"]
+        assert "no such product code: 'P-9'; there are: P-1, P-2" in raised["message"]
         seen = len(limits(desk))
         wait_for(lambda: len(limits(desk)) > seen + 3)
         assert set(limits(desk)[seen:]) == {STRICT}
@@ -159,7 +159,7 @@ def test_a_code_is_text_or_a_number_in_json(
 @pytest.mark.parametrize(
     ("pointer", "payload", "said"),
     [
-        ("", b"P-9", "no recipe for product code 'P-9'; there are: P-2, P-3"),
+        ("", b"P-9", "no such product code: 'P-9'; there are: P-2, P-3"),
         ("", b"\xff\xfe", "is no text"),
         ("", b"x" * 100_000, "100000 bytes"),
         ("/product", b"P-2", "no product code at /product"),
@@ -222,9 +222,13 @@ def test_a_choice_ends_when_the_config_itself_says_another_recipe(tmp_path: Path
 @pytest.mark.parametrize(
     ("product", "path", "message"),
     [
-        ({"codes": {"7": "P-9"}}, "/pipelines/camera-1", "product code '7' has recipe 'P-9'"),
+        (
+            {"codes": {"7": "P-9"}},
+            "/pipelines/camera-1",
+            "of product code '7': no such recipe: 'P-9'",
+        ),
         ({"code": "product"}, "/pipelines/camera-1/product", "a JSON pointer begins with /"),
-        ({"topic": "plc/+/product"}, "/pipelines/camera-1/product/topic", "pattern"),
+        ({"topic": "plc/+/product"}, "/pipelines/camera-1/product/topic", "must be a topic"),
     ],
 )
 def test_a_wrong_product_option_is_refused_with_its_place(

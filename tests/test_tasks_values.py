@@ -92,8 +92,12 @@ def test_independent_classes_never_score_more_than_1() -> None:
     [
         (("a", "b"), (), "3 classes, the labels are 2"),
         (("a", "b", "c", "d"), (), "3 classes, the labels are 4"),
-        (("a", "b", "c"), ("d",), "/task/postprocess/normal: 'd' is none of the model's labels"),
-        ((), ("3",), "postprocess/normal: '3' is none"),
+        (
+            ("a", "b", "c"),
+            ("d",),
+            "/task/postprocess/normal: no such label: 'd'; there are: a, b, c",
+        ),
+        ((), ("3",), "/task/postprocess/normal: no such label: '3'"),
     ],
 )
 def test_labels_that_do_not_match_the_classes_are_a_wrong_model(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_agent.control.recipes import Choice
-from edge_agent.errors import BadInput
+from edge_agent.errors import BadInput, no_such
 from edge_agent.mqtt.broker_options import Subscription
 from edge_agent.pointer import resolve
 from edge_agent.reporting.alerts import Said
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_PAYLOAD_BYTES = 64 * 1024
-SHOWN_MOST = 64  # characters of what was said, in an alert
 
 
 class Products:
@@ -131,7 +130,5 @@ def _recipe(said: str, options: PipelineOptions) -> str:
         return codes[said]
     if said in options.recipes:
         return said
-    known = ", ".join([*codes, *(name for name in options.recipes if name not in codes)])
-    shown = said if len(said) <= SHOWN_MOST else f"{said[:SHOWN_MOST]}..."
-    text = f"no recipe for product code {shown!r}; there are: {known or 'none'}; nothing is changed"
-    raise BadInput("product", text)
+    known = [*codes, *(name for name in options.recipes if name not in codes)]
+    raise BadInput("product", f"{no_such('product code', said, known)}; nothing is changed")

@@ -21,13 +21,15 @@ from tests.conftest import Mosquitto, Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
+
     from tests.conftest import WaitFor
 
 from tests.broker.conftest import Connect, Scripted, at
 
 
 def test_a_killed_broker_is_reported_at_once_and_the_connection_comes_back(
-    mosquitto: Mosquitto, connect: Connect, wait_for: WaitFor
+    mosquitto: Mosquitto, connect: Connect, wait_for: WaitFor, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard: list[Message] = []
     connection, trace = connect(at(mosquitto), subscriptions=[Subscription("in", 1, heard.append)])
@@ -36,6 +38,7 @@ def test_a_killed_broker_is_reported_at_once_and_the_connection_comes_back(
     wait_for(lambda: trace.events == ["connected", "lost"])
     assert not connection.connected
     assert connection.detail
+    assert "connection lost: the broker or the network is gone" in caplog.text
     mosquitto.start()
     wait_for(lambda: trace.events == ["connected", "lost", "connected"])
     assert connection.publish("in", b"to myself")
