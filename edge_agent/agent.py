@@ -31,7 +31,9 @@ from edge_agent.processes.sharing import workers_of
 from edge_agent.processes.supervisor import Listener, Supervisor
 from edge_agent.processes.turns import finish_turns
 from edge_agent.production.lines import Lines
+from edge_agent.reporting.alerts import Alerts
 from edge_agent.reporting.board import Board
+from edge_agent.reporting.subjects import subjects_of
 from edge_agent.reporting.topics import topics
 from edge_agent.sdnotify import Systemd
 from edge_agent.serving import logs
@@ -76,25 +78,25 @@ class Agent:
             max_bytes=int(config.outbox.max_mb * 1e6),
             max_age_s=config.outbox.max_age_h * 3600,
         )
-        self._retained = Retained(state_folder / "retained.json", topics(config.device))
+        own = topics(config.device)
+        self._retained = Retained(state_folder / "retained.json", own)
+        self._alerts = Alerts(own, state_folder / "alerts.json")
         self._publisher = Publisher(
             config.broker,
             config.device,
             self._outbox,
-            subscriptions=self._triggers(),
-            on_cleared=self._retained.cleared,
+            on_shown=(self._retained.taken, self._alerts.taken),
         )
         self._models = self._new_models(config, folder, state_folder)
-        self._board = Board(config, self._publisher.topics, self._publisher.state, rev)
-        self._products = Products(self._recipes, self._publisher.topics, self._board.alert)
+        self._board = Board(config, own, self._publisher.state, rev, self._alerts)
+        self._products = Products(self._recipes, self._alerts)
         self._publisher.resubscribe(self._subscriptions())
-        self._supervisor = Supervisor(
-            self._models.workers(config, rev),
-            Listener(self._heard, self._worker_lost),
-        )
+        listener = Listener(self._heard, self._worker_lost)
+        self._supervisor = Supervisor(self._models.workers(config, rev), listener)
         self._desk = TriggerDesk(self._supervisor.order, self._accept, self._board.trouble)
         self.control = self._new_control(ledger, folder)
-        self._lines = self._new_lines(config, state_folder / "lines")
+        self._lines = Lines(own, self._publisher.state, self._alerts, state_folder / "lines")
+        self._lines.configure(config)
         self._uploads = Uploads(config, folder, state_folder / "upload")
         self._readiness = Readiness(
             self._outbox, self._publisher, state_folder, config.health, self._uploads.figures
@@ -124,12 +126,6 @@ class Agent:
     def _order(self, order: wire.Order) -> bool:
         return self._supervisor.order(order)
 
-    def _new_lines(self, config: Config, folder: Path) -> Lines:
-        publisher = self._publisher
-        lines = Lines(publisher.topics, publisher.state, self._board.alert, folder)
-        lines.configure(config)
-        return lines
-
     def _new_serving(self, config: Config) -> Serving:
         places = Places(
             device=config.device.name,
@@ -158,6 +154,7 @@ class Agent:
         self._outbox.start(on_live=self._publisher.live)
         self._board.introduce()
         self._show_no_others(self._config)
+        self._alerts.start(self._publisher.state)
         self._publisher.start()
         self.control.start()
         self._models.start()
@@ -189,10 +186,12 @@ class Agent:
         self._supervisor.stop(0.0)
 
     def _show_no_others(self, config: Config) -> None:
-        """Clear what is retained of pipelines that the agent had before, and has no more."""
+        """Clear alerts and topics of pipelines that the agent had before, and has no more."""
+        self._alerts.watch(subjects_of(config))
         self._publisher.display(frozenset(config.pipelines))
         for topic in self._retained.shows(topics_of(config, self._publisher.topics)):
-            self._publisher.state(topic, b"")
+            if not self._alerts.empty(topic):
+                self._publisher.state(topic, b"")
 
     def _look_around(self, mono_s: float) -> None:
         self._retained.step()
@@ -214,6 +213,7 @@ class Agent:
         self._outbox.flush(FLUSH_S)
         left = self._publisher.drain(DRAIN_S)
         self._publisher.stop()
+        self._alerts.close()
         self._outbox.close()
         log.info("stopped in %.1f s; %d verdicts kept for later", time.monotonic() - began_s, left)
 
@@ -239,8 +239,8 @@ class Agent:
                 for verdict in verdicts:
                     self._decided(verdict)
             case wire.Report(reports):
-                for report in reports:
-                    self._board.report(report)
+                news = [self._board.report(report) for report in reports]
+                self._serving.step(time.monotonic(), at_once=any(news))
                 self._models.heard(message)
             case wire.TriggerTaken(trigger_id):
                 self._desk.taken(trigger_id)
@@ -268,6 +268,7 @@ class Agent:
         self._models.lost(pipelines, reason)
         for name in pipelines:
             self._board.worker_lost(name, reason)
+            self._serving.step(time.monotonic(), at_once=True)
             # Triggers are answered by the desk at their deadlines; other pipelines say it here.
             if not self._is_triggered(name):
                 self._board.count(name, "verdicts_error")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.command_line import parser
+from edge_agent.commands.unread import nobody_reads
 from edge_agent.errors import ConfigError, EdgeAgentError
 from edge_agent.serving import logs
 
@@ -36,11 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.set_up(options.log_level.upper(), options.log_format, os.environ)
     try:
         status = COMMANDS[options.command](options)
+        sys.stdout.flush()
     except ConfigError as error:
         for field in error.fields:
             print(f"{options.config}: {field.path or '/'}: {field.message}", file=sys.stderr)
         return EXIT_CONFIG
     except (EdgeAgentError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and nobody_reads():
+            return 0  # `edge-agent watch | head` has all that it wants
         print(f"edge-agent: {error}", file=sys.stderr)
         return EXIT_UNAVAILABLE
     return status
@@ -202,14 +206,7 @@ def _config(options: argparse.Namespace) -> int:
         if options.verb == "confirm":
             answer = remote.confirm(agent, options.rev)
         else:
-            wanted = {"dry_run": options.dry_run, "confirm_within_s": options.confirm_within}
-            sent, lines = remote.change(
-                agent,
-                options.verb,
-                options.config,
-                wanted,
-                remote.agreement(asked=not (options.yes or options.dry_run)),
-            )
+            sent, lines = remote.change(agent, options)
             if sent is None:
                 print("nothing was sent" if lines else "that is in force already")
                 return 0 if not lines else EXIT_UNAVAILABLE

@@ -195,7 +195,7 @@ def _add_config(config: argparse.ArgumentParser) -> None:
     watch = verbs.add_parser("watch", help="print the config in force, whenever it changes")
     confirm = verbs.add_parser("confirm", help="keep a change that waits for a confirmation")
     confirm.add_argument("rev", type=int, help="its revision")
-    changes = [verbs.add_parser("set", help="put a whole config in force")]
+    changes = [verbs.add_parser("set", help="put a whole config in force, or what get printed")]
     changes.append(verbs.add_parser("patch", help="change what a file names (RFC 7396)"))
     for change in changes:
         change.add_argument(
@@ -203,6 +203,9 @@ def _add_config(config: argparse.ArgumentParser) -> None:
         )
         change.add_argument("--yes", action="store_true", help="do not ask")
         change.add_argument("--dry-run", action="store_true", help="only say whether it is valid")
+        change.add_argument(
+            "--base-rev", type=int, metavar="REV", help="refused where another one is in force"
+        )
         change.add_argument(
             "--confirm-within", type=_positive, metavar="SECONDS", help="else it is taken back"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from edge_agent.errors import ConfigError, FieldError
+from edge_agent.errors import ConfigError, FieldError, no_such
 from edge_agent.field_errors import field_errors
 from edge_agent.inference.accelerator import CPU, Accelerator, Definitions, definitions
 from edge_agent.line.options import ProductOptions, TriggerOptions
@@ -150,8 +150,7 @@ class PipelineOptions(StrictOptions):
     @model_validator(mode="after")
     def _recipe_is_there(self) -> PipelineOptions:
         if self.recipe and self.recipe not in self.recipes:
-            known = ", ".join(self.recipes) or "none"
-            raise ValueError(f"recipe {self.recipe!r} is not in recipes; there are: {known}")
+            raise ValueError(no_such("recipe", self.recipe, self.recipes))
         return self
 
     @model_validator(mode="after")
@@ -159,10 +158,14 @@ class PipelineOptions(StrictOptions):
         codes = self.product.codes if self.product else {}
         for code, recipe in codes.items():
             if recipe not in {"", *self.recipes}:
-                known = ", ".join(self.recipes) or "none"
-                text = f"product code {code!r} has recipe {recipe!r}, not in recipes; there are:"
-                raise ValueError(f"{text} {known}")
+                text = no_such("recipe", recipe, self.recipes)
+                raise ValueError(f"of product code {code!r}: {text}")
         return self
+
+    @property
+    def models(self) -> set[str]:
+        """Return the folders of its own model and of its recipes'."""
+        return {self.model, *(recipe.model for recipe in self.recipes.values())}
 
 
 class Config(StrictOptions):
@@ -198,6 +201,11 @@ class Config(StrictOptions):
                 text = f"pipelines of slot {options.slot or name} have models {model} and"
                 raise ValueError(f"{text} {options.model}: they must have the same")
         return self
+
+    @property
+    def models(self) -> list[str]:
+        """Return the folders of all models, of recipes too, sorted."""
+        return sorted({model for each in self.pipelines.values() for model in each.models})
 
 
 def parse_toml(text: bytes, secrets: Secrets | None = None) -> Config:

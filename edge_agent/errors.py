@@ -15,7 +15,10 @@ Anything else that is raised is a bug.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Why an accelerator does not run a model. unavailable: the runtime or this machine offers none of
 # the kind; refused_graph: it was loaded and takes no operator of this model; unproven: the bundle
@@ -33,6 +36,19 @@ Trouble = Literal[
     "unproven",
     "disappeared",
 ]
+
+
+SHOWN_MOST = 64  # characters of a word that somebody said
+
+
+def shown(word: str) -> str:
+    """Return a word that somebody said in quotes, and not more of it than shows which it is."""
+    return repr(word if len(word) <= SHOWN_MOST else f"{word[:SHOWN_MOST]}...")
+
+
+def no_such(kind: str, word: str, known: Iterable[str]) -> str:
+    """Return what to say of a word that names nothing: the word, and those that there are."""
+    return f"no such {kind}: {shown(word)}; there are: {', '.join(known) or 'none'}"
 
 
 class EdgeAgentError(Exception):

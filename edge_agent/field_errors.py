@@ -4,21 +4,48 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.errors import FieldError
+from edge_agent.errors import FieldError, no_such
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic import ValidationError
 
 
-# As in options.Name; a person reads the sentence more easily than the expression.
-NAME_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
+# What a person reads more easily than the pattern of a field.
+PATTERNS = {
+    r"^[A-Za-z0-9_-]{1,64}$": "must be 1 to 64 of A-Z a-z 0-9 _ -",
+    r"^[A-Za-z0-9]{1,64}$": "must be 1 to 64 of A-Z a-z 0-9",
+    r"^[^\x00]+$": "must not hold a zero byte",
+    r"^[^\x00#+]+$": "must be a topic, without + and #",
+    r"^(?:(?:\+|[^\x00+#/]*)/)*(?:#|\+|[^\x00+#/]*)$": (
+        "must be a topic, in which + stands for one level, and # at the end for all that follow"
+    ),
+    r"^https?://[^\s@]+$": "must be like https://host/path, without a user",
+    r"^([01][0-9]|2[0-3]):[0-5][0-9]$": 'must be a time of day from "00:00" to "23:59"',
+    r"^[0-2]\d:[0-5]\d-[0-2]\d:[0-5]\d$": 'must be from and to, like "22:00-05:30"',
+    r"^[ -~]{4}$": 'must be four characters, like "MJPG"',
+    r"^[0-9a-f]{64}$": "must be 64 of 0-9 a-f",
+    r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$": (
+        "must be the name of a file: 1 to 128 of A-Z a-z 0-9 . _ -, and no . first"
+    ),
+    r"^[0-9A-Za-z.+-]{1,64}$": "must be 1 to 64 of 0-9 A-Z a-z . + -",
+}
 
 
 def field_errors(error: ValidationError, tree: object, schema: dict[str, Any]) -> list[FieldError]:
     """Return one FieldError for each wrong field of `tree`; `schema` is the model's JSON Schema."""
-    return [_field_error(details, tree, _Schema(schema, schema)) for details in error.errors()]
+    found = error.errors()
+    return [
+        _field_error(details, tree, _Schema(schema, schema))
+        for details in found
+        if not _echoes(details["loc"], details["type"], [each["loc"] for each in found])
+    ]
+
+
+def _echoes(place: Sequence[object], kind: str, wrong: list[tuple[int | str, ...]]) -> bool:
+    """Return whether a list is said to be too short only because something in it is wrong."""
+    return kind == "too_short" and any(each[: len(place)] == place != each for each in wrong)
 
 
 def _field_error(details: Mapping[str, Any], tree: object, schema: _Schema) -> FieldError:
@@ -41,14 +68,15 @@ def _field_error(details: Mapping[str, Any], tree: object, schema: _Schema) -> F
             schema = schema.child(key)
     message = str(details["msg"]).removeprefix("Value error, ")
     if details["type"] == "extra_forbidden":
-        message = f"there is no such field; there are: {', '.join(allowed) or 'none'}"
+        message = no_such("field", str(location[-1]), allowed)
     elif details["type"] == "union_tag_invalid":
-        context = details["ctx"]
-        message = f"kind {context['tag']!r} is none of {context['expected_tags']}"
+        message = no_such("kind", str(details["ctx"]["tag"]), schema.kinds())
     elif details["type"] == "union_tag_not_found":
         message = f"`kind` must say which it is: {', '.join(schema.kinds())}"
-    elif details["type"] == "string_pattern_mismatch" and NAME_PATTERN in message:
-        message = "must be 1 to 64 of A-Z a-z 0-9 _ -"
+    elif details["type"] == "string_pattern_mismatch":
+        message = PATTERNS.get(details["ctx"]["pattern"], message)
+    elif details["type"] == "missing":
+        message = "is missing"
     return FieldError("".join(f"/{part}" for part in parts), details["type"], message)
 
 

@@ -91,7 +91,9 @@ class Prediction:
 
     `score` is what rules compare: the higher the worse for defects and anomalies (0..1 or in the
     unit of the calibration); for a regression it is the value itself, in `unit`. `label`: the
-    most likely class or "". `heatmap`: float32 [h, w] over the whole picture, 0..1, or None.
+    most likely class or "". `reject_label`: what it is put down to if the item does not pass, where
+    that may be another one; None: `label`. `heatmap`: float32 [h, w] over the whole picture, 0..1,
+    or None.
     """
 
     score: float
@@ -99,6 +101,7 @@ class Prediction:
     unit: str = ""
     defects: tuple[Defect, ...] = ()
     heatmap: NDArray[np.float32] | None = None
+    reject_label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from paho.mqtt.properties import Properties
 
 from tests.agents import MODELS, ROOT
 from tests.conftest import Recorder
+from tests.test_schemas import check
 
 if TYPE_CHECKING:
     from tests.conftest import Mosquitto, WaitFor
@@ -51,9 +52,12 @@ class Desk:
         ]
 
     def ask(self, topic: str, request: Any, *, raw: bytes | None = None) -> dict[str, Any]:
-        """Return the answer to a request."""
+        """Return the answer to a request; it fits its published schema."""
         correlation = self.send(topic, request, raw=raw)
-        return self._wait_for(lambda: self.answers(correlation))[0]
+        answer = self._wait_for(lambda: self.answers(correlation))[0]
+        kind = "command" if topic.startswith("cmd/") else "config"
+        check(f"{kind}-result", json.dumps(answer).encode())
+        return answer
 
     def change(self, **fields: Any) -> dict[str, Any]:
         """Ask for another config on top of the one that is reported."""

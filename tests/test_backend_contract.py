@@ -84,7 +84,7 @@ def test_a_transposed_array_means_what_it_holds_and_not_how_it_lies(kind: str) -
     ("tensors", "said"),
     [
         ({"a": ones()}, "input b is missing"),
-        ({"a": ones(), "b": ones(), "c": ones()}, "no input c"),
+        ({"a": ones(), "b": ones(), "c": ones()}, "no such input: 'c'"),
         ({"a": ones(), "b": ones().astype(np.float64)}, "input b wants float32, not float64"),
         ({"a": ones(), "b": ones().astype(np.int8)}, "input b wants float32, not int8"),
         ({"a": np.ones((1, 4), np.float32), "b": ones()}, r"input a wants shape \[-1, 3\]"),

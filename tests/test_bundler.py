@@ -57,7 +57,7 @@ def test_a_model_file_becomes_a_bundle_that_loads(
         (["preprocess.colour=rgb"], "colour"),
         (["mean=1"], "begins with none of preprocess, postprocess, rule"),
         (['postprocess.normal=["good"]'], "good"),
-        (["rule.fail_at=1.8"], "decision/rule/fail_at: 1.8 is out of reach: the scores"),
+        (["rule.fail_at=1.8"], "manifest.json: /decision/rule/fail_at: 1.8 is out of reach"),
     ],
 )
 def test_what_does_not_fit_is_said(

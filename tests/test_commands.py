@@ -19,6 +19,7 @@ from edge_agent.control.signature import sign
 from tests.agents import ROOT, AgentProcess, workers
 from tests.conftest import free_port
 from tests.control import Belt, Desk, camera, every_picture, inspected
+from tests.test_schemas import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,9 +96,28 @@ def test_the_threshold_follows_the_last_good_parts(
     assert answer["code"] == 200
     assert 0 < answer["result"]["pass_at"] < answer["result"]["fail_at"] < 0.7
     answer = desk.command("recalibrate", pipeline="one", parts=30)
-    assert (answer["status"], answer["rev"]) == ("applied", 2)
-    reported = desk.until_reported(rev=2, status="applied")
-    assert reported["config"]["pipelines"]["one"]["rule"]["fail_at"] < 0.7
+    assert (answer["verb"], answer["status"]) == ("recalibrate", "done")
+    rule = desk.until_reported(rev=2, status="applied")["config"]["pipelines"]["one"]["rule"]
+    limits = {"fail_at": rule["fail_at"], "pass_at": rule["pass_at"]}
+    assert answer["result"] == {**limits, "rev": 2}
+    assert limits["fail_at"] < 0.7
+
+
+def test_a_threshold_whose_trial_is_cut_short_is_answered_as_a_command(
+    start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
+) -> None:
+    source = camera()["source"] | {"defect_rate": 0.0}
+    agent = start({"one": camera(source=source)})
+    wait_for(lambda: len(desk.verdicts("one")) >= 30)
+    request = {"v": 1, "id": "cut", "pipeline": "one", "parts": 20}
+    asked = desk.send("cmd/recalibrate", request)
+    desk.until_reported(status="trial")
+    agent.stop(signal.SIGKILL)
+    agent.start()
+    answer = wait_for(lambda: desk.answers(asked))[0]
+    check("command-result", json.dumps(answer).encode())
+    assert (answer["verb"], answer["status"], answer["code"]) == ("recalibrate", "failed", 500)
+    assert "it was taken back" in answer["errors"][0]["msg"]
 
 
 def test_a_threshold_that_no_score_would_reach_is_not_set(
@@ -126,7 +146,7 @@ def test_a_threshold_is_calibrated_again_for_the_recipe_that_is_inspected(
     with Belt(mosquitto) as belt:
         wait_for(lambda: inspected(desk) >= 20)
         answer = desk.command("recalibrate", pipeline="one", parts=20)
-        assert (answer["status"], answer["rev"]) == ("applied", 2)
+        assert (answer["status"], answer["result"]["rev"]) == ("done", 2)
     wait_for(lambda: inspected(desk) == belt.sent)
     one = desk.until_reported(rev=2, status="applied")["config"]["pipelines"]["one"]
     assert one["recipes"]["P-2"]["rule"]["fail_at"] != 0.3
@@ -163,17 +183,39 @@ def test_an_unknown_pipeline_is_refused_and_the_known_ones_are_named(
     desk.reported()
     answer = desk.command("restart", pipeline="other")
     assert (answer["status"], answer["code"]) == ("refused", 404)
-    assert answer["errors"][0]["msg"] == "no such pipeline; there are: one"
+    assert answer["errors"][0]["msg"] == "no such pipeline: 'other'; there are: one"
 
 
-def test_an_unknown_command_is_answered_with_those_there_are(
+@pytest.mark.parametrize("more", [{}, {"pipeline": 1}, {"delay_s": 3}])
+def test_an_unknown_command_is_answered_under_its_id_with_those_there_are(
+    start: Callable[..., AgentProcess], desk: Desk, more: dict[str, Any]
+) -> None:
+    start({"one": camera()})
+    desk.reported()
+    answer = desk.ask("cmd/reboot", {"id": "mine"} | more)
+    assert (answer["id"], answer["status"], answer["code"]) == ("mine", "refused", 404)
+    there = "restart, snapshot, recalibrate, recipe, logs"
+    assert answer["errors"][0]["msg"] == f"no such command: 'reboot'; there are: {there}"
+
+
+def test_a_wrong_command_is_answered_under_its_id_with_what_may_stand_there(
     start: Callable[..., AgentProcess], desk: Desk
 ) -> None:
     start({"one": camera()})
+    desk.reported()
+    answer = desk.ask("cmd/restart", {"id": "mine", "delay_s": 3})
+    assert (answer["id"], answer["code"], answer["errors"][0]["path"]) == ("mine", 400, "/delay_s")
+    assert answer["errors"][0]["msg"].startswith("no such field: 'delay_s'; there are: v, id, ")
+
+
+def test_a_product_variant_has_to_be_named(start: Callable[..., AgentProcess], desk: Desk) -> None:
+    start({"one": camera(recipes={"P-2": {"model": camera()["model"]}}, recipe="P-2")})
     desk.until_running("one")
-    answer = desk.command("reboot")
-    assert (answer["status"], answer["code"]) == ("refused", 404)
-    assert "restart, snapshot" in answer["errors"][0]["msg"]
+    answer = desk.command("recipe", pipeline="one")
+    assert (answer["status"], answer["code"]) == ("refused", 422)
+    assert answer["errors"][0]["path"] == "/code"
+    assert "P-2" in answer["errors"][0]["msg"]
+    assert desk.command("recipe", pipeline="one", code="")["result"] == {"recipe": ""}
 
 
 def test_a_product_variant_is_inspected_from_the_next_part_on_and_after_a_restart(
@@ -213,7 +255,9 @@ def test_with_keys_only_a_signed_request_is_obeyed_and_only_once(
     signed: dict[str, Any], desk: Desk
 ) -> None:
     desk.reported()
-    assert desk.ask("config/set", signed)["code"] == 401
+    unsigned = desk.ask("config/set", signed)
+    assert unsigned["code"] == 401
+    assert unsigned["id"] == "", "an answer under this id would hide the true one's"
     payload = sign(signed, f"{ROOT}/config/set", time.time(), "maria", PRIVATE)
     answer = desk.ask("config/set", None, raw=payload)
     assert (answer["status"], answer["rev"]) == ("applied", 2)

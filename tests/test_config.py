@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from edge_agent.config import MAX_CONFIG_BYTES, Config, PipelineOptions, parse_json, parse_toml
 from edge_agent.control.candidates import tree_of
 from edge_agent.environment import Secrets
-from edge_agent.errors import ConfigError, FieldError
+from edge_agent.errors import ConfigError, FieldError, no_such
+from edge_agent.field_errors import PATTERNS
 from edge_agent.processes.worker_options import write_options
 from tests.agents import DEVICE
 
@@ -62,7 +64,9 @@ def test_an_unknown_field_is_named_with_the_fields_that_there_are() -> None:
     tree["pipelines"]["camera-1"]["source"]["topics"] = "x"
     fields = refused(tree)
     assert list(fields) == ["/pipelines/camera-1/source/topics"]
-    assert "there is no such field; there are: kind," in fields["/pipelines/camera-1/source/topics"]
+    assert (
+        "no such field: 'topics'; there are: kind," in fields["/pipelines/camera-1/source/topics"]
+    )
     assert "topic" in fields["/pipelines/camera-1/source/topics"]
 
 
@@ -83,7 +87,7 @@ def test_every_wrong_field_is_named_at_once() -> None:
 def test_a_missing_field_of_a_plugin_is_named_without_its_kind_in_the_path() -> None:
     tree = good()
     del tree["pipelines"]["camera-1"]["source"]["topic"]
-    assert refused(tree) == {"/pipelines/camera-1/source/topic": "Field required"}
+    assert refused(tree) == {"/pipelines/camera-1/source/topic": "is missing"}
 
 
 @pytest.mark.parametrize("kind", ["os", "../camera", "edge_agent.cli", "base", "__init__", ""])
@@ -92,7 +96,7 @@ def test_only_a_plugin_of_the_folder_can_be_named(kind: str) -> None:
     tree["pipelines"]["camera-1"]["source"]["kind"] = kind
     fields = refused(tree)
     assert list(fields) == ["/pipelines/camera-1/source"]
-    assert "'mqtt_image'" in fields["/pipelines/camera-1/source"]
+    assert ", mqtt_image, " in fields["/pipelines/camera-1/source"]
 
 
 def test_a_plugin_without_its_kind_says_which_there_are() -> None:
@@ -101,6 +105,27 @@ def test_a_plugin_without_its_kind_says_which_there_are() -> None:
     fields = refused(tree)
     assert list(fields) == ["/pipelines/camera-1/rule"]
     assert fields["/pipelines/camera-1/rule"].endswith("k_of_n, threshold, trend")
+
+
+def test_a_time_of_day_that_is_none_is_refused_in_words() -> None:
+    shift = {"name": "early", "start": "06:00", "end": "25:00"}
+    fields = refused(good() | {"production": {"shifts": [shift]}})
+    said = 'must be a time of day from "00:00" to "23:59"'
+    assert fields == {"/production/shifts/0/end": said}
+
+
+def test_no_field_shows_the_pattern_that_it_must_match() -> None:
+    schema = json.dumps(Config.model_json_schema())
+    patterns = {
+        json.loads(found) for found in re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', schema)
+    }
+    assert len(patterns) > 5
+    assert patterns - PATTERNS.keys() == set()
+
+
+def test_a_word_that_names_nothing_is_repeated_with_those_there_are() -> None:
+    assert no_such("kind", "x", ["a", "b"]) == "no such kind: 'x'; there are: a, b"
+    assert no_such("kind", "x" * 99, []) == f"no such kind: '{'x' * 64}...'; there are: none"
 
 
 def test_a_slash_in_a_key_is_escaped_in_the_pointer() -> None:
@@ -237,7 +262,7 @@ def test_an_accelerator_is_a_word_or_a_table(accelerator: Any, name: str) -> Non
 @pytest.mark.parametrize(
     ("accelerator", "said"),
     [
-        ("tpu", "no such accelerator; there are: cpu, gpu, npu, or a table"),
+        ("tpu", "no such accelerator: 'tpu'; there are: cpu, gpu, npu, or a table"),
         ({}, "exactly one of hardware, delegate and provider"),
         ({"hardware": "gpu", "provider": "CUDA"}, "exactly one of"),
         ({"hardware": "cpu", "options": {"threads": 2}}, "cpu has no options"),
@@ -289,7 +314,7 @@ def test_a_table_means_itself_whatever_is_defined() -> None:
         (
             with_word("tpu", edgetpu=EDGE_TPU),
             "/pipelines/camera-1/accelerator",
-            "no such accelerator; there are: cpu, gpu, npu, edgetpu, or a table",
+            "no such accelerator: 'tpu'; there are: cpu, gpu, npu, edgetpu, or a table",
         ),
         (with_word("cpu", cpu=NPU), "/accelerators/cpu", "cpu is the CPU"),
         (with_word("npu", npu="gpu"), "/accelerators/npu", "should be an object"),

@@ -87,9 +87,12 @@ def test_what_cannot_be_applied_is_refused_with_its_place(
 ) -> None:
     start({"one": camera()})
     assert desk.reported()["rev"] == 1
+    where = "/pipelines/one/accelerator"
     for patch, path in (
         ({"pipelines": {"one": {"rule": {"fail_at": "high"}}}}, "/pipelines/one/rule/fail_at"),
         ({"pipelines": {"one": {"model": "not-there"}}}, "/pipelines/one/model"),
+        ({"pipelines": {"one": {"accelerator": {"delegate": "/x.so"}}}}, f"{where}/delegate"),
+        ({"pipelines": {"oen": {"threads": 2}}}, "/pipelines/oen"),
         ({"device": {"name": "other"}}, "/device/name"),
         ({"broker": {"port": 1}}, "/broker/port"),
     ):
@@ -109,6 +112,19 @@ def test_a_dry_run_changes_nothing(start: Callable[..., AgentProcess], desk: Des
     answer = desk.change(patch=patch, dry_run=True)
     assert (answer["status"], answer["code"], answer["rev"]) == ("valid", 200, 1)
     assert desk.reported()["config"]["pipelines"]["one"]["rule"]["fail_at"] == 0.7
+
+
+def test_a_dry_run_that_is_refused_leaves_nothing_in_what_is_reported(
+    start: Callable[..., AgentProcess], desk: Desk
+) -> None:
+    start({"one": camera()})
+    assert desk.reported()["rev"] == 1
+    for request in ({"patch": {"pipelines": {"one": {"threads": 0}}}}, {"patch": {}, "other": 1}):
+        assert desk.change(**request, dry_run=True)["errors"], request
+    assert desk.change(patch={"stats_every_s": 1.0})["status"] == "applied"
+    desk.until_reported(rev=2, status="applied")
+    seen = [json.loads(heard) for heard in desk.client.payloads(f"{ROOT}/config/reported")]
+    assert not [reported for reported in seen if reported["last_error"]]
 
 
 def test_a_request_that_comes_again_gets_the_same_answer_also_after_a_restart(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edge_agent.config import Config, RemoteOptions
 from edge_agent.control import candidates, machine, threshold, trees, trial
 from edge_agent.control.ledger import FILE, InForce, Ledger, OnTrial, Revision, in_force
-from edge_agent.control.requests import ConfigRequest, Refused, one_change, read
+from edge_agent.control.requests import ConfigRequest, Refused, one_change, read, tree_of
 from edge_agent.control.signature import Seal, sign
 from edge_agent.errors import ConfigError, EdgeAgentError
 from edge_agent.reporting.standing import Standing
@@ -261,6 +261,23 @@ def test_a_word_over_mqtt_chooses_what_the_file_defines() -> None:
     assert trial.touched(current, found) == ("one",)
 
 
+def test_a_patch_for_a_pipeline_that_is_not_there_names_those_there_are() -> None:
+    tree = trees.merged(
+        candidates.tree_of(config()), {"pipelines": {"camrea": {"rule": {"fail_at": 0.8}}}}
+    )
+    with pytest.raises(ConfigError) as caught:
+        candidates.candidate(tree, config())
+    said = {field.path: field.message for field in caught.value.fields}
+    there = "no such pipeline: 'camrea'; there are: camera-1"
+    assert said == {"/pipelines/camrea": f"{there}; a new one needs family, model, source"}
+
+
+@pytest.mark.parametrize("pipelines", [None, 5, [[]], {"a/b": 1}])
+def test_pipelines_that_are_no_table_are_refused(pipelines: Any) -> None:
+    with pytest.raises(ConfigError):
+        candidates.candidate(good() | {"pipelines": pipelines}, config())
+
+
 @pytest.mark.parametrize(
     ("payload", "path"),
     [
@@ -281,7 +298,7 @@ def test_a_word_over_mqtt_chooses_what_the_file_defines() -> None:
 )
 def test_a_request_that_cannot_be_read_is_refused_with_its_place(payload: bytes, path: str) -> None:
     with pytest.raises(Refused) as caught:
-        one_change(read(payload, ConfigRequest))
+        one_change(read(tree_of(payload), ConfigRequest))
     assert caught.value.code == 400
     assert [field.path for field in caught.value.fields] == [path]
 
@@ -337,7 +354,6 @@ def test_a_request_that_is_not_signed_as_it_must_be_is_refused(what: str) -> Non
     with pytest.raises(Refused) as caught:
         seal().opened(payload, topic, now_s)
     assert caught.value.code == 401
-    assert caught.value.id == "", "an answer under this id would hide the true one's"
 
 
 def test_a_key_that_is_none_ends_the_start_with_a_sentence() -> None:

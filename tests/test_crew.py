@@ -21,6 +21,7 @@ class Thread:
 
     def __init__(self) -> None:
         self.may_end = False
+        self.state = "loading"
         self.asked: list[str] = []
 
     def start(self) -> None:
@@ -67,3 +68,22 @@ def test_a_snapshot_asked_while_a_pipeline_is_built_anew_is_the_new_ones(
     threads[0].may_end = True
     crew.step()
     assert threads[1].asked == ["s1"]
+
+
+def test_a_pipeline_that_runs_or_has_ended_is_news_until_a_report_has_told_of_it(
+    crew: Crew, threads: list[Thread]
+) -> None:
+    def seen() -> tuple[bool, bool]:
+        return crew.has_news, crew.settled
+
+    crew.reports()
+    assert seen() == (False, False), "it loads: a look now and again"
+    threads[0].state = "running"
+    assert seen() == (True, True)
+    crew.reports()
+    assert seen() == (False, True)
+    crew.obey(Restart("one"))
+    threads[0].may_end = True
+    crew.step()
+    assert seen() == (True, False)
+    assert len(crew.reports()) == 2, "the last words, and the successor's first"

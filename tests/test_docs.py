@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from edge_agent.config import parse_toml
+from edge_agent.control.mailbox import VERBS
+from edge_agent.control.requests import Command, read, tree_of
 from edge_agent.errors import Trouble
 
 if TYPE_CHECKING:
@@ -61,6 +63,14 @@ def test_mosquitto_takes_the_recommended_configuration(tmp_path: Path, wait_for:
 @pytest.mark.parametrize("place_and_block", _blocks("toml"), ids=lambda pair: pair[0])
 def test_a_config_in_the_documents_is_valid(place_and_block: tuple[str, str]) -> None:
     parse_toml(place_and_block[1].encode())
+
+
+def test_a_command_in_the_documents_is_one() -> None:
+    page = (ROOT / "docs/configure.md").read_text()
+    found = re.findall(r"-t \$GW/cmd/(\w+)(?: \\\n)? +-m '(.*)'", page)
+    assert {verb for verb, _ in found} == set(VERBS)
+    ids = [read(tree_of(payload.encode()), Command).id for _, payload in found]
+    assert len(ids) == len(set(ids)), "whoever copies all of them gets an answer to each"
 
 
 def test_every_reason_why_an_accelerator_does_not_run_is_explained() -> None:

@@ -133,6 +133,16 @@ def test_models_run_their_golden_samples_and_a_damaged_one_fails(tmp_path: Path)
     assert set(_levels(check_models(bad))) == {"ok", "fail"}
 
 
+def test_models_of_recipes_are_run_as_those_of_pipelines_are(tmp_path: Path) -> None:
+    subprocess.run(["cp", "-r", MODEL, str(tmp_path / "other")], check=True)
+    (tmp_path / "other" / "golden_out_0.npz").write_bytes(b"no array")
+    one = camera(tmp_path, 5) | {"recipes": {"P-2": {"model": "other"}}}
+    every = check_models(_gateway(tmp_path, pipelines={"a": one}))
+    ran, damaged = (finding for finding in every if finding.what == "models")
+    assert (ran.level, damaged.level) == ("ok", "fail")
+    assert damaged.text.startswith("other: other/golden_out_0.npz: differs")
+
+
 def test_a_broker_that_lets_the_agent_do_its_work_is_well(
     tmp_path: Path, mosquitto: Mosquitto, mqtt_client: Recorder, wait_for: WaitFor
 ) -> None:
@@ -186,10 +196,12 @@ def test_the_command_prints_a_line_each_and_its_status_says_whether_anything_fai
 ) -> None:
     config = tmp_path / "agent.json"
     tree = {"device": DEVICE, "broker": {"port": mosquitto.port}, "pipelines": {}}
+    tree["accelerators"] = {"edgetpu": {"delegate": "/nowhere/libedgetpu.so.1"}}
     config.write_text(json.dumps(tree))
     command = [sys.executable, "-m", "edge_agent", "doctor", str(config)]
     good = subprocess.run(command, capture_output=True, text=True, check=False)
     assert good.returncode == 0
+    assert "warn  accelerator edgetpu (libedgetpu.so.1) library_missing: " in good.stdout
     assert good.stdout.splitlines()[-1].startswith("0 failed, ")
     config.write_text(json.dumps(tree | {"broker": {"port": free_port()}}))
     bad = subprocess.run(command, capture_output=True, text=True, check=False)

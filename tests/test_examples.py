@@ -70,7 +70,7 @@ def test_all_that_is_wrong_is_named_at_once(
     assert main(["check", str(config)]) == 78
     shown = capsys.readouterr().err
     for place in (
-        *("/device/name: must be", "/device/site: Field required"),
+        *("/device/name: must be", "/device/site: is missing"),
         *("/pipelines/one/threads: ", "/pipelines/one/model: no such"),
         *("/pipelines/two/model: no such", "/pipelines/two/recipes/P-2/model: no such"),
     ):

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from edge_agent.processes.memory import FIRST_TIDY_S, TIDY_S, Tidy
+from tests.agents import AgentProcess, workers
+from tests.faults.plant import camera
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Mosquitto, WaitFor
 
 # Every other block is freed: holes between what stays, which glibc alone never gives back.
 HOLES = """
@@ -31,6 +40,23 @@ print(resident_mb())
 for after_s in {after_s}:
     tidy.step(before_s + after_s)
     print(resident_mb())
+"""
+
+# Before glibc's own: leaves a file for each process that asks to give memory back.
+NOTES_TRIMS = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int malloc_trim(size_t pad) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/%d", getenv("TRIMS_FOLDER"), getpid());
+  int file = open(path, O_CREAT | O_WRONLY, 0600);
+  if (file >= 0) close(file);
+  return ((int (*)(size_t))dlsym(RTLD_NEXT, "malloc_trim"))(pad);
+}
 """
 
 
@@ -60,3 +86,30 @@ def test_it_is_done_first_after_a_start_and_then_once_a_minute(
         tidy.step(mono_s)
     first = 100 + FIRST_TIDY_S
     assert done == [first + number * TIDY_S for number in range(4)]
+
+
+@pytest.fixture
+def trims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder in which each process that is started then leaves a file once it tidies."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc to compile what notes it")
+    folder, library = tmp_path / "trims", tmp_path / "libnotes.so"
+    folder.mkdir()
+    gcc = ["gcc", "-Wall", "-Werror", "-shared", "-fPIC", "-x", "c", "-o", str(library), "-"]
+    subprocess.run(gcc, input=NOTES_TRIMS, text=True, check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("TRIMS_FOLDER", str(folder))
+    return folder
+
+
+def test_agent_and_worker_do_so_while_they_run(
+    tmp_path: Path, mosquitto: Mosquitto, trims: Path, wait_for: WaitFor
+) -> None:
+    agent = AgentProcess(tmp_path, mosquitto, {"camera": camera(tmp_path / "none", 5)})
+    agent.start()
+    try:
+        worker = wait_for(lambda: workers(agent.pid).get("camera"))
+        wait_for((trims / str(agent.pid)).exists)
+        wait_for((trims / str(worker)).exists)
+    finally:
+        agent.end()

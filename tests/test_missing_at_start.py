@@ -51,7 +51,8 @@ def test_an_agent_starts_without_camera_folder_model_and_broker_and_picks_them_u
     desk = Desk(client, wait_for)
     try:
         desk.until_running("good")
-        assert desk.verdicts("good")[0]["seq"] <= len(pipelines)
+        first = wait_for(lambda: desk.verdicts("good"))[0]
+        assert first["seq"] <= len(pipelines)
 
         def stands(name: str) -> tuple[str, bool]:
             stats = desk.stats(name)

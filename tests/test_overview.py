@@ -228,7 +228,7 @@ def test_status_info_alerts_and_gaps_are_told(heard: Heard) -> None:
             (TOPICS.status, status),
             (TOPICS.status, status),
             (TOPICS.status, gone),
-            (TOPICS.alert("motor"), alert),
+            (TOPICS.alerts("pdm", "motor"), alert),
             (TOPICS.gap, gap),
         ]
     ]

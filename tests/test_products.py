@@ -11,15 +11,15 @@ import pytest
 from edge_agent.control.products import Products
 from edge_agent.control.recipes import Choice, Recipes
 from edge_agent.mqtt.broker_options import Message
-from edge_agent.reporting.topics import Topics
 from tests.agents import ROOT, AgentProcess
+from tests.alerts import Told, about
 from tests.control import Belt, Desk, every_picture, inspected
 from tests.test_config import good, parse, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from edge_agent.reporting.messages import AlertMessage
     from tests.conftest import Mosquitto, WaitFor
 
 PLC = "plc/line2/product"
@@ -99,7 +99,7 @@ def test_an_unknown_code_raises_an_alert_and_changes_nothing_until_its_recipe_is
         wait_for(lambda: alerts(desk) and alerts(desk)[-1]["kind"] == "product")
         raised = alerts(desk)[-1]
         assert raised["alert"] == "raised"
-        assert "no recipe for product code 'P-9'; there are: P-1, P-2" in raised["message"]
+        assert "no such product code: 'P-9'; there are: P-1, P-2" in raised["message"]
         seen = len(limits(desk))
         wait_for(lambda: len(limits(desk)) > seen + 3)
         assert set(limits(desk)[seen:]) == {STRICT}
@@ -119,13 +119,12 @@ def with_product(recipes: dict[str, Any], **product: Any) -> dict[str, Any]:
 class Line:
     """A pipeline with two recipes, its product topic, and what became of what was said there."""
 
-    def __init__(self, **product: Any) -> None:
+    def __init__(self, folder: Path, **product: Any) -> None:
         recipes = {name: {"model": "m"} for name in ("P-2", "P-3")}
         self.config = parse(with_product(recipes=recipes, **product))
-        self.alerts: list[AlertMessage] = []
+        self.told = Told(folder, about("product", "camera-1"))
         self.recipes = Recipes({}, lambda: None)
-        topics = Topics("acme/edge/gw", "gw")
-        self.products = Products(self.recipes, topics, lambda _, alert: self.alerts.append(alert))
+        self.products = Products(self.recipes, self.told.alerts)
 
     def say(self, payload: bytes, *, retain: bool = False) -> None:
         for subscription in self.products.subscriptions(self.config):
@@ -148,17 +147,19 @@ class Line:
         ("/product", b'{"product": 4711}', "P-3"),
     ],
 )
-def test_a_code_is_text_or_a_number_in_json(pointer: str, payload: bytes, recipe: str) -> None:
-    line = Line(code=pointer, codes={"4711": "P-3", "4711.02/A": "P-3"})
+def test_a_code_is_text_or_a_number_in_json(
+    tmp_path: Path, pointer: str, payload: bytes, recipe: str
+) -> None:
+    line = Line(tmp_path, code=pointer, codes={"4711": "P-3", "4711.02/A": "P-3"})
     line.say(payload)
     assert line.recipe == recipe
-    assert not line.alerts
+    assert not line.told.heard()
 
 
 @pytest.mark.parametrize(
     ("pointer", "payload", "said"),
     [
-        ("", b"P-9", "no recipe for product code 'P-9'; there are: P-2, P-3"),
+        ("", b"P-9", "no such product code: 'P-9'; there are: P-2, P-3"),
         ("", b"\xff\xfe", "is no text"),
         ("", b"x" * 100_000, "100000 bytes"),
         ("/product", b"P-2", "no product code at /product"),
@@ -168,22 +169,39 @@ def test_a_code_is_text_or_a_number_in_json(pointer: str, payload: bytes, recipe
     ],
 )
 def test_what_is_no_known_code_is_told_once_and_changes_nothing(
-    pointer: str, payload: bytes, said: str
+    tmp_path: Path, pointer: str, payload: bytes, said: str
 ) -> None:
-    line = Line(code=pointer)
+    line = Line(tmp_path, code=pointer)
     line.say(b'{"product": "P-2"}' if pointer else b"P-2")
     for _ in range(3):
         line.say(payload)
     assert line.recipe == "P-2"
-    (alert,) = line.alerts
-    assert said in alert.message
+    (alert,) = line.told.heard()
+    assert said in alert["message"]
     line.say(b'{"product": "P-3"}' if pointer else b"P-3")
-    assert [each.alert for each in line.alerts] == ["raised", "cleared"]
+    assert line.told.changes() == [("product", "raised"), ("product", "cleared")]
     assert line.recipe == "P-3"
 
 
-def test_what_was_retained_comes_again_after_a_reconnect_and_overrules_nobody() -> None:
-    line = Line()
+def test_another_wrong_code_ends_the_alert_of_the_one_before(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    for code in (b"P-8", b"P-9"):
+        line.say(code)
+        line.told.heard()
+    first, cleared, second = line.told.heard()
+    assert (cleared["id"], cleared["alert"]) == (first["id"], "cleared")
+    assert (second["id"] != first["id"], second["alert"]) == (True, "raised")
+    line.told.alerts.close()
+    # After a restart the same is said again, and the alert is the same.
+    line = Line(tmp_path)
+    line.say(b"P-9", retain=True)
+    assert [each["id"] for each in line.told.heard()] == [second["id"]]
+
+
+def test_what_was_retained_comes_again_after_a_reconnect_and_overrules_nobody(
+    tmp_path: Path,
+) -> None:
+    line = Line(tmp_path)
     line.say(b"P-2", retain=True)
     line.recipes.choose("camera-1", Choice("P-3", ""))  # a person's command
     line.say(b"P-2", retain=True)
@@ -192,8 +210,8 @@ def test_what_was_retained_comes_again_after_a_reconnect_and_overrules_nobody() 
     assert line.recipe == "P-2"
 
 
-def test_a_choice_ends_when_the_config_itself_says_another_recipe() -> None:
-    line = Line()
+def test_a_choice_ends_when_the_config_itself_says_another_recipe(tmp_path: Path) -> None:
+    line = Line(tmp_path)
     line.say(b"P-2")
     (options,) = line.config.pipelines.values()
     other = options.model_copy(update={"recipe": "P-3"})
@@ -204,9 +222,13 @@ def test_a_choice_ends_when_the_config_itself_says_another_recipe() -> None:
 @pytest.mark.parametrize(
     ("product", "path", "message"),
     [
-        ({"codes": {"7": "P-9"}}, "/pipelines/camera-1", "product code '7' has recipe 'P-9'"),
+        (
+            {"codes": {"7": "P-9"}},
+            "/pipelines/camera-1",
+            "of product code '7': no such recipe: 'P-9'",
+        ),
         ({"code": "product"}, "/pipelines/camera-1/product", "a JSON pointer begins with /"),
-        ({"topic": "plc/+/product"}, "/pipelines/camera-1/product/topic", "pattern"),
+        ({"topic": "plc/+/product"}, "/pipelines/camera-1/product/topic", "must be a topic"),
     ],
 )
 def test_a_wrong_product_option_is_refused_with_its_place(

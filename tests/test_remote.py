@@ -59,6 +59,30 @@ def test_a_change_is_shown_agreed_to_and_answered(
     assert "revision 2 is in force: this file was changed over MQTT since" in done.stdout
 
 
+def test_what_get_prints_can_be_set_and_its_revision_must_still_be_in_force(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, tmp_path: Path
+) -> None:
+    start({"one": camera()})
+    desk.until_running("one")
+    got = json.loads(call(mosquitto, "get").stdout)
+    got["config"]["pipelines"]["one"]["rule"]["fail_at"] = 0.8
+    done = call(mosquitto, "set", patch(tmp_path, got), "--yes")
+    assert done.stdout.splitlines() == [
+        "~ /pipelines/one/rule/fail_at: 0.7 -> 0.8",
+        "applied (200); revision 2 is in force",
+    ], done
+    desk.until_reported(rev=2, status="applied")
+    got["config"]["pipelines"]["one"]["rule"]["fail_at"] = 0.9
+    stale = call(mosquitto, "set", patch(tmp_path, got), "--yes")
+    assert "stale (409); revision 2 is in force" in stale.stdout
+    assert stale.returncode == 78
+    bare = patch(tmp_path, got["config"])
+    stale = call(mosquitto, "set", bare, "--yes", "--base-rev", "1")
+    assert "stale (409); revision 2 is in force" in stale.stdout
+    done = call(mosquitto, "set", patch(tmp_path, got), "--yes", "--base-rev", "2")
+    assert done.stdout.endswith("applied (200); revision 3 is in force\n")
+
+
 def test_a_change_on_trial_is_answered_with_its_deadline_and_with_what_confirms_it(
     start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, tmp_path: Path
 ) -> None:
@@ -77,6 +101,23 @@ def test_a_change_on_trial_is_answered_with_its_deadline_and_with_what_confirms_
         [sys.executable, "-m", "edge_agent", *words[1:]], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("applied (200); revision 2 is in force")
+
+
+def test_a_change_that_finds_no_library_for_its_accelerator_is_applied_with_a_warning(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, tmp_path: Path
+) -> None:
+    library = tmp_path / "libmissing.so"
+    start({"one": camera()}, accelerators={"usb": {"delegate": str(library)}})
+    desk.until_running("one")
+    file = patch(tmp_path, {"pipelines": {"one": {"accelerator": "usb"}}})
+    why = f"no such file: {library}; without it the model runs as `on_failure` says"
+    warning = f"  warning: /pipelines/one/accelerator: {why}"
+    for words, said in (
+        (["--dry-run"], "valid (200); revision 1 is in force"),
+        (["--yes"], "applied (200); revision 2 is in force"),
+    ):
+        done = call(mosquitto, "patch", file, *words)
+        assert done.stdout.splitlines()[1:] == [said, warning], done
 
 
 def test_an_agent_that_is_not_there_is_said_to_be_away(mosquitto: Mosquitto) -> None:

@@ -126,7 +126,8 @@ def test_a_stop_ends_a_loop(
     wait_for(lambda: len(mqtt_client.payloads("t")) > 8)
     stop.set()
     thread.join(60)
-    assert sent[0] > 8
+    wait_for(lambda: len(mqtt_client.payloads("t")) >= sent[0] > 8)
+    assert len(mqtt_client.payloads("t")) == sent[0]
 
 
 def test_more_than_the_window_is_published_without_loss_and_in_order(

@@ -1,6 +1,8 @@
-"""What the soak calls growth: what a process keeps, not what it has between two tidyings."""
+"""What the soak calls growth: what a process has for minutes, and not now and then."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +33,14 @@ def test_growth_is_seen_through_what_comes_and_goes(mb_per_h: float) -> None:
     assert row.holds == (mb_per_h < MOST_MB_PER_H)
 
 
+def test_a_moment_without_a_core_is_no_growth() -> None:
+    """A worker that stood still for a while had given back more than it needs to work."""
+    starved = samples(0.0)
+    for index in range(len(starved) // 2, len(starved) // 2 + 6):
+        starved[index] = replace(starved[index], rss_mb=60)
+    assert growth("left", starved, MINUTES).holds
+
+
 def test_a_process_that_began_anew_is_not_judged_by_its_memory() -> None:
     row = growth("sacrificed", samples(5.0, restart=True), MINUTES)
     assert row.mb_per_h is None
@@ -40,9 +50,6 @@ def test_a_process_that_began_anew_is_not_judged_by_its_memory() -> None:
 def test_one_more_descriptor_in_the_middle_of_each_half_is_growth() -> None:
     late = samples(0.0)
     half = 3 * len(late) // 4
-    leaking = late[:half] + [
-        Sample(one.at_s, one.pid, one.rss_mb, one.descriptors + 1, one.threads)
-        for one in late[half:]
-    ]
+    leaking = late[:half] + [replace(one, descriptors=one.descriptors + 1) for one in late[half:]]
     row = growth("agent", leaking, MINUTES)
     assert (row.more_descriptors, row.holds) == (1, False)

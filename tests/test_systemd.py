@@ -82,6 +82,19 @@ def test_the_user_of_the_unit_is_made_and_is_in_the_cameras_group() -> None:
     assert "DeviceAllow" in _settings()
 
 
+def test_the_document_names_all_that_an_installation_leaves_to_be_removed(tmp_path: Path) -> None:
+    (built := tmp_path / "built" / "bin").mkdir(parents=True)
+    (built / "edge-agent").touch()
+    root = tmp_path / "root"
+    install = ROOT / "tools" / "packaging" / "install.sh"
+    subprocess.run([install, built.parent, root, "/opt/edge-agent"], check=True)
+    lines = re.findall(r"^    rm -rf (.+)$", DOCUMENT, re.MULTILINE)
+    named = [root / path.removeprefix("/") for line in lines for path in line.split()]
+    there = [path for path in root.rglob("*") if not path.is_dir() or path.is_symlink()]
+    assert len(there) >= 5
+    assert not [path for path in there if not {path, *path.parents} & set(named)]
+
+
 def test_the_first_config_is_one_that_the_agent_takes() -> None:
     from edge_agent.config import parse_toml  # noqa: PLC0415  it reads every plug-in
 

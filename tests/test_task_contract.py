@@ -190,7 +190,7 @@ def test_an_output_that_the_model_does_not_have_is_a_wrong_model(kind: str) -> N
     case = CASES[kind]
     key = {"detect": "outputs", "anomaly": "score_output"}.get(kind, "output")
     value: object = ["other"] if kind == "detect" else "other"
-    with pytest.raises(ModelError, match="no output 'other'; it has y"):
+    with pytest.raises(ModelError, match="no such output: 'other'; there are: y"):
         create_task(
             kind,
             {**case.postprocess, key: value},

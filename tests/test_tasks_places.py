@@ -148,7 +148,7 @@ def test_normal_labels_are_no_defects() -> None:
     found = interpret("detect", outputs, decoder="yolo_v8", normal=["screw"])
     assert [d.label for d in found.defects] == ["scratch"]
     assert found.score == pytest.approx(0.5)
-    with pytest.raises(ModelError, match="'nail' is none of the model's labels"):
+    with pytest.raises(ModelError, match="no such label: 'nail'"):
         interpret("detect", outputs, decoder="yolo_v8", normal=["nail"])
 
 

@@ -53,6 +53,15 @@ def test_with_normal_labels_the_score_is_what_the_others_have_together() -> None
     assert found.score == pytest.approx(0.4)
 
 
+def test_a_reject_is_put_down_to_the_likeliest_label_that_is_not_good() -> None:
+    labels = ("good", "fine", "scratch", "dent")
+    made = task("classify", 4, labels, normal=["good", "fine"])
+    assert answer(made, 0.35, 0.25, 0.1, 0.3).reject_label == "dent"
+    assert answer(made, 0.1, 0.1, 0.5, 0.3).reject_label == "scratch"
+    assert answer(task("classify", 4, labels), 0.35, 0.25, 0.1, 0.3).reject_label == "good"
+    assert answer(task("classify", 4, labels, normal=list(labels)), 0, 0, 0, 1).reject_label == ""
+
+
 def test_logits_become_probabilities_by_softmax_without_overflow() -> None:
     made = task("classify", 2, ("good", "bad"), normal=["good"], activation="softmax")
     assert answer(made, 0.0, np.log(3.0)).score == pytest.approx(0.75)
@@ -83,8 +92,12 @@ def test_independent_classes_never_score_more_than_1() -> None:
     [
         (("a", "b"), (), "3 classes, the labels are 2"),
         (("a", "b", "c", "d"), (), "3 classes, the labels are 4"),
-        (("a", "b", "c"), ("d",), "postprocess/normal: 'd' is none of the model's labels"),
-        ((), ("3",), "postprocess/normal: '3' is none"),
+        (
+            ("a", "b", "c"),
+            ("d",),
+            "/task/postprocess/normal: no such label: 'd'; there are: a, b, c",
+        ),
+        ((), ("3",), "/task/postprocess/normal: no such label: '3'"),
     ],
 )
 def test_labels_that_do_not_match_the_classes_are_a_wrong_model(

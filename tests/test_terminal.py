@@ -88,6 +88,27 @@ def test_in_a_pipe_each_event_is_a_line(mosquitto: Mosquitto, mqtt_client: Recor
     assert watching.returncode == 0
 
 
+def test_it_ends_without_a_word_when_nobody_reads_its_lines_any_more(
+    mosquitto: Mosquitto, mqtt_client: Recorder
+) -> None:
+    mqtt_client.publish(TOPICS.stats("qc", "surface"), stats("running"), retain=True)
+    with subprocess.Popen(
+        _watch(mosquitto.port),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        assert watching.stdout.readline()
+        watching.stdout.close()
+        mqtt_client.publish(TOPICS.verdict("qc", "surface"), verdict(1, "fail"))
+        said = watching.stderr.read()
+    assert "pipe" not in said.lower()
+    assert watching.returncode == 0
+
+
 def test_without_a_broker_the_view_says_so_and_can_be_ended() -> None:
     # Port 1 is reserved (tcpmux): nothing listens there.
     screen = Terminal(_watch(1), ROOT)

@@ -254,7 +254,7 @@ def test_an_accelerator_of_the_config_that_does_not_run_is_said_and_the_cpu_is_h
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("tpu", "tpu: no such accelerator; there are: cpu, gpu, npu, fast, or a table"),
+        ("tpu", "tpu: no such accelerator: 'tpu'; there are: cpu, gpu, npu, fast, or a table"),
         ("{ delegate = }", "Invalid value"),
         ("{ hardware = 'gpu', provider = 'CUDA' }", "exactly one of"),
     ],

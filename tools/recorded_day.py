@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from edge_agent.clock import NS_PER_S
-from edge_agent.production.line import Line, LineAlert, LineState, ShiftFigures
+from edge_agent.production.line import Event, Line, LineAlert, LineState, ShiftFigures
 from edge_agent.production.options import BreakOptions, LineOptions, ProductionOptions, ShiftOptions
 from edge_agent.production.shifts import Calendar
 from edge_agent.types import Outcome, Verdict
@@ -42,6 +42,16 @@ class Day:
     open_shift: ShiftFigures | None = None
     alerts: list[LineAlert] = field(default_factory=list)
 
+    def take(self, events: list[Event]) -> None:
+        """Take what a verdict brought; of an alarm that it was raised, or ended, not each point."""
+        for event in events:
+            if isinstance(event, ShiftFigures):
+                self.shifts.append(event)
+                continue
+            before = [alert.alarm.raised for alert in self.alerts if alert.kind == event.kind]
+            if event.alarm.raised != (bool(before) and before[-1]):
+                self.alerts.append(event)
+
 
 def replay(file: Path, production: ProductionOptions, options: LineOptions) -> Day:
     """Return the figures of a recorded day."""
@@ -57,9 +67,7 @@ def replay(file: Path, production: ProductionOptions, options: LineOptions) -> D
             elif row["event"] in {"trouble", "running"}:
                 day.shifts += line.trouble(at_ns, at_ns, in_error=row["event"] == "trouble")
             elif row["event"] in OUTCOMES:
-                for event in line.part(_verdict(row, at_ns), at_ns, at_ns):
-                    kept = day.alerts if isinstance(event, LineAlert) else day.shifts
-                    kept.append(event)  # type: ignore[arg-type]
+                day.take(line.part(_verdict(row, at_ns), at_ns, at_ns))
             else:
                 day.shifts += line.tick(at_ns, at_ns)
     day.open_shift = line.figures(at_ns)

@@ -2,11 +2,11 @@
 
 Two cameras of large pictures as fast as the cores allow, one motor, a real broker and a consumer
 that counts; with `--faults`, every fault of soak_faults.py in turn. Printed for each process and
-written to build/soak.json: memory, descriptors and threads, and how memory grows: what a process
-keeps, the least it had in each few minutes, by least squares over the second half. Each fault has
-come several times by then; and in each few minutes every process has given back what it does not
-need, which it does once a minute. A worker that a fault kills begins anew each time: its memory is
-shown alone.
+written to build/soak.json: memory, descriptors and threads, and how memory grows: the median of
+each few minutes, by least squares over the second half. Each fault has come several times by then;
+and in each few minutes every process has given back what it does not need, which it does once a
+minute. The median, and not the least: a process that got no core for a while has less than it
+needs. A worker that a fault kills begins anew each time: its memory is shown alone.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Growth:
     rss_mb: tuple[float, float, float]
     """After a fifth of the time, after half of it, at the end."""
     mb_per_h: float | None
-    """Of the least in each window of the second half; None: the process began anew in it."""
+    """Of the median of each window of the second half; None: the process began anew in it."""
     more_descriptors: int
     more_threads: int
     holds: bool
@@ -217,13 +217,13 @@ def sample(pid: int) -> Sample:
     )
 
 
-def least_of_windows(samples: list[Sample]) -> list[float]:
-    """Return the least memory (MB) of each whole window."""
+def medians_of_windows(samples: list[Sample]) -> list[float]:
+    """Return the median of memory (MB) in each whole window."""
     windows: dict[int, list[float]] = {}
     for one in samples:
         windows.setdefault(int((one.at_s - samples[0].at_s) / WINDOW_S), []).append(one.rss_mb)
     whole = int((samples[-1].at_s - samples[0].at_s + EVERY_S) / WINDOW_S)
-    return [min(windows[number]) for number in range(whole) if number in windows]
+    return [statistics.median(windows[number]) for number in range(whole) if number in windows]
 
 
 def growth(process: str, samples: list[Sample], minutes: float) -> Growth:
@@ -232,7 +232,7 @@ def growth(process: str, samples: list[Sample], minutes: float) -> Growth:
     rss_mb = (samples[len(samples) // 5].rss_mb, late[0].rss_mb, late[-1].rss_mb)
     if len({one.pid for one in late}) > 1:
         return Growth(process, rss_mb, None, 0, 0, holds=True)
-    kept = least_of_windows(late)
+    kept = medians_of_windows(late)
     slope = 0.0
     if len(kept) > 1:
         slope = statistics.linear_regression(range(len(kept)), kept).slope / WINDOW_S

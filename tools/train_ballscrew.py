@@ -24,9 +24,8 @@ from tools.bundling import golden_inputs
 from tools.bundling.bundle import Draft, files_sha256, write_bundle
 from tools.bundling.card import Account, write_card_of
 from tools.bundling.fresh_folder import fresh_folder
-from tools.datasets import ballscrew
+from tools.datasets import ballscrew, ballscrew_spread
 from tools.photos import Photo
-from tools.recordings.scores import mean_and_spread
 from tools.training import logistic, photo_recipe
 from tools.training.photo_recipe import Prepared
 from tools.training.pictures import normalised
@@ -46,13 +45,6 @@ HELD = 2
 PRUNED = 0.5
 SPLITS = 3
 SHIPPED_SPLIT = 2
-# How the figures of ballscrew.figures begin, the longest first, and what they are called here.
-SPREAD = {
-    "AUROC, hard, within each position": "AUROC, hard, within each position",
-    "AUROC, hard": "AUROC, hard",
-    "AUROC, one size": "AUROC, one size",
-    "AUROC": "AUROC, positions never seen",
-}
 FALSE_REJECTS = 0.02
 LABELS = ("clean", "pitted")
 
@@ -171,22 +163,12 @@ def validate(ready: Prepared, found: list[ballscrew.Photo]) -> None:
 
 def spread(options: argparse.Namespace) -> list[Figure]:
     """Return the figures of the whole model with each third of the positions for testing."""
-    found: dict[str, list[float]] = {}
+    splits = []
     for split in range(SPLITS):
         each = argparse.Namespace(**{**vars(options), "split": split, "prune": 0.0})
         _, account = build(*prepared(options.data / "bsdata", split), each)
-        for what, value in account.figures[: 2 * len(SPREAD)]:
-            kind = next(name for start, name in SPREAD.items() if what.startswith(start))
-            precision = "int8" if "int8" in what else "float"
-            found.setdefault(f"{kind}, {precision}", []).append(float(value))
-    return [
-        (f"{what}, {SPLITS} splits by position", f"{mean_and_spread(values, 3)} ({_each(values)})")
-        for what, values in found.items()
-    ]
-
-
-def _each(values: list[float]) -> str:
-    return ", ".join(f"{value:.3f}" for value in values)
+        splits.append(account.figures)
+    return ballscrew_spread.spread(splits, ("float, whole", "int8, whole"))
 
 
 def build(

@@ -3,6 +3,7 @@
     python -m tools.train_ballscrew_good --data ../shared/data        the shipped model
     python -m tools.train_ballscrew_good --split 0 --out build/models other positions for testing
     python -m tools.train_ballscrew_good --validate                   training positions, held out
+    python -m tools.train_ballscrew_good --spread                     all three, and their spread
 
 Split by position on the screw, every third one for testing. Of the others only photos from before
 the first pitting are learned from.
@@ -24,7 +25,7 @@ from tools.bundling.bundle import Draft, enter_reference, files_sha256, write_bu
 from tools.bundling.card import Account, card_of_draft
 from tools.bundling.fresh_folder import fresh_folder
 from tools.bundling.usual_figures import usual_pictures
-from tools.datasets import ballscrew
+from tools.datasets import ballscrew, ballscrew_spread
 from tools.photos import Photo
 from tools.scoring.report import auroc
 from tools.training import photo_recipe
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 MODEL_ID = "ballscrew-good"
 SIZE = (160, 384)
 FALSE_REJECT = 0.01
+SPLITS = 3
 SHIPPED_SPLIT = 2
 # Of each position: the first photos, with which a gateway is calibrated. They test nothing.
 CALIBRATED_ON = 10
@@ -92,23 +94,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train models/ballscrew-good.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("models"))
-    parser.add_argument("--split", type=int, choices=(0, 1, 2), default=SHIPPED_SPLIT)
+    parser.add_argument("--split", type=int, choices=range(SPLITS), default=SHIPPED_SPLIT)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--validate", action="store_true", help="print training positions held out")
+    parser.add_argument("--spread", action="store_true", help="print the figures of all splits")
     options = parser.parse_args()
     folder = options.data / "bsdata"
-    test = ballscrew.POSITIONS[options.split :: 3]
-    rest = [place for place in ballscrew.POSITIONS if place not in test]
     if options.validate:
-        validate(folder, rest, options.seed)
+        validate(folder, divided(options.split)[0], options.seed)
         return
-    found = ballscrew.photos(folder, rest)
-    good = [photo for photo in found if not photo.pitted]
-    lesson = lesson_of(good, options.seed)
-    network, limits = learn(lesson, seen_in_float(lesson), FALSE_REJECT)
-    models = compiled(network, lesson)
-    tested = ballscrew.photos(folder, test)
-    figures = measured(models, tested, limits, folder)
+    if options.spread:
+        splits = [trained(folder, split, options.seed)[-1] for split in range(SPLITS)]
+        kinds = [f"int8, {how}" for how in ("as it comes", f"calibrated on {CALIBRATED_ON}")]
+        print(*(": ".join(each) for each in ballscrew_spread.spread(splits, kinds)), sep="\n")
+        return
+    rest, test = divided(options.split)
+    good, lesson, limits, models, figures = trained(folder, options.split, options.seed)
     about = ABOUT.format(
         count=CALIBRATED_ON,
         good=len(good),
@@ -125,6 +126,25 @@ def main() -> None:
         enter_reference(out, usual_pictures(model, map(ballscrew.frame, good)))
     for what, value in figures:
         print(f"{what}: {value}")
+
+
+def divided(split: int) -> tuple[list[str], list[str]]:
+    """Return the positions to learn from, and every third one, for testing."""
+    test = list(ballscrew.POSITIONS[split::SPLITS])
+    return [place for place in ballscrew.POSITIONS if place not in test], test
+
+
+def trained(
+    folder: Path, split: int, seed: int
+) -> tuple[list[ballscrew.Photo], Lesson, Limits, Compiled, list[Figure]]:
+    """Learn from sound photos of some positions; return them, what came of it, and its figures."""
+    rest, test = divided(split)
+    good = [photo for photo in ballscrew.photos(folder, rest) if not photo.pitted]
+    lesson = lesson_of(good, seed)
+    network, limits = learn(lesson, seen_in_float(lesson), FALSE_REJECT)
+    models = compiled(network, lesson)
+    figures = measured(models, ballscrew.photos(folder, test), limits, folder)
+    return good, lesson, limits, models, figures
 
 
 def evaluated(bundle: Path, data: Path) -> list[Figure]:

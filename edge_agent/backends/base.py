@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from edge_agent.errors import ModelError
+from edge_agent.errors import ModelError, no_such
 from edge_agent.inference.accelerator import CPU
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def check_inputs(specs: tuple[TensorSpec, ...], tensors: Tensors) -> None:
             )
     if len(tensors) != len(specs):
         unknown = sorted(set(tensors) - {spec.name for spec in specs})
-        raise ModelError(f"the model has no input {unknown[0]}")
+        raise ModelError(no_such("input", unknown[0], (spec.name for spec in specs)))
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

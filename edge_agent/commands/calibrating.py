@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent import registry
 from edge_agent.clock import utc_text
-from edge_agent.errors import BadInput, ConfigError, EndOfStream, FieldError, NotConnected
+from edge_agent.errors import BadInput, ConfigError, EndOfStream, FieldError, NotConnected, no_such
 from edge_agent.inference import calibration, calibration_file
 from edge_agent.inference.calibration import PARTS_MIN, CalibrationFailed
 from edge_agent.inference.model import load_model
@@ -151,8 +151,7 @@ def _pipeline(config: Config, wanted: Wanted) -> PipelineOptions:
 def _known(config: Config, pipeline: str) -> PipelineOptions:
     options = config.pipelines.get(pipeline)
     if options is None:
-        known = ", ".join(config.pipelines) or "none"
-        message = f"no such pipeline; there are: {known}"
+        message = no_such("pipeline", pipeline, config.pipelines)
         raise ConfigError([FieldError(f"/pipelines/{pipeline}", "unknown", message)])
     return options
 

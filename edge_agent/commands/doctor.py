@@ -10,6 +10,7 @@ import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_agent.commands.doctor_accelerators import check_accelerators
 from edge_agent.commands.doctor_broker import check_broker
 from edge_agent.commands.doctor_cameras import check_cameras
 from edge_agent.commands.doctor_disk import check_disk
@@ -44,6 +45,7 @@ CHECKS: tuple[Check, ...] = (
     check_files,
     check_cameras,
     check_models,
+    check_accelerators,
     check_broker,
     check_sync,
 )

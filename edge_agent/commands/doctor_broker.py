@@ -139,7 +139,7 @@ def _published(own: Topics, config: Config) -> list[str]:
         found += (
             [own.defect(name), own.last(name)]
             if pipeline.family == "qc"
-            else [own.health(name), own.alert(name)]
+            else [own.health(name), own.alerts("pdm", name)]
         )
     return found
 

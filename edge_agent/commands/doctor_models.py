@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.commands.checks import check_pipelines
 from edge_agent.commands.doctor_findings import Finding
-from edge_agent.commands.named_files import missing_files
+from edge_agent.commands.named_files import LIBRARY, missing_files
 from edge_agent.commands.verification import verify
 from edge_agent.errors import ConfigError
 
@@ -17,16 +17,21 @@ if TYPE_CHECKING:
 
 
 def check_files(gateway: Gateway) -> Iterator[Finding]:
-    """Look for every file and folder that the config names, beside cameras and models."""
+    """Look for every file and folder that the config names, which no other check looks for."""
     if gateway.config is None:
         return
     for field in missing_files(gateway.config, gateway.folder):
+        if field.path.endswith(f"/{LIBRARY}"):
+            continue  # check_accelerators says it
         advice = "put it there, or correct the config; what needs it waits for it"
         yield Finding("fail", "files", f"{field.path}: {field.message}", advice)
 
 
 def check_models(gateway: Gateway) -> Iterator[Finding]:
-    """Check every pipeline as `edge-agent check` does, and run each bundle's golden samples."""
+    """Check every pipeline as `edge-agent check` does, and run each bundle's golden samples.
+
+    Recipes' as well: a pipeline has them loaded, and goes over to one when the product changes.
+    """
     if gateway.config is None:
         return
     try:
@@ -35,7 +40,7 @@ def check_models(gateway: Gateway) -> Iterator[Finding]:
         for field in error.fields:
             advice = "`edge-agent check` names every wrong field"
             yield Finding("fail", "pipelines", f"{field.path}: {field.message}", advice)
-    for model in sorted({pipeline.model for pipeline in gateway.config.pipelines.values()}):
+    for model in gateway.config.models:
         found = verify(gateway.folder / model, memory_mb=int(gateway.config.worker_memory_mb))
         if found.passed:
             yield Finding("ok", "models", f"{model}: {found.sentence()}")

@@ -82,9 +82,9 @@ def _has_camera_with(gateway: Gateway, field: str) -> bool:
 
 def _backends_of_models(gateway: Gateway) -> set[str]:
     found = set()
-    for pipeline in gateway.config.pipelines.values() if gateway.config else ():
+    for model in gateway.config.models if gateway.config else ():
         try:
-            found.add(str(load_bundle(gateway.folder / pipeline.model).variant.runtime))
+            found.add(str(load_bundle(gateway.folder / model).variant.runtime))
         except ModelError:
             continue  # check_models says it
     return found

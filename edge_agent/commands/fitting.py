@@ -35,4 +35,4 @@ def wrong_accelerator(accelerator: AcceleratorOptions, variant: Variant) -> list
 def require_limits(manifest: Manifest) -> None:
     """Raise ModelError where a limit of a bundle's own rule is one that no score reaches."""
     for name, why in out_of_reach(manifest.decision.rule, manifest.task.score_range):
-        raise ModelError(f"manifest.json: decision/rule/{name}: {why}")
+        raise ModelError(f"manifest.json: /decision/rule/{name}: {why}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_agent.commands.verification import verify
-from edge_agent.errors import EdgeAgentError
+from edge_agent.errors import EdgeAgentError, no_such
 from edge_agent.modelstore.in_force import bundle_name
 from edge_agent.modelstore.layout import StoreLayout
 from edge_agent.modelstore.slots import SlotFolder
@@ -60,8 +60,7 @@ def run(options: argparse.Namespace, config: Config, folder: Path, state_folder:
     factories = {each.slot or name: folder / each.model for name, each in config.pipelines.items()}
     slot = getattr(options, "slot", None)
     if slot is not None and slot not in factories:
-        known = ", ".join(factories) or "none"
-        raise EdgeAgentError(f"the config has no slot {slot}; there are: {known}")
+        raise EdgeAgentError(no_such("slot", slot, factories))
     slots = {
         name: _Slot(SlotFolder(layout, name), factory)
         for name, factory in factories.items()

@@ -33,6 +33,8 @@ REPORTED_S = 5.0
 # Longer than any trial (control/trial.py).
 ANSWER_S = 90.0
 POLL_S = 0.2
+# What is reported has these, and no config has.
+ENVELOPE = {"rev", "config"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +110,29 @@ class Remote:
                 yield message.topic.rsplit("/", 1)[1], msgspec.json.decode(message.payload)
 
 
-def change(
-    remote: Remote, verb: str, file: Path, wanted: dict[str, Any], agree: Callable[[str], bool]
-) -> tuple[dict[str, Any] | None, list[str]]:
+def change(remote: Remote, options: argparse.Namespace) -> tuple[dict[str, Any] | None, list[str]]:
     """Send a whole config (`set`) or a patch; return the answer, and what differs, in lines.
 
-    `wanted`: further fields of the request. `agree` is shown the difference; if it says no, nothing
-    is sent and there is no answer.
+    A whole config may be what was reported, too: it is then based on the revision that says so.
+    Whoever is asked sees the difference; if they say no, nothing is sent and there is no answer.
     """
-    tree = read_tree(file)
+    tree, base_rev = read_tree(options.config), options.base_rev
+    if options.verb == "set" and tree.keys() >= ENVELOPE:
+        base_rev = tree["rev"] if base_rev is None else base_rev
+        tree = tree["config"]
     reported = remote.reported()
-    after = tree if verb == "set" else merged(reported["config"], tree)
+    after = tree if options.verb == "set" else merged(reported["config"], tree)
     lines = [_line(*each) for each in changes(reported["config"], after)]
-    if not lines or not agree("\n".join(lines)):
+    if not lines or not _agreed(lines, asked=not (options.yes or options.dry_run)):
         return None, lines
-    request = {"v": 1, "id": str(uuid.uuid4()), "base_rev": reported["rev"], **wanted}
-    request["config" if verb == "set" else "patch"] = tree
+    request = {
+        "v": 1,
+        "id": str(uuid.uuid4()),
+        "base_rev": reported["rev"] if base_rev is None else base_rev,
+        "config" if options.verb == "set" else "patch": tree,
+        "dry_run": options.dry_run,
+        "confirm_within_s": options.confirm_within,
+    }
     return remote.ask(request), lines
 
 
@@ -152,7 +161,9 @@ def read_tree(file: Path) -> dict[str, Any]:
 def answer_lines(answer: dict[str, Any]) -> list[str]:
     """Return an answer as a person reads it."""
     lines = [f"{answer['status']} ({answer['code']}); revision {answer['rev']} is in force"]
-    return lines + [f"  {each['path'] or '/'}: {each['msg']}" for each in answer["errors"]]
+    lines += [f"  {each['path'] or '/'}: {each['msg']}" for each in answer["errors"]]
+    warnings = answer.get("warnings", [])  # an agent of an earlier version says nothing of any
+    return lines + [f"  warning: {each['path']}: {each['msg']}" for each in warnings]
 
 
 def to_be_confirmed(rev: int, options: argparse.Namespace, clock_s: float) -> list[str]:
@@ -195,18 +206,14 @@ def _within(timeout_s: float, true: Callable[[], bool]) -> bool:
     return False
 
 
-def agreement(*, asked: bool) -> Callable[[str], bool]:
-    """Return what shows a difference and says whether to go on; `asked`: a person decides."""
-
-    def agree(difference: str) -> bool:
-        sys.stdout.write(f"{difference}\n")
-        sys.stdout.flush()
-        if not asked:
-            return True
-        try:
-            return input("Change it so? [y/N] ").strip() in {"y", "Y"}
-        except EOFError:  # from cron, or ssh without a terminal
-            sys.stderr.write("nobody is there to agree: with --yes nobody is asked\n")
-            return False
-
-    return agree
+def _agreed(lines: list[str], *, asked: bool) -> bool:
+    """Show what differs, and say whether to go on; `asked`: a person decides."""
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+    if not asked:
+        return True
+    try:
+        return input("Change it so? [y/N] ").strip() in {"y", "Y"}
+    except EOFError:  # from cron, or ssh without a terminal
+        sys.stderr.write("nobody is there to agree: with --yes nobody is asked\n")
+        return False

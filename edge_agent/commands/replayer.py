@@ -87,16 +87,18 @@ def answer(options: argparse.Namespace, broker: BrokerOptions, stop: threading.E
 def replay(options: Replay, broker: BrokerOptions, stop: threading.Event) -> int:
     """Publish the recording at QoS 1; return how many messages the broker has accepted.
 
-    Ends at the end of the recording or when `stop` is set. Raises NotConnected when the broker or
-    the file is away, and BadInput for what cannot be read.
+    Ends at the end of the recording or when `stop` is set, and then waits for the broker's answer
+    to what is under way: what was published is counted, and not cut off. Raises NotConnected when
+    the broker or the file is away, and BadInput for what cannot be read.
     """
     sender = _Sender(broker)
     try:
         sender.connect(stop)
         for due_s, payload in _due(options):
-            while not is_due(due_s, POLL_S, stop):
-                if stop.is_set():
-                    return sender.accepted
+            while not stop.is_set() and not is_due(due_s, POLL_S, stop):
+                pass
+            if stop.is_set():
+                break
             sender.send(options.topic, payload, stop)
         sender.drain()
         return sender.accepted

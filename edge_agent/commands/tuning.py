@@ -19,7 +19,7 @@ from edge_agent.clock import utc_text
 from edge_agent.commands import tune_table
 from edge_agent.commands.tune_runs import CHILD, Bench, Measured, Refused, Setting, measure
 from edge_agent.commands.tune_table import Row, Tuning
-from edge_agent.errors import ConfigError, EdgeAgentError, FieldError
+from edge_agent.errors import ConfigError, EdgeAgentError, FieldError, no_such
 from edge_agent.inference.accelerator import CPU, Accelerator, AcceleratorOptions
 from edge_agent.modelstore.manifest import load_bundle
 
@@ -157,8 +157,7 @@ def pipeline_of(config: Config, name: str) -> PipelineOptions:
     """Return the pipeline's options. Raises ConfigError where there is none."""
     options = config.pipelines.get(name)
     if options is None:
-        known = ", ".join(config.pipelines) or "none"
-        message = f"no such pipeline; there are: {known}"
+        message = no_such("pipeline", name, config.pipelines)
         raise ConfigError([FieldError(f"/pipelines/{name}", "unknown", message)])
     return options
 

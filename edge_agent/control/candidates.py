@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from edge_agent.config import Config, parse_tree
-from edge_agent.errors import ConfigError, FieldError
+from edge_agent.config import Config, PipelineOptions, parse_tree
+from edge_agent.control.libraries import brought
+from edge_agent.errors import ConfigError, FieldError, no_such
 from edge_agent.inference.accelerator import word_for
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ LIVE = ("pipelines", "worker_memory_mb", "stop_timeout_s", "stats_every_s")
 # are loaded, is its owner's.
 RELOADED = ("production", "http", "health", "accelerators")
 FIXED = "cannot be changed over MQTT; change the config file on the gateway, and reload"
+
+NEEDED = tuple(name for name, field in PipelineOptions.model_fields.items() if field.is_required())
 
 
 def tree_of(config: Config) -> dict[str, Any]:
@@ -38,11 +41,15 @@ def tree_of(config: Config) -> dict[str, Any]:
 
 
 def candidate(tree: dict[str, Any], current: Config) -> Config:
-    """Return the config that a tree says. Raises ConfigError, also where it touches what is fixed.
+    """Return the config that a tree says. Raises ConfigError.
 
-    What comes from the environment (the broker's user and password) stays as it is.
+    It may touch nothing that is fixed, and bring no library. What comes from the environment (the
+    broker's user and password) stays as it is.
     """
-    config = parse_tree(tree)
+    try:
+        config = parse_tree(tree)
+    except ConfigError as error:
+        raise ConfigError(_with_misspelt(error.fields, tree, current)) from None
     wrong = [
         FieldError(path, "fixed", FIXED)
         for field in sorted(Config.model_fields.keys() - set(LIVE))
@@ -50,7 +57,7 @@ def candidate(tree: dict[str, Any], current: Config) -> Config:
         if path != "/broker/password"
         and not (path == "/broker/username" and "username" not in config.broker.model_fields_set)
     ]
-    if wrong:
+    if wrong := wrong + brought(config, current):
         raise ConfigError(wrong)
     return with_fixed(config, current)
 
@@ -65,6 +72,21 @@ def same_start(before: Config, after: Config) -> bool:
     """Say whether an agent that began with the file `before` can go over to `after`."""
     same = {name: getattr(after, name) for name in (*LIVE, *RELOADED)}
     return before.model_copy(update=same) == after
+
+
+def _with_misspelt(
+    wrong: list[FieldError], tree: dict[str, Any], current: Config
+) -> list[FieldError]:
+    """Return what is wrong, and a pipeline that is new and has nothing it needs as no such one."""
+    missing = {field.path for field in wrong if field.kind == "missing"}
+    pipelines = tree.get("pipelines")
+    for name in pipelines if isinstance(pipelines, dict) else ():
+        place = f"/pipelines/{name}"
+        if name not in current.pipelines and {f"{place}/{each}" for each in NEEDED} <= missing:
+            text = f"{no_such('pipeline', name, current.pipelines)}; a new one needs"
+            wrong = [field for field in wrong if not field.path.startswith(f"{place}/")]
+            wrong.append(FieldError(place, "unknown", f"{text} {', '.join(NEEDED)}"))
+    return wrong
 
 
 def _differences(before: object, after: object, path: str) -> Iterator[str]:

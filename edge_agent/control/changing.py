@@ -17,15 +17,16 @@ from edge_agent.config import Config
 from edge_agent.control import candidates, checking, trees, trial
 from edge_agent.control.ledger import INTERRUPTED, InForce, Ledger, OnTrial, Revision
 from edge_agent.control.machine import Event, State, step
-from edge_agent.control.requests import ConfigRequest, Refused, one_change
+from edge_agent.control.requests import ConfigRequest, Refused, one_change, tree_after
 from edge_agent.errors import ConfigError, FieldError
 from edge_agent.reporting.control_messages import ConfigReported, ConfigResult, Fault, Status
 from edge_agent.reporting.messages import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from edge_agent.control.asker import Asker
     from edge_agent.control.mailbox import Sender
     from edge_agent.reporting.standing import Standing
     from edge_agent.reporting.topics import Topics
@@ -55,7 +56,8 @@ class _Tried:
 
     found: InForce
     request: ConfigRequest
-    sender: Sender
+    asker: Asker
+    warnings: list[Fault]
     trial: trial.Trial
     began_s: float
     well_since_s: float | None = None
@@ -91,10 +93,10 @@ class Changing:
             log.warning("config: revision %d: %s", cut_short.revision.rev, INTERRUPTED)
             self._keep(lambda: self._ledger.roll_back(INTERRUPTED))
             fault = Fault("", "interrupted", INTERRUPTED)
-            tell(cut_short, self._result(cut_short.request_id, "rolled_back", 500, [fault]))
+            tell(cut_short, self._taken_back(cut_short.request_id, fault))
         self.report()
 
-    def ask(self, request: ConfigRequest, sender: Sender) -> ConfigResult | None:
+    def ask(self, request: ConfigRequest, asker: Asker) -> ConfigResult | None:
         """Return the answer, or None where it follows once the change has proved itself.
 
         Raises Refused.
@@ -103,17 +105,18 @@ class Changing:
         if request.confirm:
             return self._confirm(request)
         if self._state != "steady":
-            raise _refused(409, "busy", "", "another change is on trial", request.id)
+            raise _refused(409, "busy", "", "another change is on trial")
         if request.base_rev != self.rev:
             text = f"revision {self.rev} is in force, not {request.base_rev}"
-            raise _refused(409, "stale", "/base_rev", text, request.id)
-        tree = self._tree(request)
-        config = self._checked(tree, request)
+            raise _refused(409, "stale", "/base_rev", text)
+        tree = tree_after(request, self._ledger.good.tree)
+        config, warnings = self._checked(tree)
         if request.dry_run:
-            return self._result(request.id, "valid", 200)
+            return self._good(request.id, "valid", warnings)
         if config == self._ledger.good.config:
-            return self._result(request.id, "applied", 200)
-        self._begin(InForce(self._ledger.document.highest_rev + 1, config, tree), request, sender)
+            return self._good(request.id, "applied")
+        found = InForce(self._ledger.document.highest_rev + 1, config, tree)
+        self._begin(found, request, asker, warnings)
         return None
 
     def watch(self, mono_s: float) -> None:
@@ -172,28 +175,21 @@ class Changing:
         self.report()
         if tried is not None:
             fault = Fault("", "reload", "the config file was read again, and is in force")
-            self._send(tried, self._result(tried.request.id, "rolled_back", 500, [fault]))
+            self._send(tried, self._taken_back(tried.request.id, fault))
 
     # ------------------------------------------------------------------ before a change
 
-    def _tree(self, request: ConfigRequest) -> dict[str, Any]:
-        current = self._ledger.good.tree
-        if request.config is not None:
-            tree: dict[str, Any] = trees.unmasked(request.config, current)
-        else:
-            tree = trees.merged(current, trees.unmasked(request.patch, current))
-        return tree
-
-    def _checked(self, tree: dict[str, Any], request: ConfigRequest) -> Config:
+    def _checked(self, tree: dict[str, Any]) -> tuple[Config, list[Fault]]:
+        """Return the config that a tree says, and what is missing. Raises Refused."""
         current = self._ledger.good.config
         try:
             config = candidates.candidate(tree, current)
         except ConfigError as error:
-            raise Refused(422, "refused", error.fields, by=request.id) from None
-        names = trial.touched(current, config)
-        if wrong := checking.check(config, self._ports.folder, names):
-            raise Refused(422, "refused", wrong, by=request.id)
-        return config
+            raise Refused(422, "refused", error.fields) from None
+        found = checking.look(config, self._ports.folder, trial.touched(current, config))
+        if found.wrong:
+            raise Refused(422, "refused", found.wrong)
+        return config, [Fault(each.path, each.kind, each.message) for each in found.missing]
 
     # ------------------------------------------------------------------ steps of the table
 
@@ -203,22 +199,23 @@ class Changing:
             self._state = found.state
         return found is not None
 
-    def _begin(self, found: InForce, request: ConfigRequest, sender: Sender) -> None:
+    def _begin(
+        self, found: InForce, request: ConfigRequest, asker: Asker, warnings: list[Fault]
+    ) -> None:
         before = self._ledger.good.config
-        kept = OnTrial(
-            Revision(found.rev, found.tree), request.id, sender.topic, sender.correlation
-        )
+        revision, sender = Revision(found.rev, found.tree), asker.sender
+        kept = OnTrial(revision, request.id, sender.topic, sender.correlation, asker.verb)
         try:
             self._ledger.begin(kept)
         except OSError as error:
-            raise _refused(500, "refused", "", f"cannot be kept: {error}", request.id) from None
+            raise _refused(500, "refused", "", f"cannot be kept: {error}") from None
         standings = self._ports.standings()
         touched = trial.touched(before, found.config)
         restarts = {name: standing.restarts for name, standing in standings.items()}
         excused = trial.excused(before, found.config, standings)
         expected = trial.Trial(found.rev, touched, excused, restarts)
         self._step("accepted")
-        self._tried = _Tried(found, request, sender, expected, time.monotonic())
+        self._tried = _Tried(found, request, asker, warnings, expected, time.monotonic())
         log.info("config: revision %d on trial: %s", found.rev, ", ".join(touched) or "no pipeline")
         self._ports.apply(found.config, found.rev)
         self.report()
@@ -236,18 +233,18 @@ class Changing:
         self._step("well")
         tried.confirm_by_s = mono_s + tried.request.confirm_within_s
         self.report()
-        self._send(tried, self._result(tried.request.id, "unconfirmed", 200))
+        self._send(tried, self._good(tried.request.id, "unconfirmed", tried.warnings))
 
     def _confirm(self, request: ConfigRequest) -> ConfigResult:
         tried = self._tried
         if tried is None or self._state != "unconfirmed":
-            raise _refused(409, "stale", "/confirm", "nothing waits for a confirmation", request.id)
+            raise _refused(409, "stale", "/confirm", "nothing waits for a confirmation")
         if request.base_rev != tried.found.rev:
             text = f"revision {tried.found.rev} waits, not {request.base_rev}"
-            raise _refused(409, "stale", "/base_rev", text, request.id)
+            raise _refused(409, "stale", "/base_rev", text)
         self._step("confirmed")
         self._commit(tried)
-        return self._result(request.id, "applied", 200)
+        return self._good(request.id, "applied")
 
     def _commit(self, tried: _Tried) -> None:
         try:
@@ -258,7 +255,7 @@ class Changing:
         self._tried = None
         log.info("config: revision %d is in force", tried.found.rev)
         self.report()
-        self._send(tried, self._result(tried.request.id, "applied", 200))
+        self._send(tried, self._good(tried.request.id, "applied", tried.warnings))
 
     def _fail(self, event: Event, path: str, why: str) -> None:
         if self._tried is not None and self._step(event):
@@ -272,7 +269,7 @@ class Changing:
         self._ports.apply(self._ledger.good.config, self._ledger.good.rev)
         self._keep(lambda: self._ledger.roll_back(why))
         self.report()
-        self._send(tried, self._result(tried.request.id, "rolled_back", 500, [fault]))
+        self._send(tried, self._taken_back(tried.request.id, fault))
 
     def _keep(self, write: Callable[[], None]) -> None:
         try:
@@ -282,19 +279,20 @@ class Changing:
             log.warning("config: cannot be kept: %s", error)
 
     def _send(self, tried: _Tried, result: ConfigResult) -> None:
-        answer = encode(result)
+        answer = tried.asker.answer(result)
         self._keep(lambda: self._ledger.note_answer(tried.request.id, answer))
-        self._ports.answer(tried.sender, answer)
+        self._ports.answer(tried.asker.sender, answer)
 
     def on_trial(self, request_id: str) -> bool:
         """Say whether the answer to this request is still to come."""
         return self._tried is not None and self._tried.request.id == request_id
 
-    def _result(
-        self, by: str, status: Status, code: int, errors: list[Fault] | None = None
-    ) -> ConfigResult:
-        return ConfigResult(id=by, status=status, code=code, rev=self.rev, errors=errors or [])  # type: ignore[arg-type]
+    def _good(self, by: str, status: Status, warnings: Sequence[Fault] = ()) -> ConfigResult:
+        return ConfigResult(id=by, status=status, code=200, rev=self.rev, warnings=list(warnings))
+
+    def _taken_back(self, by: str, fault: Fault) -> ConfigResult:
+        return ConfigResult(id=by, status="rolled_back", code=500, rev=self.rev, errors=[fault])
 
 
-def _refused(code: int, status: str, path: str, message: str, by: str) -> Refused:
-    return Refused(code, status, [FieldError(path, status, message)], by=by)
+def _refused(code: int, status: str, path: str, message: str) -> Refused:
+    return Refused(code, status, [FieldError(path, status, message)])

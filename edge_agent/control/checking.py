@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING
 
-from edge_agent.commands.checks import check_pipelines
-from edge_agent.errors import ConfigError, FieldError
+from edge_agent.commands.checks import wrong_pipelines
+from edge_agent.commands.named_files import LIBRARY, missing_files
+from edge_agent.errors import FieldError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,11 +25,19 @@ CHECK_S = 30.0
 LEAVE_S = 1.0
 
 
-def check(config: Config, folder: Path, pipelines: Iterable[str]) -> list[FieldError]:
-    """Return what is wrong with these pipelines beyond the config itself; waits for the child."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """`wrong`: what keeps pipelines from starting; `missing`: files that they can start without."""
+
+    wrong: list[FieldError] = field(default_factory=list)
+    missing: list[FieldError] = field(default_factory=list)
+
+
+def look(config: Config, folder: Path, pipelines: Iterable[str]) -> Look:
+    """Return what is to be said of these pipelines beyond the config itself; waits for a child."""
     chosen = {name: config.pipelines[name] for name in pipelines}
     if not chosen:
-        return []
+        return Look()
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe(duplex=False)
     part = config.model_copy(update={"pipelines": chosen})
@@ -36,12 +46,12 @@ def check(config: Config, folder: Path, pipelines: Iterable[str]) -> list[FieldE
     theirs.close()
     try:
         if not ours.poll(CHECK_S):
-            return [_failed("took too long to look at")]
-        found: list[FieldError] = [FieldError(*entry) for entry in ours.recv()]
+            return _failed("took too long to look at")
+        wrong, missing = ([FieldError(*entry) for entry in entries] for entries in ours.recv())
     except EOFError:
-        return [_failed("could not be looked at: the process that did so died")]
+        return _failed("could not be looked at: the process that did so died")
     else:
-        return found
+        return Look(wrong, missing)
     finally:
         child.join(LEAVE_S)
         child.kill()
@@ -51,13 +61,19 @@ def check(config: Config, folder: Path, pipelines: Iterable[str]) -> list[FieldE
 def _look(pipe: Connection, config: Config, folder: Path) -> None:
     limit = int(config.worker_memory_mb * 1e6)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    try:
-        check_pipelines(config, folder)
-    except ConfigError as error:
-        pipe.send([(field.path, field.kind, field.message) for field in error.fields])
-    else:
-        pipe.send([])
+    found = (wrong_pipelines(config, folder), _missing(config, folder))
+    pipe.send([[astuple(each) for each in fields] for fields in found])
 
 
-def _failed(what: str) -> FieldError:
-    return FieldError("/pipelines", "check", f"the models and sources {what}")
+def _missing(config: Config, folder: Path) -> list[FieldError]:
+    """Return the missing files of the pipelines, that of an accelerator where they choose it."""
+    by_itself = config.model_copy(update={"accelerators": {}})
+    return [
+        FieldError(each.path.removesuffix(f"/{LIBRARY}"), each.kind, each.message)
+        for each in missing_files(by_itself, folder)
+        if each.path.startswith("/pipelines/")
+    ]
+
+
+def _failed(what: str) -> Look:
+    return Look([FieldError("/pipelines", "check", f"the models and sources {what}")])

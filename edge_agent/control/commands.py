@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.clock import utc_text
 from edge_agent.control import threshold
+from edge_agent.control.asker import Asker
 from edge_agent.control.recipes import Choice
 from edge_agent.control.requests import ConfigRequest, Refused
-from edge_agent.errors import FieldError
+from edge_agent.errors import FieldError, no_such
 from edge_agent.processes import wire
 from edge_agent.reporting.control_messages import CommandResult, Fault
 from edge_agent.reporting.messages import encode
@@ -101,7 +102,7 @@ class Commands:
 
     def ask(self, verb: str, command: Command, sender: Sender) -> None:
         """Begin what is asked; the answer may follow later. Raises Refused."""
-        if command.id in self._waiting:
+        if command.id in self._waiting or self._changing.on_trial(command.id):
             return  # sent twice: one answer follows
         if verb == "logs":
             lines = list(self._log.lines)[-command.lines :]
@@ -182,14 +183,17 @@ class Commands:
         }
 
     def _recipe(self, command: Command, sender: Sender, options: PipelineOptions) -> None:
-        if command.code not in {"", *options.recipes}:
+        if command.code is None:
             known = ", ".join(options.recipes) or "none"
-            raise _refused(422, "/code", f"no such recipe; there are: {known}", command.id)
+            text = f'must be a recipe, or "" for the pipeline\'s own model; there are: {known}'
+            raise _refused(422, "/code", text)
+        if command.code not in {"", *options.recipes}:
+            raise _refused(422, "/code", no_such("recipe", command.code, options.recipes))
         choice = Choice(command.code, options.recipe)
         try:
             self._ledger.note_recipes({**self._recipes.chosen, command.pipeline: choice})
         except OSError as error:
-            raise _refused(500, "", f"cannot be kept: {error}", command.id) from None
+            raise _refused(500, "", f"cannot be kept: {error}") from None
         self._recipes.choose(command.pipeline, choice)
 
         def inspects() -> dict[str, Any] | None:
@@ -204,20 +208,21 @@ class Commands:
         place = options.recipes.get(code, options)
         if place.rule is None:
             text = "has no rule in the config: write the bundle's own there, to be adjusted"
-            raise _refused(422, "/pipeline", text, command.id)
+            raise _refused(422, "/pipeline", text)
         found = threshold.from_good(place.rule, scores, command.false_reject)
         if found is None:
             text = "is no rule with limits that good parts can move"
-            raise _refused(422, "/pipeline", text, command.id)
+            raise _refused(422, "/pipeline", text)
         rule = {key: value for key, value in found.items() if value is not None}
         change = {"recipes": {code: {"rule": rule}}} if code else {"rule": rule}
         patch = {"pipelines": {command.pipeline: change}}
         request = ConfigRequest(
             id=command.id, base_rev=self._changing.rev, patch=patch, dry_run=command.dry_run
         )
-        result = self._changing.ask(request, sender)
+        asker = Asker(sender, "recalibrate", rule)
+        result = self._changing.ask(request, asker)
         if result is not None:
-            self._answer("recalibrate", command, sender, {**rule, "rev": result.rev})
+            self._told(sender, command.id, asker.answer(result))
 
     def _latest(self, command: Command) -> list[float]:
         """Return the scores of the last parts, by the model that inspects now. Raises Refused."""
@@ -225,7 +230,7 @@ class Commands:
         scores = [score for model, score in seen if model == seen[-1][0]][-command.parts :]
         if len(scores) < command.parts:
             text = f"only {len(scores)} parts were inspected by this model since the agent started"
-            raise _refused(409, "/parts", text, command.id)
+            raise _refused(409, "/parts", text)
         return scores
 
     # ------------------------------------------------------------------ common to all
@@ -233,8 +238,8 @@ class Commands:
     def _pipeline(self, command: Command) -> PipelineOptions:
         options = self._changing.config.pipelines.get(command.pipeline)
         if options is None:
-            known = ", ".join(self._changing.config.pipelines) or "none"
-            raise _refused(404, "/pipeline", f"no such pipeline; there are: {known}", command.id)
+            text = no_such("pipeline", command.pipeline, self._changing.config.pipelines)
+            raise _refused(404, "/pipeline", text)
         return options
 
     def _standing(self, name: str) -> Any:  # noqa: ANN401  a Standing; the pipeline is known
@@ -243,7 +248,7 @@ class Commands:
     def _ordered(self, order: Order, command: Command) -> None:
         if not self._order(order):
             self._waiting.pop(command.id, None)
-            raise _refused(409, "/pipeline", "its worker is away", command.id)
+            raise _refused(409, "/pipeline", "its worker is away")
 
     def _wait(
         self, verb: str, command: Command, sender: Sender, done: Callable[[], dict[str, Any] | None]
@@ -279,5 +284,5 @@ class _Tail(logging.Handler):
         self._tail.add(record.levelno, record.getMessage())
 
 
-def _refused(code: int, path: str, message: str, by: str) -> Refused:
-    return Refused(code, "refused", [FieldError(path, "command", message)], by=by)
+def _refused(code: int, path: str, message: str) -> Refused:
+    return Refused(code, "refused", [FieldError(path, "command", message)])

@@ -10,14 +10,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_agent import threads
+from edge_agent.control.asker import Asker
 from edge_agent.control.candidates import same_start
 from edge_agent.control.changing import Changing, Ports
 from edge_agent.control.commands import Commands
 from edge_agent.control.mailbox import VERBS, Mailbox, Sender
-from edge_agent.control.requests import Command, ConfigRequest, Refused, read
+from edge_agent.control.requests import (
+    Command,
+    ConfigRequest,
+    Refused,
+    id_of,
+    is_dry_run,
+    read,
+    tree_of,
+)
 from edge_agent.control.signature import Seal
 from edge_agent.control.trial import differences
-from edge_agent.errors import FieldError
+from edge_agent.errors import FieldError, no_such
 from edge_agent.reporting.control_messages import CommandResult, ConfigResult, Fault
 from edge_agent.reporting.messages import encode
 
@@ -158,34 +167,39 @@ class Control:
                 self._ledger.note_recipes(chosen)
 
     def _take(self, letter: Letter) -> None:
+        tree: object = None
         try:
-            _require_known(letter.verb)
-            text = self._seal.opened(letter.payload, letter.topic, time.time())
-            request = read(text, ConfigRequest) if letter.verb == "config" else read(text, Command)
-            known = self._ledger.document.answers.get(request.id)
+            tree = tree_of(self._seal.opened(letter.payload, letter.topic, time.time()))
+            known = self._ledger.document.answers.get(id_of(tree))
             if known is not None:
                 self._mailbox.answer(letter.sender, known)
-            elif isinstance(request, ConfigRequest):
-                self._change(request, letter.sender)
+            elif letter.verb == "config":
+                self._change(read(tree, ConfigRequest), letter.sender)
+            elif letter.verb in VERBS:
+                self._commands.ask(letter.verb, read(tree, Command), letter.sender)
             else:
-                self._commands.ask(letter.verb, request, letter.sender)
+                field = FieldError("", "verb", no_such("command", letter.verb, VERBS))
+                self._refuse(letter, Refused(404, "refused", [field]), tree)
         except Refused as error:
-            self._refuse(letter, error)
+            self._refuse(letter, error, tree)
 
     def _change(self, request: ConfigRequest, sender: Sender) -> None:
         if self._changing.on_trial(request.id):
             return  # sent twice: one answer follows
-        result = self._changing.ask(request, sender)
+        asker = Asker(sender)
+        result = self._changing.ask(request, asker)
         if result is not None:
-            self._told(sender, request.id, encode(result))
+            self._told(sender, request.id, asker.answer(result))
 
-    def _refuse(self, letter: Letter, error: Refused) -> None:
+    def _refuse(self, letter: Letter, error: Refused, tree: object) -> None:
+        """Answer, and report why a change was not made; `tree`: what was asked, if it is known."""
         faults = [Fault(field.path, field.kind, field.message) for field in error.fields]
         if letter.verb == "config":
-            self._changing.refused(str(error))
+            if not is_dry_run(tree):
+                self._changing.refused(str(error))
             answer = encode(
                 ConfigResult(
-                    id=error.id,
+                    id=id_of(tree),
                     status=error.status,  # type: ignore[arg-type]
                     code=error.code,  # type: ignore[arg-type]
                     rev=self._changing.rev,
@@ -195,14 +209,14 @@ class Control:
         else:
             answer = encode(
                 CommandResult(
-                    id=error.id,
+                    id=id_of(tree),
                     verb=letter.verb,
                     status="refused",
                     code=error.code,  # type: ignore[arg-type]
                     errors=faults,
                 )
             )
-        self._told(letter.sender, error.id, answer)
+        self._told(letter.sender, id_of(tree), answer)
 
     def _told(self, sender: Sender, request_id: str, answer: bytes) -> None:
         if request_id:
@@ -212,11 +226,5 @@ class Control:
         self._mailbox.answer(sender, answer)
 
     def _tell_interrupted(self, trial: OnTrial, result: ConfigResult) -> None:
-        sender = Sender(trial.answer_topic, trial.correlation)
-        self._told(sender, trial.request_id, encode(result))
-
-
-def _require_known(verb: str) -> None:
-    if verb not in {"config", *VERBS}:
-        text = f"there is no such command; there are: {', '.join(VERBS)}"
-        raise Refused(404, "refused", [FieldError("", "verb", text)])
+        asker = Asker(Sender(trial.answer_topic, trial.correlation), trial.verb)
+        self._told(asker.sender, trial.request_id, asker.answer(result))

@@ -43,12 +43,16 @@ class Revision(msgspec.Struct, frozen=True):
 
 
 class OnTrial(msgspec.Struct, frozen=True):
-    """What is tried, and whom to tell: where the answer goes beside the request's id."""
+    """What is tried, and whom to tell: where the answer goes beside the request's id.
+
+    `verb`: of the command that asked for it, "" where none did.
+    """
 
     revision: Revision
     request_id: str
     answer_topic: str
     correlation: bytes | None = None
+    verb: str = ""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,63 +5,45 @@ What is retained on the topic counts, unlike with commands: it says what the lin
 reconnect it comes again and means nothing new, so that a person's command of meanwhile holds.
 
     no alert --code without a recipe, no code--> raised --code with a recipe--> no alert
+    raised --another such code--> cleared, and another raised
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-import uuid
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge_agent.clock import utc_text
 from edge_agent.control.recipes import Choice
-from edge_agent.errors import BadInput
+from edge_agent.errors import BadInput, no_such
 from edge_agent.mqtt.broker_options import Subscription
 from edge_agent.pointer import resolve
-from edge_agent.reporting.messages import AlertMessage
+from edge_agent.reporting.alerts import Said
+from edge_agent.reporting.subjects import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edge_agent.config import Config, PipelineOptions
     from edge_agent.control.recipes import Recipes
     from edge_agent.line.options import ProductOptions
     from edge_agent.mqtt.broker_options import Message
-    from edge_agent.reporting.topics import Topics
+    from edge_agent.reporting.alerts import Alerts
 
 log = logging.getLogger(__name__)
 
 MAX_PAYLOAD_BYTES = 64 * 1024
-SHOWN_MOST = 64  # characters of what was said, in an alert
-
-
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    """An alert that stands, and the message that it is about."""
-
-    id: str
-    since_ns: int
-    payload: bytes
 
 
 class Products:
-    """Safe to use from any thread. `tell`: publish an alert on a topic."""
+    """Safe to use from any thread."""
 
-    def __init__(
-        self, recipes: Recipes, topics: Topics, tell: Callable[[str, AlertMessage], None]
-    ) -> None:
+    def __init__(self, recipes: Recipes, alerts: Alerts) -> None:
         self._recipes = recipes
-        self._topics = topics
-        self._tell = tell
+        self._alerts = alerts
         self._lock = threading.Lock()
         self._said: dict[str, bytes] = {}
-        self._raised: dict[str, _Raised] = {}
 
     def subscriptions(self, config: Config) -> list[Subscription]:
         """Return what has to be heard for these pipelines."""
@@ -74,16 +56,16 @@ class Products:
     def configure(self, config: Config) -> None:
         """Go over to another config: it may have the recipe that was missing."""
         with self._lock:
-            raised = dict(self._raised)
-        for name, alert in raised.items():
-            options = config.pipelines.get(name)
-            if options is not None and options.product is not None:
-                self._follow(name, options, alert.payload)
-            elif options is not None:
-                self._clear(name, options, "no product topic any more")
-            else:
-                with self._lock:
-                    self._raised.pop(name, None)
+            self._said = {
+                name: payload
+                for name, payload in self._said.items()
+                if name in config.pipelines and config.pipelines[name].product is not None
+            }
+            said = dict(self._said)
+        for name, payload in said.items():
+            options = config.pipelines[name]
+            if self._alerts.stands(_subject(name, options)) is not None:
+                self._follow(name, options, payload)
 
     def _take(self, name: str, options: PipelineOptions, message: Message) -> None:
         if not message.payload:
@@ -97,54 +79,24 @@ class Products:
     def _follow(self, name: str, options: PipelineOptions, payload: bytes) -> None:
         if options.product is None:
             return
+        subject = _subject(name, options)
         try:
             code = _recipe(_code(payload, options.product), options)
         except BadInput as error:
-            self._raise(name, options, payload, error.detail)
+            stands = self._alerts.stands(subject)
+            if stands is None or stands.message != error.detail:
+                self._alerts.clear(subject, Said("another code was said"))
+            if self._alerts.raise_(subject, Said(error.detail)):
+                log.warning("%s: product: %s", name, error.detail)
             return
         self._recipes.choose(name, Choice(code, options.recipe))
-        self._clear(name, options, f"the line makes what recipe {code or '(own)'} is for")
-
-    def _raise(self, name: str, options: PipelineOptions, payload: bytes, why: str) -> None:
-        now_ns = time.time_ns()
-        raised = _Raised(str(uuid.uuid4()), now_ns, payload)
-        with self._lock:
-            before = self._raised.get(name)
-            if before is not None and before.payload == payload:
-                return
-            self._raised[name] = raised
-        if before is not None:
-            self._alert(name, options, before, "another code was said", now_ns)
-        log.warning("%s: product: %s", name, why)
-        self._alert(name, options, raised, why)
-
-    def _clear(self, name: str, options: PipelineOptions, why: str) -> None:
-        with self._lock:
-            raised = self._raised.pop(name, None)
-        if raised is not None:
+        why = f"the line makes what recipe {code or '(own)'} is for"
+        if self._alerts.clear(subject, Said(why)):
             log.info("%s: product: %s", name, why)
-            self._alert(name, options, raised, why, time.time_ns())
 
-    def _alert(
-        self,
-        name: str,
-        options: PipelineOptions,
-        raised: _Raised,
-        message: str,
-        cleared_ns: int | None = None,
-    ) -> None:
-        alert = AlertMessage(
-            ts=utc_text(cleared_ns or raised.since_ns),
-            device=self._topics.device,
-            pipeline=name,
-            id=raised.id,
-            kind="product",
-            alert="raised" if cleared_ns is None else "cleared",
-            message=message,
-            raised_ts=utc_text(raised.since_ns),
-            cleared_ts=None if cleared_ns is None else utc_text(cleared_ns),
-        )
-        self._tell(self._topics.alerts(options.family, name), alert)
+
+def _subject(name: str, options: PipelineOptions) -> Subject:
+    return Subject(options.family, name, "product")
 
 
 def _code(payload: bytes, product: ProductOptions) -> str:
@@ -178,7 +130,5 @@ def _recipe(said: str, options: PipelineOptions) -> str:
         return codes[said]
     if said in options.recipes:
         return said
-    known = ", ".join([*codes, *(name for name in options.recipes if name not in codes)])
-    shown = said if len(said) <= SHOWN_MOST else f"{said[:SHOWN_MOST]}..."
-    text = f"no recipe for product code {shown!r}; there are: {known or 'none'}; nothing is changed"
-    raise BadInput("product", text)
+    known = [*codes, *(name for name in options.recipes if name not in codes)]
+    raise BadInput("product", f"{no_such('product code', said, known)}; nothing is changed")

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from edge_agent.config import strict_json
-from edge_agent.control.trees import DEPTH_MOST, too_deep
-from edge_agent.errors import ConfigError, EdgeAgentError, FieldError
+from edge_agent.control.trees import DEPTH_MOST, merged, too_deep, unmasked
+from edge_agent.errors import ConfigError, EdgeAgentError, FieldError, no_such
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 T = TypeVar("T", bound=msgspec.Struct)
@@ -19,12 +19,11 @@ T = TypeVar("T", bound=msgspec.Struct)
 class Refused(EdgeAgentError):
     """A request is not obeyed: `code` as in HTTP, `status` and `fields` for the answer."""
 
-    def __init__(self, code: int, status: str, fields: list[FieldError], *, by: str = "") -> None:
+    def __init__(self, code: int, status: str, fields: list[FieldError]) -> None:
         super().__init__("; ".join(f"{field.path or '/'}: {field.message}" for field in fields))
         self.code = code
         self.status = status
         self.fields = fields
-        self.id = by
 
 
 class ConfigRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,28 +49,41 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     v: Literal[1] = 1
     id: Id
     pipeline: str = ""
-    code: str = ""
+    code: str | None = None
     parts: Annotated[int, Meta(ge=5, le=1000)] = 20
     false_reject: Annotated[float, Meta(gt=0, lt=0.5)] = 0.001
     dry_run: bool = False
     lines: Annotated[int, Meta(ge=1, le=500)] = 100
 
 
-def read(payload: bytes, kind: type[T]) -> T:
-    """Return the request in a payload. Raises Refused with the id, if that could be read."""
+def tree_of(payload: bytes) -> object:
+    """Return what a payload says. Raises Refused where it is no JSON."""
     try:
-        tree = strict_json(payload)
+        return strict_json(payload)
     except ConfigError as error:
         raise Refused(400, "bad_json", error.fields) from None
-    name = tree.get("id") if isinstance(tree, dict) else None
-    by = name if isinstance(name, str) else ""
+
+
+def id_of(tree: object) -> str:
+    """Return the id of a request, whatever else is wrong with it; "" where it has none."""
+    found = tree.get("id") if isinstance(tree, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def is_dry_run(tree: object) -> bool:
+    """Say whether a request asks for no change, whatever else is wrong with it."""
+    return isinstance(tree, dict) and tree.get("dry_run") is True
+
+
+def read(tree: object, kind: type[T]) -> T:
+    """Return the request that a tree is. Raises Refused."""
     if too_deep(tree):
         field = FieldError("", "depth", f"deeper than {DEPTH_MOST} levels")
-        raise Refused(400, "bad_json", [field], by=by)
+        raise Refused(400, "bad_json", [field])
     try:
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
-        raise Refused(400, "bad_json", [_field(str(error))], by=by) from None
+        raise Refused(400, "bad_json", [_field(str(error), kind)]) from None
 
 
 def one_change(request: ConfigRequest) -> None:
@@ -79,14 +91,23 @@ def one_change(request: ConfigRequest) -> None:
     asked = (request.config is not None, request.patch is not None, request.confirm)
     if sum(asked) != 1:
         field = FieldError("", "one_of", "must hold exactly one of config, patch and confirm")
-        raise Refused(400, "bad_json", [field], by=request.id)
+        raise Refused(400, "bad_json", [field])
 
 
-def _field(text: str) -> FieldError:
+def tree_after(request: ConfigRequest, current: dict[str, Any]) -> dict[str, Any]:
+    """Return the config that a request asks for where `current` is in force."""
+    if request.config is not None:
+        return dict(unmasked(request.config, current))
+    return dict(merged(current, unmasked(request.patch, current)))
+
+
+def _field(text: str, kind: type[msgspec.Struct]) -> FieldError:
     """Return msgspec's sentence as a path and what is wrong there."""
     message, _, place = text.partition(" - at `$")
     steps = re.findall(r"\.([^.\[`]+)|\[(\d+)\]", place)
     path = "".join(f"/{name or index}" for name, index in steps)
     if found := re.search(r"required field `([^`]+)`|unknown field `([^`]+)`", message):
         path += f"/{found[1] or found[2]}"
+        if found[2]:
+            message = no_such("field", found[2], kind.__struct_fields__)
     return FieldError(path, "request", message)

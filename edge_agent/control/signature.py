@@ -18,7 +18,7 @@ import msgspec
 
 from edge_agent.config import strict_json
 from edge_agent.control.requests import Refused
-from edge_agent.errors import ConfigError, EdgeAgentError, FieldError
+from edge_agent.errors import ConfigError, EdgeAgentError, FieldError, shown
 from edge_agent.lazy import lazy_module
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class Seal:
         except msgspec.DecodeError:
             raise _refused("must be signed: {v, key, signed, signature}") from None
         except KeyError:
-            raise _refused("no such key") from None
+            # Those that there are say who may change this gateway: not to somebody unknown.
+            raise _refused(f"no such key: {shown(envelope.key)}") from None
         except (binascii.Error, ValueError, exceptions.InvalidSignature):
             raise _refused("the signature does not fit") from None
         return self._inner(envelope.signed.encode(), topic, utc_s)

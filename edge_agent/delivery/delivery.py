@@ -41,7 +41,7 @@ class Delivery:
         outbox: Outbox,
         outgoing: Outgoing,
         counters: Counters,
-        on_cleared: Callable[[str], None],
+        on_shown: Sequence[Callable[[str, bytes], None]],
     ) -> None:
         self.closing = False
         """Only states go out any more."""
@@ -53,7 +53,7 @@ class Delivery:
         self._outbox = outbox
         self._outgoing = outgoing
         self._counters = counters
-        self._on_cleared = on_cleared
+        self._on_shown = on_shown
         self._lanes = Lanes(outbox.pending)
         self._sending = Sending(self._send)
         self._last = LastVerdicts(every_s=LAST_EVERY_S)
@@ -163,8 +163,9 @@ class Delivery:
                 continue
             if answered.reason is not None:
                 self._note_refusal(answered.letter.publish.topic, answered.reason)
-            elif not answered.letter.publish.payload:
-                self._on_cleared(answered.letter.publish.topic)
+            elif answered.letter.publish.retain:
+                for take in self._on_shown:
+                    take(answered.letter.publish.topic, answered.letter.publish.payload)
             match answered.done:
                 case GapDone(gap_id):
                     self._outbox.gap_acked(gap_id)

@@ -59,10 +59,10 @@ class Publisher:
         outbox: Outbox,
         *,
         subscriptions: Sequence[Subscription] = (),
-        on_cleared: Callable[[str], None] | None = None,
+        on_shown: Sequence[Callable[[str, bytes], None]] = (),
         rng: random.Random | None = None,
     ) -> None:
-        """`on_cleared(topic)`: the broker has taken an empty retained message."""
+        """`on_shown`: called with topic and payload of what the broker has retained."""
         self.topics = topics(device)
         self.counters = Counters()
         self._outgoing = Outgoing(self.topics, plugin("codecs", "json").create())
@@ -80,9 +80,7 @@ class Publisher:
         self._lock = threading.Lock()
         # With the lock held:
         self._open = self._offline = self._ended = False
-        self._delivery = Delivery(
-            self._connection, outbox, self._outgoing, self.counters, on_cleared or _nothing
-        )
+        self._delivery = Delivery(self._connection, outbox, self._outgoing, self.counters, on_shown)
         self._gaps_s = self._status_s = 0.0
 
     def _connection_to(
@@ -209,7 +207,8 @@ class Publisher:
         if self._open:
             self._look_around(time.monotonic())
             self._fill()
-        self._quiet = self._open and self._delivery.quiet
+        # An answer may have brought the next message: it is among the events.
+        self._quiet = self._open and self._delivery.quiet and self._events.empty()
         self._ended = self._ended or (self._offline and self._delivery.all_sent)
 
     def _look_around(self, mono_s: float) -> None:

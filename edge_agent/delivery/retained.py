@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Retained:
-    """The file; `cleared` may come from any thread, all else from the agent's own."""
+    """The file; `taken` may come from any thread, all else from the agent's own."""
 
     def __init__(self, path: Path, topics: Topics) -> None:
         """Read the file; topics of another device are none of ours to clear."""
@@ -48,8 +48,10 @@ class Retained:
         self.step()
         return gone
 
-    def cleared(self, topic: str) -> None:
-        """Note that the broker has taken an empty message."""
+    def taken(self, topic: str, payload: bytes) -> None:
+        """Note that the broker has taken a message: an empty one clears its topic."""
+        if payload:
+            return
         with self._lock:
             self._gone -= {topic}
             self._changed = True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from edge_agent.errors import no_such
 from edge_agent.options import Name, StrictOptions
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _spelled_out(given: object, info: ValidationInfo) -> object:
         return given
     words = BARE | (info.context or {})
     if given not in words:
-        raise ValueError(f"no such accelerator; there are: {', '.join(words)}, or a table")
+        raise ValueError(f"{no_such('accelerator', given, words)}, or a table")
     return words[given]
 
 

@@ -7,7 +7,7 @@ import enum
 import typing
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.errors import AcceleratorError
+from edge_agent.errors import AcceleratorError, no_such
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ def _chosen(tables: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
             return {argument: table(**values)}
     known = sorted({name for table in tables.values() for name in _fields(table)})
     wrong = next((name for name in options if name not in known), next(iter(options)))
-    raise AcceleratorError("unavailable", f"no option {wrong!r}; there are: {', '.join(known)}")
+    raise AcceleratorError("unavailable", no_such("option", wrong, known))
 
 
 def _fields(table: Any) -> dict[str, Any]:  # noqa: ANN401  a dataclass
@@ -74,7 +74,7 @@ def _value(name: str, hint: Any, value: object) -> object:  # noqa: ANN401  a ty
         if isinstance(kind, type) and issubclass(kind, enum.Enum):
             names = [each.name for each in kind]
             if str(value).upper() not in names:
-                text = f"option {name} is none of {', '.join(names)}"
+                text = no_such(f"value of {name}", str(value), names)
                 raise AcceleratorError("unavailable", text)
             return kind[str(value).upper()]
     return value

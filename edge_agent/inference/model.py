@@ -9,7 +9,7 @@ from edge_agent import registry
 from edge_agent.acceleration import proof
 from edge_agent.acceleration.accelerated import Accelerated, ModelFile
 from edge_agent.backends.base import BackendContext
-from edge_agent.errors import AcceleratorError, ModelError
+from edge_agent.errors import AcceleratorError, ModelError, no_such
 from edge_agent.inference import calibration_file
 from edge_agent.modelstore.manifest import load_bundle
 from edge_agent.tasks.base import TaskContext
@@ -69,9 +69,10 @@ def load_model(
     bundle = load_bundle(folder)
     try:
         plugin = registry.plugin("backends", bundle.variant.runtime)
-    except KeyError as error:
-        known = ", ".join(registry.kinds("backends"))
-        raise ModelError(f"manifest.json: runtime {error} is none of {known}") from None
+    except KeyError:
+        place = f"/variants/{bundle.manifest.variants.index(bundle.variant)}/runtime"
+        text = no_such("runtime", bundle.variant.runtime, registry.kinds("backends"))
+        raise ModelError(f"manifest.json: {place}: {text}") from None
     backend: Backend = plugin.create(BackendContext(bundle.model, threads))
     found = (
         calibration_file.find(calibration, bundle.model_sha256, roi)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
-from edge_agent.errors import BadInput, ModelError
+from edge_agent.errors import BadInput, ModelError, no_such
 from edge_agent.inference.quantisation import dequantise
 from edge_agent.lazy import lazy_module
 
@@ -25,8 +25,7 @@ def output_named(name: str, specs: tuple[TensorSpec, ...]) -> TensorSpec:
     for spec in specs:
         if name in {"", spec.name}:
             return spec
-    names = ", ".join(spec.name for spec in specs)
-    raise ModelError(f"the model has no output {name!r}; it has {names}")
+    raise ModelError(no_such("output", name, (spec.name for spec in specs)))
 
 
 def values_per_item(spec: TensorSpec) -> int | None:
@@ -81,4 +80,4 @@ def check_labels_known(wanted: tuple[str, ...], labels: tuple[str, ...]) -> None
     """Raise ModelError where one of `wanted` is no label of the model."""
     unknown = [label for label in wanted if label not in labels]
     if unknown:
-        raise ModelError(f"postprocess/normal: {unknown[0]!r} is none of the model's labels")
+        raise ModelError(f"/task/postprocess/normal: {no_such('label', unknown[0], labels)}")

@@ -161,6 +161,9 @@ class Pipeline:
     ) -> Verdict:
         model = terms.model
         manifest = model.bundle.manifest
+        label = prediction.label
+        if decision.outcome != "pass" and prediction.reject_label is not None:
+            label = prediction.reject_label
         verdict = Verdict(
             id=verdict_id,
             pipeline=terms.identity.pipeline,
@@ -170,7 +173,7 @@ class Pipeline:
             score=prediction.score,
             threshold=decision.threshold,
             unit=prediction.unit,
-            label=prediction.label,
+            label=label,
             defects=prediction.defects,
             model=manifest.model_id,
             model_version=manifest.version,

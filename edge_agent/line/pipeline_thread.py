@@ -125,6 +125,11 @@ class PipelineThread:
         """Return those that no item came for."""
         return tuple(self._snapshots)
 
+    @property
+    def state(self) -> str:
+        """Return in which of the states above it is."""
+        return self._state[0]
+
     def report(self) -> PipelineReport:
         """Return how this pipeline is doing."""
         state, detail = self._state

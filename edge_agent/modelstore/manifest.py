@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from edge_agent.errors import AcceleratorError, ModelError
+from edge_agent.errors import AcceleratorError, ConfigError, ModelError
+from edge_agent.field_errors import field_errors
 from edge_agent.inference.accelerator import CPU
 from edge_agent.options import Name, StrictOptions
 from edge_agent.registry import options_type
@@ -197,12 +198,21 @@ class Bundle:
 
 
 def parse_manifest(text: bytes) -> Manifest:
-    """Return the manifest in `text`; raise ModelError that names every wrong field."""
+    """Return the manifest in `text`; raise ModelError that points at every wrong field."""
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as error:
-        fields = (f"{'/'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
-        raise ModelError(f"manifest.json: {'; '.join(fields)}") from None
+        fields = field_errors(error, _tree(text), Manifest.model_json_schema())
+        raise ModelError(f"manifest.json: {ConfigError(fields)}") from None
+
+
+def _tree(text: bytes) -> object:
+    """Return what JSON says, or None where it is none: then no field is to be named."""
+    try:
+        found: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found
 
 
 def load_bundle(folder: Path, accelerator: AcceleratorOptions = CPU) -> Bundle:

@@ -8,7 +8,7 @@ import msgspec
 
 SourceKind = Literal["camera", "sensor"]
 ReferenceOrigin = Literal["none", "learning", "learned", "bundle"]
-AlertKind = Literal["drift", "reject_rate"]
+WatchedKind = Literal["drift", "reject_rate"]
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
 class AlertReport(msgspec.Struct, frozen=True, kw_only=True):
     """Whether there is reason for an alert; `raised` is None as long as that cannot be said."""
 
-    kind: AlertKind
+    kind: WatchedKind
     raised: bool | None
     message: str
     value: float
@@ -51,8 +51,8 @@ class AlertReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it."""
+    """All of it; `alerts` is None until a model has judged an item."""
 
     source: SourceReport
     drift: DriftReport
-    alerts: list[AlertReport]
+    alerts: list[AlertReport] | None

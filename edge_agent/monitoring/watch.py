@@ -193,7 +193,7 @@ class Watch:
         return WatchReport(
             source=source,
             drift=model.drift_report() if model else NO_DRIFT,
-            alerts=model.alerts() if model else [],
+            alerts=model.alerts() if model else None,
         )
 
     def _measure(self, item: Item) -> dict[str, float]:

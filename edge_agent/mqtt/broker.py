@@ -12,6 +12,7 @@ ever sent twice by this module: whoever published sends again what was not ackno
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 import threading
@@ -167,6 +168,9 @@ class Connection:
             life = threads.thread(self._live, "network")
             life.start()
             life.join()
+            # paho's client and those it calls hold each other, with all that it still held: left to
+            # itself that stays until Python next looks for such, which may be a quarter of an hour.
+            gc.collect()
             if time.monotonic() - began_s >= GOOD_LIFE_S:
                 waits_s = full_jitter(BACKOFF_FIRST_S, BACKOFF_MOST_S, self._rng)
             self._stopping.wait(next(waits_s))
@@ -182,7 +186,7 @@ class Connection:
         except (NotConnected, OSError) as error:
             detail = str(error) or type(error).__name__
         finally:
-            was_open, self._open_life = self._open_life is life, None
+            was_open, self._open_life, self._life = self._open_life is life, None, None
             self._learn(life, was_open=was_open)
             self._log_once(detail)
             if was_open:

@@ -46,6 +46,9 @@ GATHER_S = 0.02
 GATHER_MOST = 50
 GATHER_SHARE = 4
 UNSUPPORTED = "Unsupported protocol version"
+# MQTT 5.0, 2.4: the reason code of who does not say why. paho also has it for a broken connection.
+UNSPECIFIED = 0x80
+UNSAID = "no reason was given"
 # MQTT 5.0, 3.2.2.3.3 and 3.2.2.3.6: what holds where the broker names no limit.
 NO_RECEIVE_MAXIMUM = 65535
 NO_PACKET_MAXIMUM = 1 << 28
@@ -194,7 +197,7 @@ class Life:
     ) -> None:
         self._answered = True
         if reason.is_failure:
-            self._why = f"refused: {reason.getName().lower()}"
+            self._why = f"refused: {_in_words(reason)}"
             self.refused_protocol = self.speaks_5 and reason.getName() == UNSUPPORTED
             return
         self.receive_maximum = getattr(properties, "ReceiveMaximum", NO_RECEIVE_MAXIMUM)
@@ -235,8 +238,11 @@ class Life:
         _properties: mqtt_properties.Properties | None,
     ) -> None:
         ours = not flags.is_disconnect_packet_from_server
-        who = "connection lost" if ours else "closed by the broker"
-        self._why = self._why or f"{who}: {reason.getName().lower()}"
+        if ours and reason.value == UNSPECIFIED:
+            said = "connection lost: the broker or the network is gone"
+        else:
+            said = f"{'connection lost' if ours else 'closed by the broker'}: {_in_words(reason)}"
+        self._why = self._why or said
 
     def _on_message(
         self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage
@@ -257,7 +263,7 @@ class Life:
         reason_code: mqtt_reasons.ReasonCode,
         _properties: mqtt_properties.Properties,
     ) -> None:
-        self._answer(mid, reason_code.getName().lower() if reason_code.is_failure else None)
+        self._answer(mid, _in_words(reason_code) if reason_code.is_failure else None)
 
     # ------------------------------------------------------------------ the broker's answers
 
@@ -273,3 +279,7 @@ class Life:
             self._counters.add("publish_refused")
         if answer.token is not None:
             self._acked(answer.token, answer.reason)
+
+
+def _in_words(reason: mqtt_reasons.ReasonCode) -> str:
+    return UNSAID if reason.value == UNSPECIFIED else reason.getName().lower()

@@ -40,6 +40,7 @@ class Crew:
         self._make = make
         self._members: dict[str, _Member] = {}
         self._last_words: list[PipelineReport] = []
+        self._told_states: list[str] = []
         self._config_rev = 0
         self._told_rev = 0
 
@@ -101,18 +102,24 @@ class Crew:
         return self._config_rev
 
     @property
-    def has_last_words(self) -> bool:
-        """Whether a pipeline has ended and no report has told of it."""
-        return bool(self._last_words)
+    def has_news(self) -> bool:
+        """Whether a pipeline has ended or is in another state, and no report has told of it."""
+        return bool(self._last_words) or self._states() != self._told_states
 
     @property
     def changing(self) -> bool:
         """Whether a pipeline is about to end."""
         return any(member.leaving for member in self._members.values())
 
+    @property
+    def settled(self) -> bool:
+        """Whether no pipeline is about to end, or has just begun."""
+        return not self.changing and "loading" not in self._states()
+
     def reports(self) -> list[PipelineReport]:
         """Return how each pipeline is doing, after the last words of those that have ended."""
         last_words, self._last_words = self._last_words, []
+        self._told_states = self._states()
         return last_words + [member.thread.report() for member in self._members.values()]
 
     def stop(self) -> None:
@@ -123,6 +130,9 @@ class Crew:
     def join(self, timeout_s: float) -> bool:
         """Wait until all have finished; return whether they have."""
         return all(member.thread.join(timeout_s) for member in self._members.values())
+
+    def _states(self) -> list[str]:
+        return [member.thread.state for member in self._members.values()]
 
     def _start(self, name: str, options: PipelineOptions, snapshots: tuple[str, ...] = ()) -> None:
         member = _Member(options, self._make(name, options, self._config_rev))

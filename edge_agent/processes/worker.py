@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How soon it is seen that a pipeline has ended, so that its successor can start.
-LEAVING_POLL_S = 0.02
+# How soon it is seen that a pipeline has ended, so that its successor can start, or that it runs.
+UNSETTLED_POLL_S = 0.02
 # A snapshot goes over MQTT to a person: its longer side, and its JPEG quality.
 SNAPSHOT_PIXELS, SNAPSHOT_QUALITY = 1280, 80
 
@@ -97,12 +97,12 @@ def _obey(pipe: Connection, writer: _Writer, crew: Crew) -> None:
         if config_rev := crew.step():
             report_at = 0.0
             writer.send(wire.Configured(config_rev))
-        if crew.has_last_words:
+        if crew.has_news:
             report_at = 0.0  # a second later it may run again, and nobody has seen that it ended
         if time.monotonic() >= report_at:
             writer.send(wire.Report(crew.reports()))
             report_at = time.monotonic() + REPORT_S
-        wait_s = LEAVING_POLL_S if crew.changing else max(0.0, report_at - time.monotonic())
+        wait_s = max(0.0, report_at - time.monotonic()) if crew.settled else UNSETTLED_POLL_S
         try:
             if not pipe.poll(wait_s):
                 continue

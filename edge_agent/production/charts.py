@@ -29,12 +29,13 @@ WORDS: dict[Rule, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A change: an alarm was raised, or is over."""
+    """What the newest point says: there is reason for an alarm, or has been none for long."""
 
     raised: bool
     message: str
     value: float | None
     limit: float | None = None
+    """The line that the rule compares the value with."""
 
 
 class Chart(msgspec.Struct):
@@ -47,11 +48,7 @@ class Chart(msgspec.Struct):
     points: list[float] = msgspec.field(default_factory=list)
     """The newest ones."""
     calm: int = 0
-    raised: str = ""
-    """The id of the alarm that is raised, or ""."""
-    raised_ns: int = 0
-    alarm: Alarm | None = None
-    """What raised it."""
+    """How many points in a row have broken no rule."""
     of_parts: int = 0
     model: str = ""
     """What its limits hold for: other points, or another model, make them void."""
@@ -73,7 +70,7 @@ def begin(options: ScoreChartOptions | RejectChartOptions, verdict: Verdict) -> 
 def add(
     chart: Chart, options: ScoreChartOptions | RejectChartOptions, kind: Kind, verdict: Verdict
 ) -> Alarm | None:
-    """Take the first verdict on a part; return an alarm that it raises or ends.
+    """Take the first verdict on a part; return what the point says that it completes.
 
     A `score` chart takes the mean score, a `reject` chart the share of verdicts that are no pass.
     """
@@ -105,18 +102,16 @@ def _point(
     chart.points = [*chart.points, value][-spc.MOST_POINTS :]
     rules = spc.broken(chart.points, chart.limits, options.rules)
     chart.calm = 0 if rules else chart.calm + 1
-    limit = chart.limits.upper if value >= chart.limits.centre else chart.limits.lower
-    limit = max(0.0, limit) if kind == "reject" else limit
     words = f"{'mean score' if kind == 'score' else 'share of rejects'} of {options.parts} parts"
-    if rules and not chart.raised:
+    if rules:
         reason = " and ".join(WORDS[rule] for rule in rules)
         return Alarm(
             raised=True,
             message=f"{words} {value:g}: {reason} (centre line {chart.limits.centre:g})",
             value=value,
-            limit=limit,
+            limit=spc.compared(value, chart.limits, rules),
         )
-    if chart.raised and chart.calm >= CALM_POINTS:
+    if chart.calm >= CALM_POINTS:
         message = f"{words} {value:g}: {CALM_POINTS} points without a sign of drift"
-        return Alarm(raised=False, message=message, value=value, limit=limit)
+        return Alarm(raised=False, message=message, value=value)
     return None

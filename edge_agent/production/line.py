@@ -7,7 +7,6 @@ is closed as it stands, and the other begins with nothing known of its past.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,13 +70,11 @@ class ShiftFigures:
 
 @dataclass(frozen=True, slots=True)
 class LineAlert:
-    """A chart's alarm with an id: the same when raised and when cleared."""
+    """What a chart's newest point says of its alarm: often what was known already."""
 
-    id: str
     kind: Kind
     alarm: Alarm
     at_ns: int
-    raised_ns: int
 
 
 Event = ShiftFigures | LineAlert
@@ -114,9 +111,9 @@ class Line:
         events: list[Event] = [*self.tick(utc_ns, mono_ns)]
         now, shift = self.state.shift, self._shift
         first = now.tally.add(verdict) if now is not None else verdict.outcome != "error"
-        # An `error` verdict proves no part, and a repeat no new one.
-        if first and now is not None and shift is not None:
-            now.downtime.part(utc_ns, shift, self._down_after_ns)
+        # An `error` verdict proves no part, and a repeat no new one: but the line runs.
+        if verdict.outcome != "error" and now is not None and shift is not None:
+            now.downtime.part(utc_ns, shift, self._down_after_ns, new=first)
         if first:
             events += self._charted(verdict, utc_ns)
         return events
@@ -129,14 +126,6 @@ class Line:
         if now is not None and self._shift is not None and before != self._in_error:
             now.downtime.error(utc_ns, self._shift, begins=self._in_error)
         return closed
-
-    def raised(self) -> list[LineAlert]:
-        """Return the alarms that are raised."""
-        return [
-            LineAlert(chart.raised, kind, chart.alarm, chart.raised_ns, chart.raised_ns)
-            for kind, chart in self.state.charts.items()
-            if chart.raised and chart.alarm is not None
-        ]
 
     def figures(self, utc_ns: int) -> ShiftFigures | None:
         """Return the shift so far; None between shifts. `tick` comes first."""
@@ -229,19 +218,11 @@ class Line:
             options = self._options.score_chart if kind == "score" else self._options.reject_chart
             if options is None:
                 continue
-            chart = self.state.charts.setdefault(kind, Chart())
-            if not charts.fits(chart, options, verdict):
-                if chart.raised:
-                    alerts.append(
-                        LineAlert(chart.raised, kind, charts.ANEW, utc_ns, chart.raised_ns)
-                    )
+            chart = self.state.charts.get(kind)
+            if chart is None or not charts.fits(chart, options, verdict):
+                alerts.append(LineAlert(kind, charts.ANEW, utc_ns))
                 chart = self.state.charts[kind] = charts.begin(options, verdict)
             alarm = charts.add(chart, options, kind, verdict)
-            if alarm is None:
-                continue
-            if alarm.raised:
-                chart.raised, chart.raised_ns, chart.alarm = str(uuid.uuid4()), utc_ns, alarm
-            alerts.append(LineAlert(chart.raised, kind, alarm, utc_ns, chart.raised_ns))
-            if not alarm.raised:
-                chart.raised = ""
+            if alarm is not None:
+                alerts.append(LineAlert(kind, alarm, utc_ns))
         return alerts

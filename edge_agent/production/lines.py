@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_agent import threads
-from edge_agent.clock import utc_text
 from edge_agent.durable import write_file
 from edge_agent.production import state_file
 from edge_agent.production.line import Line, LineAlert, LineState, ShiftFigures
@@ -23,6 +22,8 @@ from edge_agent.production.options import LineOptions
 from edge_agent.production.shift_message import shift_message
 from edge_agent.production.shifts import Calendar
 from edge_agent.reporting import messages
+from edge_agent.reporting.alerts import Said
+from edge_agent.reporting.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config import Config
     from edge_agent.production.line import Event
+    from edge_agent.reporting.alerts import Alerts
     from edge_agent.reporting.topics import Topics
     from edge_agent.types import Verdict
 
@@ -47,16 +49,16 @@ class Lines:
         self,
         topics: Topics,
         show: Callable[[str, bytes], None],
-        tell: Callable[[str, messages.AlertMessage], None],
+        alerts: Alerts,
         folder: Path,
         *,
         utc_ns: Callable[[], int] = time.time_ns,
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Files lie in `folder`. `show` publishes a retained message, `tell` an alert."""
+        """Files lie in `folder`. `show` publishes a retained message."""
         self._topics = topics
         self._show = show
-        self._tell_alert = tell
+        self._alerts = alerts
         self._folder = folder
         self._utc_ns = utc_ns
         self._mono_ns = mono_ns
@@ -90,11 +92,7 @@ class Lines:
             self._lines, self._options = lines, {**wanted}
 
     def start(self) -> None:
-        """Begin to write files; alarms that were raised before are told again."""
-        with self._lock:
-            for name, line in self._lines.items():
-                for alert in line.raised():
-                    self._alert(name, alert)
+        """Begin to write files."""
         self._thread.start()
 
     def decided(self, verdict: Verdict) -> None:
@@ -151,22 +149,12 @@ class Lines:
         return messages.encode(shift_message(figures, device=self._topics.device, pipeline=name))
 
     def _alert(self, name: str, alert: LineAlert) -> None:
-        raised, alarm = alert.alarm.raised, alert.alarm
-        log.log(logging.WARNING if raised else logging.INFO, "%s: chart: %s", name, alarm.message)
-        message = messages.AlertMessage(
-            ts=utc_text(alert.at_ns),
-            device=self._topics.device,
-            pipeline=name,
-            id=alert.id,
-            kind="chart",
-            alert="raised" if raised else "cleared",
-            message=alarm.message,
-            raised_ts=utc_text(alert.raised_ns),
-            cleared_ts=None if raised else utc_text(alert.at_ns),
-            score=alarm.value,
-            threshold=alarm.limit,
-        )
-        self._tell_alert(self._topics.alerts("qc", name), message)
+        alarm = alert.alarm
+        said = Said(alarm.message, score=alarm.value, threshold=alarm.limit, at_ns=alert.at_ns)
+        tell = self._alerts.raise_ if alarm.raised else self._alerts.clear
+        if tell(Subject("qc", name, "chart", alert.kind), said):
+            level = logging.WARNING if alarm.raised else logging.INFO
+            log.log(level, "%s: chart: %s", name, alarm.message)
 
     # ------------------------------------------------------------------ the thread that writes
 

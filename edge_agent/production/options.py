@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from edge_agent.errors import shown
 from edge_agent.options import Name, StrictOptions
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -74,8 +75,8 @@ class ProductionOptions(StrictOptions):
             zoneinfo.ZoneInfo(name)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             if name != "UTC":
-                message = "no such time zone on this machine (is the package tzdata installed?)"
-                raise ValueError(message) from None
+                what = f"no such time zone on this machine: {shown(name)}"
+                raise ValueError(f"{what} (is the package tzdata installed?)") from None
         return name
 
     @model_validator(mode="after")

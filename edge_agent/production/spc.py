@@ -49,16 +49,6 @@ class Limits(msgspec.Struct, frozen=True):
     centre: float
     sigma: float
 
-    @property
-    def upper(self) -> float:
-        """Return the upper control limit."""
-        return self.centre + 3 * self.sigma
-
-    @property
-    def lower(self) -> float:
-        """Return the lower control limit."""
-        return self.centre - 3 * self.sigma
-
 
 def individuals(values: Sequence[float]) -> Limits:
     """Return the limits of an individuals chart: mean, and mean moving range / 1.128.
@@ -89,6 +79,12 @@ def broken(values: Sequence[float], limits: Limits, rules: Sequence[Rule]) -> tu
     """
     offsets = [value - limits.centre for value in values]
     return tuple(rule for rule in rules if _completes(offsets, RULES[rule], limits.sigma))
+
+
+def compared(value: float, limits: Limits, rules: Sequence[Rule]) -> float:
+    """Return the line that `value` is beyond by these rules: of several the one furthest out."""
+    sigmas = max(RULES[rule].sigmas for rule in rules)
+    return limits.centre + math.copysign(sigmas * limits.sigma, value - limits.centre)
 
 
 def _completes(offsets: Sequence[float], rule: ZoneRule, sigma: float) -> bool:

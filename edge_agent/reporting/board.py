@@ -14,9 +14,10 @@ from edge_agent import __version__
 from edge_agent.clock import utc_text
 from edge_agent.reporting import condition, messages
 from edge_agent.reporting.accelerators import Accelerators
-from edge_agent.reporting.alerts import Alerts
+from edge_agent.reporting.alerts import Said
 from edge_agent.reporting.figures import PipelineFigures, PipelineView
 from edge_agent.reporting.standing import standing
+from edge_agent.reporting.subjects import Subject
 from edge_agent.reporting.watching import Watching
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config import Config
     from edge_agent.processes.wire import PipelineReport
+    from edge_agent.reporting.alerts import Alerts
     from edge_agent.reporting.condition import Condition
     from edge_agent.reporting.standing import Standing
     from edge_agent.reporting.topics import Family, Topics
@@ -69,6 +71,7 @@ class Board:
     topics: Topics
     show: Callable[[str, bytes], None]
     config_rev: int
+    alerts: Alerts
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -77,9 +80,8 @@ class Board:
             name: _Pipeline(name, pipeline.family, PipelineFigures(now))
             for name, pipeline in self.config.pipelines.items()
         }
-        self._alerts = Alerts(self.show)
-        self._watching = Watching(self.topics, self.show, self._alerts)
-        self._accelerators = Accelerators(self.topics, self._alerts)
+        self._watching = Watching(self.topics, self.show, self.alerts)
+        self._accelerators = Accelerators(self.alerts)
         self._stats_due = _Due(self.config.stats_every_s)
         self._health_due = _Due(HEALTH_EVERY_S)
 
@@ -143,24 +145,21 @@ class Board:
                 for each in self._pipelines.values()
             ]
 
-    def alert(self, topic: str, message: messages.AlertMessage) -> None:
-        """Publish an alert that somebody else raised or cleared."""
-        self._alerts.tell(topic, message)
-
-    def report(self, report: PipelineReport) -> None:
-        """Take a pipeline's report; a change of its state is shown at once."""
+    def report(self, report: PipelineReport) -> bool:
+        """Take a pipeline's report; return whether its state changed, which is shown at once."""
         with self._lock:
             pipeline = self._pipelines.get(report.pipeline)
             if pipeline is None:
-                return  # taken out of the config; its worker is about to know
+                return False  # taken out of the config; its worker is about to know
             pipeline.figures.add(report)
             pipeline.report, pipeline.reported_s = report, time.monotonic()
-            self._enter(pipeline, report.state, report.detail)
+            changed = self._enter(pipeline, report.state, report.detail)
             if report.watch is not None:
                 self._watching.take(pipeline.name, pipeline.family, report.watch)
             if self._accelerators.take(pipeline.name, pipeline.family, report.acceleration):
                 self._stats_due.at_s = 0.0
                 self.introduce()
+            return changed
 
     def worker_lost(self, name: str, reason: str) -> None:
         """Note that a pipeline's worker died; it will be restarted."""
@@ -186,10 +185,7 @@ class Board:
         with self._lock:
             before = pipeline.condition
             pipeline.condition = condition.after(verdict, before)
-            alert = pipeline.condition.alert
-            if alert is not None and (before is None or alert is not before.alert):
-                message = self._alert(pipeline, alert)
-                self._alerts.tell(self.topics.alert(pipeline.name), message)
+            self._alert(pipeline, pipeline.condition)
             if before is None or before.health != pipeline.condition.health:
                 self._show_health(pipeline)
 
@@ -211,11 +207,12 @@ class Board:
                 for pipeline in self._pipelines.values():
                     self._show_health(pipeline)
 
-    def _enter(self, pipeline: _Pipeline, state: str, detail: str) -> None:
+    def _enter(self, pipeline: _Pipeline, state: str, detail: str) -> bool:
         changed = (pipeline.state, pipeline.detail) != (state, detail)
         pipeline.state, pipeline.detail = state, detail
         if changed:
             self._stats_due.at_s = 0.0
+        return changed
 
     def _show_stats(self, pipeline: _Pipeline, mono_s: float) -> None:
         figures, report = pipeline.figures.figures(mono_s), pipeline.report
@@ -271,23 +268,20 @@ class Board:
         )
         self.show(self.topics.health(pipeline.name), messages.encode(health))
 
-    def _alert(self, pipeline: _Pipeline, alert: condition.Alert) -> messages.AlertMessage:
-        verdict = alert.verdict
-        cleared = alert.cleared_ns is not None
+    def _alert(self, pipeline: _Pipeline, now: Condition) -> None:
+        tell = {"bad": self.alerts.raise_, "good": self.alerts.clear}.get(now.health)
+        if tell is None:
+            return
+        verdict = now.verdict
         score = f"{verdict.score:g} {verdict.unit}".strip()
-        return messages.AlertMessage(
-            ts=utc_text(verdict.decided_ns),
-            device=self.config.device.name,
-            pipeline=pipeline.name,
-            id=alert.id,
-            alert="cleared" if cleared else "raised",
-            message=f"{verdict.label or 'score'} {score}, limit {verdict.threshold:g}",
-            raised_ts=utc_text(alert.raised_ns),
-            cleared_ts=utc_text(alert.cleared_ns) if alert.cleared_ns is not None else None,
+        said = Said(
+            f"{verdict.label or 'score'} {score}, limit {verdict.threshold:g}",
             score=verdict.score,
             threshold=verdict.threshold,
             unit=verdict.unit,
+            at_ns=verdict.decided_ns,
         )
+        tell(Subject(pipeline.family, pipeline.name, "condition"), said)
 
 
 def _fallbacks(pipeline: _Pipeline) -> int:

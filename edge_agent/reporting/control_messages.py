@@ -38,6 +38,10 @@ class ConfigResult(msgspec.Struct, frozen=True, kw_only=True):
     ]
     rev: Annotated[int, Meta(ge=0, description="Of the config in force; its answer is this one.")]
     errors: list[Fault] = []
+    warnings: Annotated[
+        list[Fault],
+        Meta(description="What is valid all the same, and not whole: a file that is not there."),
+    ] = []
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):

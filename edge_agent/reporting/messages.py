@@ -65,7 +65,13 @@ class VerdictMessage(msgspec.Struct, frozen=True, kw_only=True):
     ]
     threshold: Annotated[float | None, Meta(description="What decided, in the score's unit.")]
     unit: str
-    label: Annotated[str, Meta(description="The most likely class, or empty.")]
+    label: Annotated[
+        str,
+        Meta(
+            description="The most likely class, or empty; of a fail or uncertain verdict the most "
+            "likely one that is not good."
+        ),
+    ]
     defect_class: Annotated[
         str, Meta(description="The label of a fail or uncertain verdict, else empty.")
     ]
@@ -232,6 +238,9 @@ class HealthMessage(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str = ""
 
 
+AlertKind = Literal["condition", "drift", "reject_rate", "chart", "product", "accelerator"]
+
+
 class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     """An alert that was raised or cleared; retained is one that is raised, if any is."""
 
@@ -241,7 +250,7 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str
     id: Annotated[str, Meta(description="The same when raised and when cleared.")]
     kind: Annotated[
-        Literal["condition", "drift", "reject_rate", "chart", "product", "accelerator"],
+        AlertKind,
         Meta(
             description="What it is about: a machine's condition, figures of a pipeline, or the "
             "accelerator that its model does not run on."
@@ -252,7 +261,13 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     raised_ts: Utc
     cleared_ts: Utc | None = None
     score: float | None = None
-    threshold: float | None = None
+    threshold: Annotated[
+        float | None,
+        Meta(
+            description="What the score is held against: a limit, the expected reject rate, or the "
+            "line of a chart that its rule names, which may be the centre line. Null: nothing."
+        ),
+    ] = None
     unit: str = ""
     seq: Annotated[Count, Meta(description="The verdict that changed it; 0: none.")] = 0
 

@@ -77,10 +77,6 @@ class Topics:
         """Return the retained topic of a machine's condition."""
         return f"{self.root}/pdm/{pipeline}/health"
 
-    def alert(self, pipeline: str) -> str:
-        """Return the retained topic of a machine's alert, raised or cleared."""
-        return f"{self.root}/pdm/{pipeline}/alert"
-
     def retained(self, family: Family, pipeline: str) -> list[str]:
         """Return the topics on which a pipeline leaves something behind."""
         leaves = ["stats", "last", "health", "alert", "source", "drift", "shift", "last_shift"]

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-import uuid
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
 
 from edge_agent.clock import utc_text
+from edge_agent.monitoring.report import WatchedKind
 from edge_agent.reporting import messages
+from edge_agent.reporting.alerts import Said
+from edge_agent.reporting.subjects import Subject
 from edge_agent.reporting.watch_messages import DriftMessage, FigureMessage, SourceMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_agent.monitoring.report import AlertKind, AlertReport, SourceReport, WatchReport
+    from edge_agent.monitoring.report import AlertReport, SourceReport, WatchReport
     from edge_agent.reporting.alerts import Alerts
     from edge_agent.reporting.topics import Family, Topics
 
+UNKNOWN = "the model that runs by now brings nothing to compare with"
 FIGURES_SHOWN = 16  # of a machine with fifty channels, those furthest from usual
 
 
@@ -26,8 +29,8 @@ class _Watched:
     name: str
     family: Family
     report: WatchReport | None = None
-    # What was told of each kind of alert: its id and since when; None: that there is none.
-    told: dict[AlertKind, tuple[str, int] | None] = field(default_factory=dict)
+    has_begun: bool = False
+    """It is known whether there is an alert."""
 
 
 class Watching:
@@ -46,8 +49,8 @@ class Watching:
         pipeline.report = report
         if before is None or _words(before) != _words(report.source):
             self._show_source(pipeline, report)
-        for alert in report.alerts:
-            self._alert(pipeline, alert)
+        if report.alerts is not None:
+            self._show_alerts(pipeline, report.alerts, learning=report.drift.origin == "learning")
 
     def publish(self) -> None:
         """Show all figures."""
@@ -98,33 +101,29 @@ class Watching:
         topic = self._topics.drift(pipeline.family, pipeline.name)
         self._show(topic, messages.encode(message))
 
+    def _show_alerts(
+        self, pipeline: _Watched, alerts: list[AlertReport], *, learning: bool
+    ) -> None:
+        for alert in alerts:
+            self._alert(pipeline, alert)
+        judged = {alert.kind for alert in alerts}
+        for kind in get_args(WatchedKind):
+            # A model that has nothing to compare with says nothing of it, now or later.
+            if kind not in judged and not learning:
+                self._alerts.clear(Subject(pipeline.family, pipeline.name, kind), Said(UNKNOWN))
+
     def _alert(self, pipeline: _Watched, alert: AlertReport) -> None:
         """Tell what has changed; an agent that begins says that there is none, once it knows."""
         if alert.raised is None:
             return
-        first, told = alert.kind not in pipeline.told, pipeline.told.get(alert.kind)
-        if alert.raised == (told is not None) and not first:
-            return
-        now_ns = time.time_ns()
-        alert_id, raised_ns = told or (str(uuid.uuid4()), now_ns)
-        pipeline.told[alert.kind] = (alert_id, raised_ns) if alert.raised else None
+        subject = Subject(pipeline.family, pipeline.name, alert.kind)
+        said = Said(alert.message, score=alert.value, threshold=alert.limit)
+        first, pipeline.has_begun = not pipeline.has_begun, True
+        if alert.raised:
+            self._alerts.raise_(subject, said)
         # A machine's topic has the alert of its condition: not to be replaced by "nothing new".
-        if first and not alert.raised and (pipeline.family == "pdm" or len(pipeline.told) > 1):
-            return
-        message = messages.AlertMessage(
-            ts=utc_text(now_ns),
-            device=self._topics.device,
-            pipeline=pipeline.name,
-            id=alert_id,
-            kind=alert.kind,
-            alert="raised" if alert.raised else "cleared",
-            message=alert.message,
-            raised_ts=utc_text(raised_ns),
-            cleared_ts=None if alert.raised else utc_text(now_ns),
-            score=alert.value,
-            threshold=alert.limit,
-        )
-        self._alerts.tell(self._topics.alerts(pipeline.family, pipeline.name), message)
+        elif not self._alerts.clear(subject, said) and first and pipeline.family == "qc":
+            self._alerts.none_of(subject, said)
 
 
 def _words(source: SourceReport) -> tuple[str, str]:

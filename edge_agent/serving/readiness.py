@@ -77,11 +77,15 @@ class Readiness:
         )
 
     def step(
-        self, mono_s: float, facts: Callable[[Mapping[str, Seen]], list[PipelineFacts]]
+        self,
+        mono_s: float,
+        facts: Callable[[Mapping[str, Seen]], list[PipelineFacts]],
+        *,
+        at_once: bool = False,
     ) -> None:
-        """Look at everything, once a second, and publish what has changed."""
+        """Look at everything, once a second or at once, and publish what has changed."""
         self._looped_s = mono_s
-        if mono_s < self._due_s:
+        if mono_s < self._due_s and not at_once:
             return
         self._due_s = mono_s + EVERY_S
         gateway = self._gateway(mono_s)

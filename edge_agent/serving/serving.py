@@ -32,9 +32,9 @@ class Serving:
         """Begin to serve."""
         self._web.start()
 
-    def step(self, mono_s: float) -> None:
-        """Look at the health of everything, once a second."""
-        self._places.readiness.step(mono_s, self._facts)
+    def step(self, mono_s: float, *, at_once: bool = False) -> None:
+        """Look at the health of everything, once a second; `at_once`: something has changed."""
+        self._places.readiness.step(mono_s, self._facts, at_once=at_once)
 
     def configure(self, config: Config) -> None:
         """Go over to another config; the server begins anew if its own options differ."""

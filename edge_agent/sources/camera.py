@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import AfterValidator, Field, model_validator
 
 import edge_agent.pictures.image  # noqa: F401  for its effect: it bounds and silences OpenCV
-from edge_agent.errors import EndOfStream, NotConnected
+from edge_agent.errors import EndOfStream, NotConnected, no_such
 from edge_agent.lazy import lazy_module
 from edge_agent.line.pacing import is_due, next_due_s
 from edge_agent.options import StrictOptions
@@ -194,8 +194,8 @@ class CameraSource:
         if self._options.file is not None and not (self._folder / self._options.file).is_file():
             return "no such file"
         if self._options.device is not None and not Path(self._name).exists():
-            there = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*")))
-            return f"no such device; there are: {there or 'none'}"
+            there = sorted(str(path) for path in Path("/dev").glob("video*"))
+            return no_such("device", self._name, there)
         return "cannot be opened: away, refused, or nothing that OpenCV reads"
 
     def _file_period_s(self, device: cv2.VideoCapture) -> float:

@@ -76,7 +76,17 @@ class _Classify:
             raise ModelError(f"output {self._output.name} gave {len(likely)} classes")
         best = int(likely.argmax())
         score = likely[self._bad].sum() if self._options.normal else likely[best]
-        return Prediction(score=min(1.0, float(score)), label=self._labels[best])
+        return Prediction(
+            score=min(1.0, float(score)),
+            label=self._labels[best],
+            reject_label=self._likeliest_defect(likely),
+        )
+
+    def _likeliest_defect(self, likely: NDArray[np.float32]) -> str:
+        """Return the most likely class that is not good, "" where all of them are."""
+        if not self._bad.any():
+            return ""
+        return self._labels[int(np.where(self._bad, likely, -np.inf).argmax())]
 
 
 def _labels(labels: tuple[str, ...], spec: TensorSpec) -> tuple[str, ...]:

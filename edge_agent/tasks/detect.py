@@ -115,7 +115,7 @@ class _Detect:
 def _chosen_outputs(options: Postprocess, context: TaskContext) -> tuple[TensorSpec, ...]:
     wanted = _OUTPUTS[options.decoder]
     if options.outputs and len(options.outputs) != len(wanted):
-        raise ModelError(f"postprocess/outputs: {options.decoder} has {', '.join(wanted)}")
+        raise ModelError(f"/task/postprocess/outputs: {options.decoder} has {', '.join(wanted)}")
     if len(context.outputs) < len(wanted):
         raise ModelError(
             f"{options.decoder} needs {', '.join(wanted)}; the model has "
@@ -126,7 +126,7 @@ def _chosen_outputs(options: Postprocess, context: TaskContext) -> tuple[TensorS
     ranks = tuple(len(spec.shape) for spec in chosen)
     if ranks != tuple(wanted.values()):
         shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in chosen)
-        raise ModelError(f"postprocess/outputs: {', '.join(wanted)} cannot be {shapes}")
+        raise ModelError(f"/task/postprocess/outputs: {', '.join(wanted)} cannot be {shapes}")
     return chosen
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -20,13 +20,13 @@ from edge_agent.inference.external_delegate import share_of
 from edge_agent.line.accelerating import wanted
 from edge_agent.metrics import Counters
 from edge_agent.reporting.accelerators import Accelerators
-from edge_agent.reporting.alerts import Alerts
-from edge_agent.reporting.topics import Topics
 from edge_agent.types import TensorSpec
 from tests.agents import ROOT
+from tests.alerts import TOPICS, Told, about
 from tests.serving.test_checks import of_pipeline
 
-TOPICS = Topics(ROOT, "gw-01")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def report(effective: str = "npu", reason: str = "", detail: str = "") -> AccelerationReport:
@@ -36,21 +36,20 @@ def report(effective: str = "npu", reason: str = "", detail: str = "") -> Accele
     )
 
 
-def test_an_alert_is_raised_once_and_cleared_once() -> None:
-    told: list[dict[str, Any]] = []
-    alerts = Alerts(lambda _, payload: told.append(msgspec.json.decode(payload)))
-    models = Accelerators(TOPICS, alerts)
+def test_an_alert_is_raised_once_and_cleared_once(tmp_path: Path) -> None:
+    broker = Told(tmp_path, about("accelerator", "line"))
+    models = Accelerators(broker.alerts)
     assert models.take("line", "qc", report("cpu", "starting"))
     assert not models.take("line", "qc", report("cpu", "starting"))
     models.take("line", "qc", report())
-    assert told == []  # it was never away
+    assert broker.heard() == []  # it was never away
     models.take("line", "qc", report("cpu", "hung", "no end of running the model"))
     models.take("line", "qc", report("cpu", "unavailable", "there is no device"))
+    models.take("line", "qc", None)  # its worker begins again
+    models.take("line", "qc", report("cpu", "unavailable", "there is no device"))
     models.take("line", "qc", report())
-    assert [(each["kind"], each["alert"]) for each in told] == [
-        ("accelerator", "raised"),
-        ("accelerator", "cleared"),
-    ]
+    told = broker.heard()
+    assert broker.changes() == [("accelerator", "raised"), ("accelerator", "cleared")]
     assert told[0]["id"] == told[1]["id"]
     text = "the model runs on the CPU, not on npu: hung: no end of running the model"
     assert told[0]["message"] == text

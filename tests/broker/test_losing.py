@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from typing import TYPE_CHECKING
 
 from edge_agent.mqtt.broker import (
@@ -19,13 +21,15 @@ from tests.conftest import Mosquitto, Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
+
     from tests.conftest import WaitFor
 
 from tests.broker.conftest import Connect, Scripted, at
 
 
 def test_a_killed_broker_is_reported_at_once_and_the_connection_comes_back(
-    mosquitto: Mosquitto, connect: Connect, wait_for: WaitFor
+    mosquitto: Mosquitto, connect: Connect, wait_for: WaitFor, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard: list[Message] = []
     connection, trace = connect(at(mosquitto), subscriptions=[Subscription("in", 1, heard.append)])
@@ -34,6 +38,7 @@ def test_a_killed_broker_is_reported_at_once_and_the_connection_comes_back(
     wait_for(lambda: trace.events == ["connected", "lost"])
     assert not connection.connected
     assert connection.detail
+    assert "connection lost: the broker or the network is gone" in caplog.text
     mosquitto.start()
     wait_for(lambda: trace.events == ["connected", "lost", "connected"])
     assert connection.publish("in", b"to myself")
@@ -59,6 +64,29 @@ def test_what_a_lost_connection_held_is_not_sent_again_behind_our_back(
     assert recorder.payloads("a") == [b"new"]
     wait_for(lambda: trace.acks)
     assert trace.acks == [(2, None)]
+
+
+class Token:
+    """What a publish is known by; unlike a number, it can be seen to be gone."""
+
+
+def test_what_a_lost_connection_held_is_freed_at_once(
+    mosquitto: Mosquitto, connect: Connect, wait_for: WaitFor
+) -> None:
+    """And not when Python next looks for what is held by itself alone, many lost ones later."""
+    connection, _ = connect(at(mosquitto))
+    wait_for(lambda: connection.connected)
+    token = Token()
+    gone = weakref.ref(token)
+    gc.disable()
+    try:
+        os.kill(mosquitto.pid, signal.SIGSTOP)
+        assert connection.publish("a", b"held", token=token)
+        del token
+        mosquitto.stop(signal.SIGKILL)
+        wait_for(lambda: gone() is None)
+    finally:
+        gc.enable()
 
 
 def test_a_frozen_broker_is_seen(mosquitto: Mosquitto, connect: Connect, wait_for: WaitFor) -> None:

@@ -19,6 +19,7 @@ from edge_agent.modelstore.origin import FolderOrigin, Origin
 from edge_agent.modelstore.supply import Supplied, offer, supply
 from edge_agent.modelstore.trust import Repository, TrustedView
 from tools.repo import publishing
+from tools.repo.__main__ import main
 from tools.repo.serving import make_server
 from tools.repo.signing import SigningDesk
 
@@ -71,6 +72,11 @@ def write_bundle(  # noqa: PLR0913  a manifest has so many parts that matter her
     }
     (folder / "manifest.json").write_bytes(canonical_json(manifest | dict(extra or {})))
     return folder
+
+
+def add_model(repo: Path, bundle: Path, *more: str) -> int:
+    """Publish a bundle by the command, although its model is noise; return its exit status."""
+    return main(["add-model", str(repo), str(bundle), "--unverified", *more])
 
 
 def _entry(folder: Path, path: str, role: str) -> dict[str, Any]:

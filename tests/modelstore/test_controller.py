@@ -14,7 +14,7 @@ import pytest
 
 from edge_agent.mqtt.broker import BrokerOptions, Connection
 from edge_agent.reporting.messages import encode
-from tests.modelstore.plant import write_bundle
+from tests.modelstore.plant import add_model, write_bundle
 from tests.modelstore.statuses import GATEWAYS, NEW, OLD, RING, SLOT, fleet_with, seen, status
 from tools.repo import publishing, rollouts
 from tools.repo.__main__ import main
@@ -39,7 +39,7 @@ def repo(tmp_path: Path) -> Path:
     assert main(["init", str(path)]) == 0
     for version, seq, slot in ((OLD.version, 1, ["--slot", SLOT]), (NEW.version, 2, [])):
         bundle = write_bundle(tmp_path / f"wear-{seq}", version=version, seq=seq)
-        assert main(["add-model", str(path), str(bundle), *slot]) == 0
+        assert add_model(path, bundle, *slot) == 0
     begin = ["rollout", str(path), "--slot", SLOT, "--to", str(NEW), "--stages", "10,50,100"]
     assert main([*begin, "--id", "r1"]) == 0
     return path

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.modelstore.desired import ModelRef
-from tests.modelstore.plant import write_bundle
+from tests.modelstore.plant import add_model, write_bundle
 from tests.modelstore.test_repo_commands import site_of
 from tools.repo.__main__ import main
 
@@ -45,5 +45,5 @@ def test_a_key_in_a_token_takes_the_place_of_a_file_and_signs_a_model(
     assert main(["rotate", str(repo), "--role", "models", "--key", token]) == 0
     for old in (tmp_path / "repo-keys" / "offline").glob("models-*.pem"):
         old.unlink()
-    assert main(["add-model", str(repo), str(write_bundle(tmp_path / "wear-1"))]) == 0
+    assert add_model(repo, write_bundle(tmp_path / "wear-1")) == 0
     site_of(repo, tmp_path).take(ModelRef("wear", "1.0.0"))

@@ -16,7 +16,7 @@ from edge_agent.modelstore.desired_source import RepositorySource
 from edge_agent.modelstore.layout import StoreLayout
 from edge_agent.modelstore.origin import FolderOrigin
 from tests.modelstore import plant
-from tests.modelstore.plant import write_bundle
+from tests.modelstore.plant import add_model, write_bundle
 from tools.repo.__main__ import main
 from tools.repo.signing import SigningDesk
 
@@ -34,9 +34,9 @@ def repo(tmp_path: Path) -> Path:
     """Return a repository in which all gateways run `wear` 1.0.0."""
     bundle = write_bundle(tmp_path / "wear-1")
     assert main(["init", str(tmp_path / "repo")]) == 0
-    assert main(["add-model", str(tmp_path / "repo"), str(bundle), "--slot", "spindle"]) == 0
+    assert add_model(tmp_path / "repo", bundle, "--slot", "spindle") == 0
     newer = write_bundle(tmp_path / "wear-2", version="2.0.0", seq=2)
-    assert main(["add-model", str(tmp_path / "repo"), str(newer)]) == 0
+    assert add_model(tmp_path / "repo", newer) == 0
     return tmp_path / "repo"
 
 
@@ -97,17 +97,17 @@ def test_a_second_content_under_one_version_and_a_seq_that_goes_back_are_refused
     repo: Path, tmp_path: Path
 ) -> None:
     other = write_bundle(tmp_path / "other", version="2.0.0", seq=2, size=10)
-    assert main(["add-model", str(repo), str(other)]) == 1
+    assert add_model(repo, other) == 1
     older = write_bundle(tmp_path / "older", version="3.0.0", seq=2)
-    assert main(["add-model", str(repo), str(older)]) == 1
-    assert main(["add-model", str(repo), str(tmp_path / "wear-2")]) == 0
+    assert add_model(repo, older) == 1
+    assert add_model(repo, tmp_path / "wear-2") == 0
 
 
 def test_a_bundle_whose_files_changed_is_not_signed(repo: Path, tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "wear-3", version="3.0.0", seq=3)
     (bundle / "model.tflite").write_bytes(b"other")
     before = (repo / "metadata" / "timestamp.json").read_bytes()
-    assert main(["add-model", str(repo), str(bundle)]) == 1
+    assert add_model(repo, bundle) == 1
     assert (repo / "metadata" / "timestamp.json").read_bytes() == before
 
 
@@ -123,8 +123,8 @@ def test_two_of_three_key_holders_sign_one_after_the_other_on_machines_of_their_
         keep_only(holder, f"models-{number}.pem")
         holders.append(str(holder))
     online = str(keys / "online")
-    bundle = str(write_bundle(tmp_path / "wear-1"))
-    assert main(["add-model", str(repo), bundle, "--keys", holders[0]]) == 0
+    bundle = write_bundle(tmp_path / "wear-1")
+    assert add_model(repo, bundle, "--keys", holders[0]) == 0
     assert "1 more signature" in capsys.readouterr().out
     assert main(["sign", str(repo), "--keys", online]) == 0
     with pytest.raises(SyncError, match="not_signed"):
@@ -141,7 +141,7 @@ def test_while_a_rotation_waits_for_a_signature_the_old_key_counts_and_gateways_
 ) -> None:
     repo, keys = tmp_path / "repo", tmp_path / "repo-keys"
     main(["init", str(repo), "--quorum", "root=2/2", "--quorum", "targets=2/2"])
-    main(["add-model", str(repo), str(write_bundle(tmp_path / "wear-1")), "--slot", "spindle"])
+    add_model(repo, write_bundle(tmp_path / "wear-1"), "--slot", "spindle")
     site_of(repo, tmp_path).take(OLD)
     second = tmp_path / "second"
     second.mkdir()
@@ -171,7 +171,7 @@ def test_what_somebody_put_on_the_server_is_never_signed_by_the_owners_keys(
     path.write_bytes(planted.to_bytes())
     newer = write_bundle(tmp_path / "wear-3", version="3.0.0", seq=3)
     timestamp = (repo / "metadata" / "timestamp.json").read_bytes()
-    assert main(["add-model", str(repo), str(newer)]) == 1
+    assert add_model(repo, newer) == 1
     assert (repo / "metadata" / "timestamp.json").read_bytes() == timestamp
 
 

@@ -12,24 +12,22 @@ import pytest
 from edge_agent.config import parse_json
 from edge_agent.durable import write_file
 from edge_agent.production import state_file
-from edge_agent.production.line import Line, LineAlert, LineState, ShiftFigures
+from edge_agent.production.line import Line, LineState, ShiftFigures
 from edge_agent.production.lines import Lines
 from edge_agent.production.options import (
     LineOptions,
     ProductionOptions,
-    ScoreChartOptions,
     ShiftOptions,
 )
 from edge_agent.production.shifts import Calendar
 from edge_agent.reporting.topics import Topics
 from tests.agents import DEVICE
+from tests.alerts import Told, about
 from tests.test_schemas import check
 from tests.verdicts import verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from edge_agent.reporting.messages import AlertMessage
 
 S = 10**9
 CALENDAR = Calendar(
@@ -74,8 +72,37 @@ def test_a_restart_in_a_shift_goes_on_with_it_and_the_time_between_was_down() ->
     line.part(verdict(3, part_id="P2"), ns("09:10:30"), 35 * S)
     figures = now(line, ns("09:10:30"))
     assert (figures.tally.parts, figures.tally.repeats) == (2, 1)
-    # A repeat is no part: the line stood until P2.
-    assert figures.down_s == 630
+    # A repeat is no new part, and a sign of life all the same: the line stood until it came.
+    assert (figures.down_s, figures.stops) == (600, 1)
+
+
+def test_a_line_that_shows_the_same_parts_again_and_again_is_not_down() -> None:
+    line = Line(LINE, CALENDAR, LineState())
+    for number in range(360):
+        line.part(
+            verdict(number, part_id=f"P{number % 3}"),
+            ns("09:00:00") + number * 10 * S,
+            number * 10 * S,
+        )
+    at_ns = ns("09:59:50")
+    figures = now(line, at_ns)
+    assert (figures.tally.parts, figures.tally.good, figures.tally.repeats) == (3, 3, 357)
+    assert (figures.down_s, figures.stops, figures.oee.availability) == (0, 0, 1)
+    assert figures.cycle_s == 10
+    assert figures.oee.performance == pytest.approx(10 * 3 / 3590)
+    line.tick(at_ns + 61 * S, 3651 * S)
+    assert now(line, at_ns + 61 * S).is_down, "nothing at all comes"
+
+
+def test_a_repeat_between_two_parts_shortens_no_cycle_and_hides_no_stop() -> None:
+    line = Line(LINE, CALENDAR, LineState())
+    at_s = {"P1": 0, "P2": 40, "again P1": 70, "P3": 100, "again P2": 200, "P4": 230}
+    for part, second in at_s.items():
+        part_id = part.removeprefix("again ")
+        line.part(verdict(1, part_id=part_id), ns("09:00:00") + second * S, second * S)
+    figures = now(line, ns("09:03:50"))
+    # P1 to P2 40 s, P2 to P3 60 s; between P3 and P4 it stood for 100 s.
+    assert (figures.cycle_s, figures.down_s, figures.stops) == (50, 100, 1)
 
 
 def test_a_restart_after_the_end_of_a_shift_closes_it_and_begins_the_next_at_its_start() -> None:
@@ -139,24 +166,6 @@ def test_figures_of_a_running_stop_count_it() -> None:
     assert (figures.is_down, figures.stops, figures.down_s) == (True, 1, 61)
 
 
-def test_an_alarm_keeps_its_id_through_a_restart_and_ends_with_another_model() -> None:
-    chart = ScoreChartOptions(parts=1, baseline=10)
-    options = LINE.model_copy(update={"score_chart": chart})
-    line = Line(options, CALENDAR, LineState())
-    at_ns = ns("09:00:00")
-    for number in range(10):
-        line.part(verdict(number, score=number % 2), at_ns, 0)
-    (raised,) = line.part(verdict(11, score=9.0), at_ns, 0)
-    assert isinstance(raised, LineAlert)
-    text = msgspec.json.encode(line.state)
-    line = Line(options, CALENDAR, msgspec.json.decode(text, type=LineState))
-    assert [alert.id for alert in line.raised()] == [raised.id]
-    (cleared,) = line.part(verdict(12, model_sha256="1" * 64), at_ns, 0)
-    assert isinstance(cleared, LineAlert)
-    assert (cleared.id, cleared.alarm.raised) == (raised.id, False)
-    assert line.raised() == []
-
-
 # ---------------------------------------------------------------------- files, and all lines
 
 
@@ -183,12 +192,13 @@ class Plant:
     def __init__(self, folder: Path) -> None:
         self.at_ns = ns("09:00:00")
         self.shown: dict[str, bytes] = {}
-        self.told: list[AlertMessage] = []
+        charts = [about("chart", chart=chart) for chart in ("score", "reject")]
+        self.told = Told(folder, *charts)
         self.lines = Lines(
             Topics("root", "gw1"),
             self.shown.__setitem__,
-            lambda _topic, message: self.told.append(message),
-            folder,
+            self.told.alerts,
+            folder / "lines",
             utc_ns=lambda: self.at_ns,
             mono_ns=lambda: self.at_ns,
         )
@@ -202,6 +212,17 @@ class Plant:
         tree = {"device": DEVICE, "production": production}
         tree["pipelines"] = {"camera": pipeline, "motor": machine}
         self.lines.configure(parse_json(json.dumps(tree).encode()))
+
+    def make(self, *scores: float) -> None:
+        for score in scores:
+            self.lines.decided(verdict(score=score))
+
+    def end(self) -> None:
+        self.lines.close()
+        self.told.alerts.close()
+
+
+BASELINE = (0.0, 1.0) * 5
 
 
 def test_shifts_are_published_as_their_schema_says_and_the_last_one_stays(tmp_path: Path) -> None:
@@ -252,11 +273,50 @@ def test_a_disk_that_refuses_stops_no_figures(tmp_path: Path) -> None:
 def test_a_chart_tells_an_alert_of_its_kind(tmp_path: Path) -> None:
     plant = Plant(tmp_path)
     plant.configure(score_chart={"parts": 1, "baseline": 10})
-    for number in range(10):
-        plant.lines.decided(verdict(number, score=number % 2))
-    plant.lines.decided(verdict(10, score=9.0))
-    (alert,) = plant.told
+    plant.make(*BASELINE, 9.0, 9.0)
+    (alert,) = plant.told.heard()
     check("alert", msgspec.json.encode(alert))
-    assert (alert.kind, alert.alert, alert.score) == ("chart", "raised", 9.0)
+    assert (alert["kind"], alert["alert"], alert["score"]) == ("chart", "raised", 9.0)
     # Limits: mean 0.5, moving range 1, sigma 1 / 1.128.
-    assert alert.threshold == pytest.approx(0.5 + 3 / 1.128)
+    assert alert["threshold"] == pytest.approx(0.5 + 3 / 1.128)
+
+
+def test_an_alarm_keeps_its_id_through_a_restart_and_ends_with_another_model(
+    tmp_path: Path,
+) -> None:
+    plant = Plant(tmp_path)
+    plant.configure(score_chart={"parts": 1, "baseline": 10})
+    plant.lines.start()
+    plant.make(*BASELINE, 9.0)
+    (raised,) = plant.told.heard()
+    plant.end()
+    plant = Plant(tmp_path)
+    plant.configure(score_chart={"parts": 1, "baseline": 10})
+    plant.make(9.0)
+    assert plant.told.heard() == [raised]
+    plant.lines.decided(verdict(12, model_sha256="1" * 64))
+    assert plant.told.heard()[1]["alert"] == "cleared"
+    assert plant.told.heard()[1]["id"] == raised["id"]
+
+
+@pytest.mark.parametrize("lost", [b"", None], ids=["damaged", "of before the alarm"])
+def test_an_alarm_ends_although_a_power_cut_took_what_its_chart_knew(
+    tmp_path: Path, lost: bytes | None
+) -> None:
+    file = tmp_path / "lines" / "camera.json"
+    plant = Plant(tmp_path)
+    plant.configure(score_chart={"parts": 1, "baseline": 10})
+    plant.make(*BASELINE)
+    plant.lines.start()
+    plant.end()
+    before = file.read_bytes()
+    plant = Plant(tmp_path)
+    plant.configure(score_chart={"parts": 1, "baseline": 10})
+    plant.make(9.0)
+    plant.told.heard()
+    plant.told.alerts.close()
+    file.write_bytes(before if lost is None else lost)
+    plant = Plant(tmp_path)
+    plant.configure(score_chart={"parts": 1, "baseline": 10})
+    plant.make(0.4, 0.6, 0.4, 0.6, 0.4, 0.6, 0.4, 0.6)
+    assert [alert for _, alert in plant.told.changes()] == ["raised", "cleared"]

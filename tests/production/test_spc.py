@@ -21,6 +21,10 @@ LIMITS = spc.Limits(centre=10.0, sigma=1.0)
 ALL: tuple[Rule, ...] = ("beyond_limit", "two_of_three", "four_of_five", "eight_in_a_row")
 
 
+def control_limit(limits: spc.Limits, side: int) -> float:
+    return spc.compared(limits.centre + side * 99, limits, ["beyond_limit"])
+
+
 def test_limits_of_individuals_come_from_the_moving_range() -> None:
     """33.75 33.05 34.00 33.81 33.46, by hand.
 
@@ -29,8 +33,8 @@ def test_limits_of_individuals_come_from_the_moving_range() -> None:
     limits = spc.individuals([33.75, 33.05, 34.00, 33.81, 33.46])
     assert limits.centre == pytest.approx(33.614)
     assert limits.sigma == pytest.approx(0.485372, abs=1e-6)
-    assert limits.upper == pytest.approx(35.070117, abs=1e-6)
-    assert limits.lower == pytest.approx(32.157883, abs=1e-6)
+    assert control_limit(limits, 1) == pytest.approx(35.070117, abs=1e-6)
+    assert control_limit(limits, -1) == pytest.approx(32.157883, abs=1e-6)
 
 
 def test_limits_of_a_share_are_those_of_the_binomial_distribution() -> None:
@@ -40,8 +44,8 @@ def test_limits_of_a_share_are_those_of_the_binomial_distribution() -> None:
     """
     limits = spc.fraction([12 / 50, 15 / 50, 8 / 50, 10 / 50, 5 / 50], 50)
     assert limits.centre == pytest.approx(0.2)
-    assert limits.upper == pytest.approx(0.369706, abs=1e-6)
-    assert limits.lower == pytest.approx(0.030294, abs=1e-6)
+    assert control_limit(limits, 1) == pytest.approx(0.369706, abs=1e-6)
+    assert control_limit(limits, -1) == pytest.approx(0.030294, abs=1e-6)
 
 
 def test_a_baseline_without_rejects_has_a_width_all_the_same() -> None:
@@ -82,13 +86,14 @@ def test_a_rule_that_was_not_chosen_raises_nothing() -> None:
     assert spc.broken([10.1] * 8, LIMITS, ("beyond_limit",)) == ()
 
 
-def feed(chart: Chart, options: ScoreChartOptions, scores: list[float]) -> list[Alarm]:
-    """Return the alarms; the ids that a line would give are put in."""
-    found = []
+def feed(
+    chart: Chart, options: ScoreChartOptions, scores: list[float], *, stands: bool = False
+) -> list[Alarm]:
+    """Return what changed: that an alarm was raised, or is over."""
+    found: list[Alarm] = []
     for number, score in enumerate(scores):
         alarm = charts.add(chart, options, "score", verdict(number, score=score))
-        if alarm is not None:
-            chart.raised = "an id" if alarm.raised else ""
+        if alarm is not None and alarm.raised != (found[-1].raised if found else stands):
             found.append(alarm)
     return found
 
@@ -103,9 +108,33 @@ def test_a_chart_learns_its_limits_raises_an_alarm_and_ends_it_after_eight_calm_
     assert raised.raised
     assert raised.value == pytest.approx(4.2)
     assert raised.limit == pytest.approx(1.5 + 3 / 1.128)
-    assert feed(chart, options, [1.5] * 15) == []
-    (cleared,) = feed(chart, options, [1.5])
+    assert feed(chart, options, [1.5] * 15, stands=True) == []
+    (cleared,) = feed(chart, options, [1.5], stands=True)
     assert not cleared.raised
+
+
+@pytest.mark.parametrize(
+    ("scores", "line"),
+    [
+        ([1.6] * 8, 1.5),  # eight in a row: the centre line
+        ([1.4] * 8, 1.5),
+        ([2.5] * 4, 1.5 + 1 / 1.128),
+        ([0.5] * 4, 1.5 - 1 / 1.128),
+        ([3.5, 3.5], 1.5 + 2 / 1.128),
+        ([1.5, -2.0], 1.5 - 3 / 1.128),
+        ([1.6] * 7 + [5.0], 1.5 + 3 / 1.128),  # two rules at once: the line furthest out
+    ],
+)
+def test_an_alarm_names_the_line_that_its_rule_compares_with(
+    scores: list[float], line: float
+) -> None:
+    options = ScoreChartOptions(parts=1, baseline=10, rules=ALL)
+    chart = Chart()
+    feed(chart, options, [1.0, 2.0] * 5)
+    (alarm,) = feed(chart, options, scores)
+    assert alarm.limit == pytest.approx(line)
+    (over,) = feed(chart, options, [1.5] * 8, stands=True)
+    assert over.limit is None
 
 
 def test_limits_stay_as_they_are_once_they_are_set() -> None:

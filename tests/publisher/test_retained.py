@@ -25,7 +25,8 @@ def test_what_is_gone_is_to_be_cleared_until_the_broker_has_taken_that(tmp_path:
     for _ in range(2):
         again = opened(tmp_path)
         assert again.shows([ONE]) == {TWO}
-    again.cleared(TWO)
+    again.taken(ONE, b"stats")
+    again.taken(TWO, b"")
     again.step()
     assert opened(tmp_path).shows([ONE]) == set()
 
@@ -52,7 +53,7 @@ def test_a_broker_that_was_away_is_told_when_it_comes(
 ) -> None:
     mosquitto.stop()
     retained = opened(tmp_path)
-    _, publisher = start(mosquitto, on_cleared=retained.cleared)
+    _, publisher = start(mosquitto, on_shown=[retained.taken])
     retained.shows([ONE, TWO])
     for topic in retained.shows([ONE]):
         publisher.state(topic, b"")

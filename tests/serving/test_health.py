@@ -64,6 +64,12 @@ class Asked:
         checks = json.loads(body)["checks"] if status == 503 else []
         return {check["name"]: check["reason"] for check in checks if check["state"] == "fail"}
 
+    def check(self, name: str, state: str) -> Any:
+        """Return a check once it says so."""
+        checks = json.loads(self.get("/readyz")[1] or b"{}").get("checks", [])
+        found = (check for check in checks if (check["name"], check["state"]) == (name, state))
+        return next(found, None)
+
     def metrics(self) -> dict[tuple[str, ...], float]:
         """Return each sample by its name and the values of its labels."""
         page = self.get("/metrics")[1].decode()
@@ -131,6 +137,35 @@ def test_a_killed_worker_is_not_ready_and_comes_back(
     assert asked.metrics()["edge_agent_worker_restarts_total", "camera"] == 1
     told = [json.loads(payload) for payload in mqtt_client.payloads(f"{ROOT}/status")]
     assert any("worker_alive" in each["not_ready"] for each in told)
+
+
+def test_readiness_follows_a_worker_that_died_and_a_pipeline_that_runs_again_at_once(
+    tmp_path: Path, mosquitto: Mosquitto, mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    def heard(what: str, field: str, value: str) -> Any:
+        payloads = map(json.loads, mqtt_client.payloads(f"{ROOT}/qc/camera/{what}"))
+        return next((each for each in payloads if value in each[field]), None)
+
+    mqtt_client.subscribe(f"{ROOT}/qc/camera/+")
+    model = shutil.copytree(MODELS / "conveyor-parts", tmp_path / "model") / "model.tflite"
+    pipelines = {"camera": CAMERA | {"model": str(model.parent)}}
+    asked = Asked(tmp_path, mosquitto, pipelines=pipelines)
+    try:
+        wait_for(asked.ready)
+        whole = model.read_bytes()
+        model.write_bytes(b"damaged")  # so that the next worker does not get far
+        os.kill(workers(asked.agent.pid)["camera"], signal.SIGKILL)
+        lost = wait_for(lambda: heard("verdict", "reason", "worker camera"))
+        failed = wait_for(lambda: asked.check("model_warm", "fail"))
+        assert failed["since_ts"] <= lost["ts"], "whoever hears of it may ask, and is told"
+        wait_for(lambda: heard("stats", "state", "failed"))
+        mqtt_client.messages.clear()
+        model.write_bytes(whole)
+        running = wait_for(lambda: heard("stats", "state", "running"))
+        warm = wait_for(lambda: asked.check("model_warm", "ok"))
+        assert warm["since_ts"] <= running["ts"]
+    finally:
+        asked.agent.end()
 
 
 def test_a_port_that_is_taken_stops_no_inspection(

@@ -44,8 +44,8 @@ class Server:
         subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
 
     def publish(self, *bundles: Path) -> None:
-        """Sign bundles; every gateway is to run the last one."""
-        self.run("add-model", *(str(bundle) for bundle in bundles), "--slot", SLOT)
+        """Sign bundles, good ones or bad; every gateway is to run the last one."""
+        self.run("add-model", *map(str, bundles), "--slot", SLOT, "--unverified")
 
 
 def changed(

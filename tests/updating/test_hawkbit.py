@@ -126,7 +126,7 @@ def test_a_model_that_failed_here_is_refused_again_also_after_a_restart(
     closed: Closed,
 ) -> None:
     bad = plant.changed(tmp_path, "2.0.0", change=_wrong_golden)
-    server.run("add-model", str(bad))
+    server.run("add-model", str(bad), "--unverified")
     for action in ("12", "13"):
         hawkbit.deploy(action, (plant.SLOT, MODEL, "2.0.0"))
         gateway.start()

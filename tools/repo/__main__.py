@@ -1,7 +1,8 @@
 """The commands of a model repository's owner: python -m tools.repo COMMAND.
 
 init REPO                       keys in REPO-keys, an empty signed repository
-add-model REPO BUNDLE...        publish bundles; --slot: every gateway runs the last one there
+add-model REPO BUNDLE...        run their golden samples, then publish them; --slot: every gateway
+                                runs the last one there
 import REPO --from mlflow M@A   bring a model and its evaluation from a registry, to be looked at
 rollout REPO --slot S --to M@V  begin a change in stages
 promote REPO --id R             its next stage; after the last it is the default
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edge_agent.commands.verification import MEMORY_MB, verify
 from edge_agent.errors import ModelError, SyncError
 from edge_agent.modelstore.desired import Match, ModelRef, Rollout
 from tools.repo import controller, importing, publishing, rollouts
@@ -68,7 +70,8 @@ def _init(desk: SigningDesk, options: argparse.Namespace) -> list[str]:
 
 
 def _add_model(desk: SigningDesk, options: argparse.Namespace) -> list[str]:
-    said = publishing.add_models(desk, options.bundle, min_seq=options.min_seq)
+    said = [] if options.unverified else _verified(options.bundle, options.memory_mb)
+    said += publishing.add_models(desk, options.bundle, min_seq=options.min_seq)
     if options.slot:
         tree = msgspec.json.decode((options.bundle[-1] / "manifest.json").read_bytes())
         model = ModelRef(tree["model_id"], tree["version"])
@@ -78,6 +81,18 @@ def _add_model(desk: SigningDesk, options: argparse.Namespace) -> list[str]:
             options.fleet,
             lambda document: rollouts.with_default(document, options.slot, match, model),
         )
+    return said
+
+
+def _verified(bundles: Sequence[Path], memory_mb: int) -> list[str]:
+    """Return a sentence for each bundle that answers as it should. Raises RepositoryError."""
+    said = []
+    for bundle in bundles:
+        found = verify(bundle, memory_mb=memory_mb)
+        if not found.passed:
+            text = "nothing was published; for one that this machine cannot run: --unverified"
+            raise RepositoryError(f"{bundle}: {found.sentence()}; {text}")
+        said.append(f"{bundle}: {found.sentence()}")
     return said
 
 
@@ -162,6 +177,8 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--quorum", type=_quorum, action="append", default=[], metavar="ROLE=2/3")
     add = command("add-model", _add_model)
     add.add_argument("bundle", type=Path, nargs="+")
+    add.add_argument("--unverified", action="store_true", help="this machine cannot run them")
+    add.add_argument("--memory-mb", type=int, default=MEMORY_MB, help="what a model may have")
     add.add_argument("--min-seq", type=int, help="gateways never again run one below")
     add.add_argument("--slot", default="", help="run the last bundle there, on all that match")
     _fleet_options(add, matching=True)
