@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from edge_agent.delivery.outbox_types import Changes
 
 PAGE_BYTES = 4096
+# A row is written once, read once and deleted: the default of 2 MB is no faster, and fills up with
+# the first long backlog.
+CACHE_KB = 512
 IN_LIST = "seq IN (SELECT value FROM json_each(?))"
 ROW_OVERHEAD_BYTES = 64  # keys, counters and the free part of a page, about
 EVICT_AT_ONCE = 500
@@ -80,6 +83,7 @@ class VerdictStore:
                 "journal_mode=WAL",
                 "synchronous=FULL",
                 f"wal_autocheckpoint={self._log_pages}",
+                f"cache_size={-CACHE_KB}",
                 "temp_store=MEMORY",
             ):
                 self._db.execute(f"PRAGMA {pragma}").fetchall()
