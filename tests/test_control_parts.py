@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edge_agent.config import Config, RemoteOptions
 from edge_agent.control import candidates, machine, threshold, trees, trial
-from edge_agent.control.ledger import FILE, InForce, Ledger, OnTrial, Revision, in_force
+from edge_agent.control.ledger import FILE, Answered, InForce, Ledger, OnTrial, Revision, in_force
 from edge_agent.control.requests import ConfigRequest, Refused, one_change, read, tree_of
 from edge_agent.control.signature import Seal, sign
 from edge_agent.errors import ConfigError, EdgeAgentError
@@ -148,10 +148,11 @@ def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
     found = changed()
     ledger.begin(OnTrial(Revision(2, found.tree), "id", "answers"))
     ledger.commit(found)
-    ledger.note_answer("id", b"answer")
+    answered = {"id": Answered(b"answer", "request", 1.0)}
+    ledger.note_answers(answered)
     again = Ledger(tmp_path, config())
     assert (again.good.rev, again.good.tree) == (2, found.tree)
-    assert again.document.answers == {"id": b"answer"}
+    assert again.document.answered == answered
     assert again.interrupted is None
 
 
