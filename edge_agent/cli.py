@@ -198,6 +198,8 @@ def _config(options: argparse.Namespace) -> int:
     with remote.Remote(remote.Target(options.device.rstrip("/"), broker, key)) as agent:
         if options.verb == "get":
             print(remote.pretty(agent.reported()))
+            if offline := agent.offline():
+                print(f"{offline}: that is what it reported last", file=sys.stderr)
             return 0
         if options.verb == "watch":
             for reported in agent.watch(stop_on_signals()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -46,6 +47,7 @@ def test_a_change_is_shown_agreed_to_and_answered(
     assert no.returncode == 69
     yes = call(mosquitto, "patch", file, said="y\n")
     assert yes.stdout.endswith("applied (200); revision 2 is in force\n")
+    assert yes.stderr == "sent; waiting up to 90 s for the agent's answer\n"
     assert yes.returncode == 0
     again = call(mosquitto, "patch", file, "--yes")
     assert (again.stdout, again.returncode) == ("that is in force already\n", 0)
@@ -124,3 +126,33 @@ def test_an_agent_that_is_not_there_is_said_to_be_away(mosquitto: Mosquitto) -> 
     done = call(mosquitto, "get")
     assert done.returncode == 69
     assert done.stderr.strip().endswith(f"no agent reports its config on {ROOT}/config/reported")
+
+
+def test_a_change_for_an_agent_that_is_stopped_is_not_sent_and_get_says_so(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, tmp_path: Path
+) -> None:
+    agent = start({"one": camera()})
+    desk.until_running("one")
+    assert agent.stop() == 0
+    status = desk.until_status("offline")
+    offline = f"gw-01 is offline since {status['ts']} (stopped)"
+    file = patch(tmp_path, {"pipelines": {"one": {"rule": {"fail_at": 0.8}}}})
+    for words in (["patch", file], ["patch", file, "--dry-run"], ["confirm", "2"]):
+        done = call(mosquitto, *words)
+        assert (done.stdout, done.stderr) == ("", f"edge-agent: {offline}; nothing was sent\n")
+        assert done.returncode == 69
+    got = call(mosquitto, "get")
+    assert got.stderr == f"{offline}: that is what it reported last\n"
+    assert (json.loads(got.stdout)["rev"], got.returncode) == (1, 0)
+
+
+def test_an_agent_that_was_killed_is_offline_since_nobody_knows_when(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk
+) -> None:
+    agent = start({"one": camera()})
+    desk.until_running("one")
+    agent.stop(signal.SIGKILL)
+    status = desk.until_status("offline")
+    done = call(mosquitto, "confirm", "2")
+    offline = f"gw-01 is offline (connection lost); it was started at {status['started_ts']}"
+    assert done.stderr == f"edge-agent: {offline}; nothing was sent\n"
