@@ -95,11 +95,14 @@ def test_the_threshold_follows_the_last_good_parts(
     answer = desk.command("recalibrate", pipeline="one", parts=30, dry_run=True)
     assert answer["code"] == 200
     assert 0 < answer["result"]["pass_at"] < answer["result"]["fail_at"] < 0.7
-    answer = desk.command("recalibrate", pipeline="one", parts=30)
-    assert (answer["verb"], answer["status"]) == ("recalibrate", "done")
+    few = "30 parts say little of how good ones differ: take 50 or more"
+    assert answer["warnings"] == [{"path": "/parts", "type": "few", "msg": few}]
+    wait_for(lambda: len(desk.verdicts("one")) >= 50)
+    answer = desk.command("recalibrate", pipeline="one")
+    assert (answer["verb"], answer["status"], answer["warnings"]) == ("recalibrate", "done", [])
     rule = desk.until_reported(rev=2, status="applied")["config"]["pipelines"]["one"]["rule"]
     limits = {"fail_at": rule["fail_at"], "pass_at": rule["pass_at"]}
-    assert answer["result"] == {**limits, "rev": 2}
+    assert answer["result"] == {**limits, "before": {"fail_at": 0.7, "pass_at": 0.3}, "rev": 2}
     assert limits["fail_at"] < 0.7
 
 
@@ -127,7 +130,11 @@ def test_a_threshold_that_no_score_would_reach_is_not_set(
     source = camera()["source"] | {"defect_rate": 0.5}
     start({"one": camera(source=source)})
     wait_for(lambda: len(desk.verdicts("one")) >= 30)
-    answer = desk.command("recalibrate", pipeline="one", parts=20, dry_run=True)
+    asked = {"pipeline": "one", "parts": 20, "dry_run": True}
+    answer = desk.command("recalibrate", **asked)
+    assert (answer["status"], answer["code"]) == ("refused", 422)
+    assert "of these 20 parts did not pass: are all of them good?" in answer["errors"][0]["msg"]
+    answer = desk.command("recalibrate", **asked, any_verdict=True)
     assert (answer["status"], answer["code"]) == ("refused", 422)
     paths = [error["path"] for error in answer["errors"]]
     assert "/pipelines/one/rule/fail_at" in paths

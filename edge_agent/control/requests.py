@@ -50,7 +50,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     id: Id
     pipeline: str = ""
     code: str | None = None
-    parts: Annotated[int, Meta(ge=5, le=1000)] = 20
+    parts: Annotated[int, Meta(ge=5, le=1000)] = 50
+    any_verdict: bool = False
     false_reject: Annotated[float, Meta(gt=0, lt=0.5)] = 0.001
     dry_run: bool = False
     lines: Annotated[int, Meta(ge=1, le=500)] = 100

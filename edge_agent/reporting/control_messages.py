@@ -59,6 +59,9 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["done", "refused", "failed"]
     code: Literal[200, 400, 401, 404, 409, 422, 500]
     errors: list[Fault] = []
+    warnings: Annotated[
+        list[Fault], Meta(description="What was done all the same, and may not be as it should.")
+    ] = []
     result: dict[str, Any] = {}
     repeated: Repeated = False
 
