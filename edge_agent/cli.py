@@ -190,20 +190,20 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 
 def _config(options: argparse.Namespace) -> int:
-    from edge_agent.commands import remote  # noqa: PLC0415
+    from edge_agent.commands import remote, remote_lines  # noqa: PLC0415
 
     logging.getLogger().setLevel(logging.WARNING)
     broker = _broker(options)
     key = (options.key[0], Path(options.key[1])) if options.key else None
     with remote.Remote(remote.Target(options.device.rstrip("/"), broker, key)) as agent:
         if options.verb == "get":
-            print(remote.pretty(agent.reported()))
+            print(remote_lines.pretty(agent.reported()))
             if offline := agent.offline():
                 print(f"{offline}: that is what it reported last", file=sys.stderr)
             return 0
         if options.verb == "watch":
-            for reported in agent.watch(stop_on_signals()):
-                print(remote.pretty(reported), flush=True)
+            for text in remote_lines.watched(agent.watch(stop_on_signals())):
+                print(text, flush=True)
             return 0
         if options.verb == "confirm":
             answer = remote.confirm(agent, options.rev)
@@ -213,9 +213,9 @@ def _config(options: argparse.Namespace) -> int:
                 print("nothing was sent" if lines else "that is in force already")
                 return 0 if not lines else EXIT_UNAVAILABLE
             answer = sent
-    print("\n".join(remote.answer_lines(answer)))
+    print("\n".join(remote_lines.answer_lines(answer)))
     if answer["status"] == "unconfirmed":
-        print("\n".join(remote.to_be_confirmed(answer["rev"], options, time.time())))
+        print("\n".join(remote_lines.to_be_confirmed(answer["rev"], options, time.time())))
     return 0 if answer["code"] == 200 else EXIT_CONFIG  # noqa: PLR2004  as in HTTP
 
 

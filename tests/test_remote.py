@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import Mosquitto
+    from tests.conftest import Mosquitto, WaitFor
 
 
 def call(mosquitto: Mosquitto, *arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
-    broker = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--device", ROOT]
-    command = [sys.executable, "-m", "edge_agent", "config", *arguments, *broker]
+    command = words(mosquitto, *arguments)
     return subprocess.run(command, input=said, capture_output=True, text=True, check=False)
+
+
+def words(mosquitto: Mosquitto, *arguments: str) -> list[str]:
+    broker = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--device", ROOT]
+    return [sys.executable, "-m", "edge_agent", "config", *arguments, *broker]
 
 
 def patch(tmp_path: Path, tree: dict[str, Any]) -> str:
@@ -156,3 +161,27 @@ def test_an_agent_that_was_killed_is_offline_since_nobody_knows_when(
     done = call(mosquitto, "confirm", "2")
     offline = f"gw-01 is offline (connection lost); it was started at {status['started_ts']}"
     assert done.stderr == f"edge-agent: {offline}; nothing was sent\n"
+
+
+def test_what_is_watched_is_shown_whole_only_where_the_config_is_another_one(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
+) -> None:
+    start({"one": camera()})
+    desk.until_running("one")
+    desk.until_reported(rev=1)
+    shown: list[str] = []
+    with subprocess.Popen(words(mosquitto, "watch"), stdout=subprocess.PIPE, text=True) as watch:
+        assert watch.stdout is not None
+        reading = threading.Thread(target=shown.extend, args=(watch.stdout,))
+        reading.start()
+        wait_for(lambda: "}\n" in shown)
+        desk.change(patch={"pipelines": {"one": {"threads": 0}}})
+        desk.change(patch={"pipelines": {"one": {"rule": {"fail_at": 0.8}}}})
+        desk.until_reported(rev=2, status="applied")
+        wait_for(lambda: "applied" in shown[-1])
+        watch.terminate()
+        reading.join()
+    states = [json.loads(line) for line in shown if line.startswith('{"')]
+    assert [(each["rev"], each["status"]) for each in states] == [(1, "applied"), (2, "applied")]
+    assert "/pipelines/one/threads" in states[0]["last_error"]
+    assert shown.count("{\n") == 2, "once at the start, and once for the change"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import queue
-import shlex
 import sys
 import time
 import uuid
@@ -13,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from edge_agent.commands.remote_lines import change_lines
 from edge_agent.config import strict_json
 from edge_agent.control.signature import sign
-from edge_agent.control.trees import changes, merged
+from edge_agent.control.trees import merged
 from edge_agent.errors import ConfigError, EdgeAgentError, FieldError
 from edge_agent.mqtt.broker import Connection
 from edge_agent.mqtt.broker_options import BrokerOptions, Subscription
@@ -162,7 +161,7 @@ def change(remote: Remote, options: argparse.Namespace) -> tuple[dict[str, Any] 
         raise EdgeAgentError(f"{offline}; nothing was sent")
     reported = remote.reported()
     after = tree if options.verb == "set" else merged(reported["config"], tree)
-    lines = [_line(*each) for each in changes(reported["config"], after)]
+    lines = change_lines(reported["config"], after)
     if not lines or not _agreed(lines, asked=not (options.yes or options.dry_run)):
         return None, lines
     request = {
@@ -196,45 +195,6 @@ def read_tree(file: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ConfigError([FieldError("", "type", "must be a table")])
     return tree
-
-
-def answer_lines(answer: dict[str, Any]) -> list[str]:
-    """Return an answer as a person reads it."""
-    lines = [f"{answer['status']} ({answer['code']}); revision {answer['rev']} is in force"]
-    lines += [f"  {each['path'] or '/'}: {each['msg']}" for each in answer["errors"]]
-    warnings = answer.get("warnings", [])  # an agent of an earlier version says nothing of any
-    return lines + [f"  warning: {each['path']}: {each['msg']}" for each in warnings]
-
-
-def to_be_confirmed(rev: int, options: argparse.Namespace, clock_s: float) -> list[str]:
-    """Return until when a change is to be confirmed, and by which command, in lines."""
-    until = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(clock_s + options.confirm_within))
-    words = ["edge-agent", "config", "confirm", str(rev), *_same_target(options)]
-    return [f"  it is taken back at {until} UTC, unless you say:", f"  {shlex.join(words)}"]
-
-
-def pretty(tree: object) -> str:
-    """Return a tree as indented JSON."""
-    return json.dumps(tree, indent=2, ensure_ascii=False)
-
-
-def _same_target(options: argparse.Namespace) -> list[str]:
-    """Return the arguments that lead to the same agent again."""
-    words = ["--host", options.host, "--port", str(options.port), "--device", options.device]
-    more = {
-        "--username": options.username,
-        "--password-file": options.password_file,
-        "--ca-file": options.ca_file,
-    }
-    words += [word for name, value in more.items() if value for word in (name, str(value))]
-    return words + (["--key", *options.key] if options.key else [])
-
-
-def _line(path: str, before: object, after: object) -> str:
-    old, new = (None if v is ... else json.dumps(v, ensure_ascii=False) for v in (before, after))
-    if old is None:
-        return f"+ {path}: {new}"
-    return f"- {path}: {old}" if new is None else f"~ {path}: {old} -> {new}"
 
 
 def _within(timeout_s: float, true: Callable[[], bool]) -> bool:
