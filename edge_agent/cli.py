@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.command_line import parser
 from edge_agent.commands.unread import nobody_reads
-from edge_agent.errors import ConfigError, EdgeAgentError
+from edge_agent.errors import ConfigError, EdgeAgentError, refusal
 from edge_agent.serving import logs
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (EdgeAgentError, OSError) as error:
         if isinstance(error, BrokenPipeError) and nobody_reads():
             return 0  # `edge-agent watch | head` has all that it wants
-        print(f"edge-agent: {error}", file=sys.stderr)
+        text = refusal(error) if isinstance(error, OSError) else error
+        print(f"edge-agent: {text}", file=sys.stderr)
         return EXIT_UNAVAILABLE
     return status
 

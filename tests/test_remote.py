@@ -185,3 +185,8 @@ def test_what_is_watched_is_shown_whole_only_where_the_config_is_another_one(
     assert [(each["rev"], each["status"]) for each in states] == [(1, "applied"), (2, "applied")]
     assert "/pipelines/one/threads" in states[0]["last_error"]
     assert shown.count("{\n") == 2, "once at the start, and once for the change"
+
+
+def test_a_file_that_is_not_there_is_named_before_anything_is_asked(mosquitto: Mosquitto) -> None:
+    done = call(mosquitto, "patch", "nofile.json")
+    assert (done.stderr, done.returncode) == ("edge-agent: nofile.json: no such file\n", 69)
