@@ -211,7 +211,7 @@ def test_a_wrong_command_is_answered_under_its_id_with_what_may_stand_there(
     start({"one": camera()})
     desk.reported()
     answer = desk.ask("cmd/restart", {"id": "mine", "delay_s": 3})
-    assert (answer["id"], answer["code"], answer["errors"][0]["path"]) == ("mine", 400, "/delay_s")
+    assert (answer["id"], answer["code"], answer["errors"][0]["path"]) == ("mine", 422, "/delay_s")
     assert answer["errors"][0]["msg"].startswith("no such field: 'delay_s'; there are: v, id, ")
 
 

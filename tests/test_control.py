@@ -101,6 +101,9 @@ def test_what_cannot_be_applied_is_refused_with_its_place(
         assert [error["path"] for error in answer["errors"]] == [path]
     stale = desk.change(base_rev=7, patch={})
     assert (stale["status"], stale["code"], stale["rev"]) == ("stale", 409, 1)
+    bare = desk.ask("config/set", {"v": 1, "id": "bare", "patch": {}})
+    assert (bare["status"], bare["code"]) == ("refused", 422)
+    assert bare["errors"] == [{"path": "/base_rev", "type": "request", "msg": "is missing"}]
     twice = b'{"v": 1, "id": "x", "base_rev": 1, "patch": {"a": 1, "a": 2}}'
     assert desk.ask("config/set", None, raw=twice)["code"] == 400
     wait_for(lambda: "'a' stands twice" in desk.reported()["last_error"])

@@ -280,28 +280,48 @@ def test_pipelines_that_are_no_table_are_refused(pipelines: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "path"),
+    "payload",
     [
-        (b"", ""),
-        (b"[]", ""),
-        (b'{"id": "x"}', "/base_rev"),
-        (b'{"id": "x", "base_rev": "1"}', "/base_rev"),
-        (b'{"id": "x", "base_rev": 1, "other": 1}', "/other"),
-        (b'{"id": "x", "base_rev": 1, "v": 2}', "/v"),
-        (b'{"id": "", "base_rev": 1}', "/id"),
-        (b'{"id": "x", "base_rev": 1}', ""),
-        (b'{"id": "x", "base_rev": 1, "patch": {}, "config": {}}', ""),
-        (b'{"id": "x", "base_rev": 1, "patch": {}, "confirm_within_s": NaN}', ""),
-        (b'{"id": "x", "base_rev": 1, "patch": {}, "confirm_within_s": 0}', "/confirm_within_s"),
-        (b'{"id": "x", "base_rev": 1, "patch": ' + b"[" * 90_000 + b"]" * 90_000 + b"}", ""),
-        (b'{"id": "x", "base_rev": 1, "patch": {"a": ' + b"[" * 60 + b"]" * 60 + b"}}", ""),
+        b"",
+        b'{"id": "x", "base_rev": 1, "patch": {}, "confirm_within_s": NaN}',
+        b'{"id": "x", "base_rev": 1, "patch": ' + b"[" * 90_000 + b"]" * 90_000 + b"}",
+        b'{"id": "x", "base_rev": 1, "patch": {"a": ' + b"[" * 60 + b"]" * 60 + b"}}",
     ],
 )
-def test_a_request_that_cannot_be_read_is_refused_with_its_place(payload: bytes, path: str) -> None:
+def test_a_request_that_cannot_be_read_is_refused(payload: bytes) -> None:
     with pytest.raises(Refused) as caught:
         one_change(read(tree_of(payload), ConfigRequest))
-    assert caught.value.code == 400
-    assert [field.path for field in caught.value.fields] == [path]
+    assert (caught.value.code, caught.value.status) == (400, "bad_json")
+    assert [field.path for field in caught.value.fields] == [""]
+
+
+@pytest.mark.parametrize(
+    ("payload", "path", "message"),
+    [
+        (b"[]", "", "Expected `object`"),
+        (b'{"id": "x"}', "/base_rev", "is missing"),
+        (b'{"id": "x", "base_rev": "1"}', "/base_rev", "Expected `int`"),
+        (b'{"id": "x", "base_rev": 1, "other": 1}', "/other", "no such field: 'other'"),
+        (b'{"id": "x", "base_rev": 1, "v": 2}', "/v", "Invalid enum value 2"),
+        (b'{"id": "", "base_rev": 1}', "/id", "Expected `str` of length >= 1"),
+        (b'{"id": "x", "base_rev": 1}', "", "must hold exactly one of"),
+        (b'{"id": "x", "base_rev": 1, "patch": {}, "config": {}}', "", "must hold exactly one"),
+        (
+            b'{"id": "x", "base_rev": 1, "patch": {}, "confirm_within_s": 0}',
+            "/confirm_within_s",
+            "Expected `float` >= 1.0",
+        ),
+    ],
+)
+def test_a_request_with_a_wrong_field_is_refused_with_its_place(
+    payload: bytes, path: str, message: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        one_change(read(tree_of(payload), ConfigRequest))
+    assert (caught.value.code, caught.value.status) == (422, "refused")
+    (field,) = caught.value.fields
+    assert field.path == path
+    assert field.message.startswith(message)
 
 
 # ---------------------------------------------------------------------- threshold, signature
