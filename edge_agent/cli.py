@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.command_line import parser
 from edge_agent.commands.unread import nobody_reads
-from edge_agent.errors import ConfigError, EdgeAgentError
+from edge_agent.errors import ConfigError, EdgeAgentError, refusal
 from edge_agent.serving import logs
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (EdgeAgentError, OSError) as error:
         if isinstance(error, BrokenPipeError) and nobody_reads():
             return 0  # `edge-agent watch | head` has all that it wants
-        print(f"edge-agent: {error}", file=sys.stderr)
+        text = refusal(error) if isinstance(error, OSError) else error
+        print(f"edge-agent: {text}", file=sys.stderr)
         return EXIT_UNAVAILABLE
     return status
 
@@ -190,18 +191,20 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 
 def _config(options: argparse.Namespace) -> int:
-    from edge_agent.commands import remote  # noqa: PLC0415
+    from edge_agent.commands import remote, remote_lines  # noqa: PLC0415
 
     logging.getLogger().setLevel(logging.WARNING)
     broker = _broker(options)
     key = (options.key[0], Path(options.key[1])) if options.key else None
     with remote.Remote(remote.Target(options.device.rstrip("/"), broker, key)) as agent:
         if options.verb == "get":
-            print(remote.pretty(agent.reported()))
+            print(remote_lines.pretty(agent.reported()))
+            if offline := agent.offline():
+                print(f"{offline}: that is what it reported last", file=sys.stderr)
             return 0
         if options.verb == "watch":
-            for reported in agent.watch(stop_on_signals()):
-                print(remote.pretty(reported), flush=True)
+            for text in remote_lines.watched(agent.watch(stop_on_signals())):
+                print(text, flush=True)
             return 0
         if options.verb == "confirm":
             answer = remote.confirm(agent, options.rev)
@@ -211,9 +214,9 @@ def _config(options: argparse.Namespace) -> int:
                 print("nothing was sent" if lines else "that is in force already")
                 return 0 if not lines else EXIT_UNAVAILABLE
             answer = sent
-    print("\n".join(remote.answer_lines(answer)))
+    print("\n".join(remote_lines.answer_lines(answer)))
     if answer["status"] == "unconfirmed":
-        print("\n".join(remote.to_be_confirmed(answer["rev"], options, time.time())))
+        print("\n".join(remote_lines.to_be_confirmed(answer["rev"], options, time.time())))
     return 0 if answer["code"] == 200 else EXIT_CONFIG  # noqa: PLR2004  as in HTTP
 
 

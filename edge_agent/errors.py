@@ -51,6 +51,15 @@ def no_such(kind: str, word: str, known: Iterable[str]) -> str:
     return f"no such {kind}: {shown(word)}; there are: {', '.join(known) or 'none'}"
 
 
+def refusal(error: OSError) -> str:
+    """Return what the system refused in words: the file, and why."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename}: no such file"
+    return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+
+
 class EdgeAgentError(Exception):
     """Any failure that the agent expects and answers."""
 

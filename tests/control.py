@@ -72,6 +72,18 @@ class Desk:
         self._wait_for(lambda: self.reported().items() >= fields.items())
         return self.reported()
 
+    def until_status(self, status: str) -> dict[str, Any]:
+        """Return what the agent, or the broker for it, says of itself once it is so."""
+        heard = self._wait_for(
+            lambda: [
+                found
+                for payload in self.client.payloads(f"{ROOT}/status")
+                if (found := json.loads(payload))["status"] == status
+            ]
+        )
+        last: dict[str, Any] = heard[-1]
+        return last
+
     def command(self, verb: str, **fields: Any) -> dict[str, Any]:
         return self.ask(f"cmd/{verb}", {"v": 1, "id": f"k{next(_numbers)}"} | fields)
 

@@ -95,11 +95,14 @@ def test_the_threshold_follows_the_last_good_parts(
     answer = desk.command("recalibrate", pipeline="one", parts=30, dry_run=True)
     assert answer["code"] == 200
     assert 0 < answer["result"]["pass_at"] < answer["result"]["fail_at"] < 0.7
-    answer = desk.command("recalibrate", pipeline="one", parts=30)
-    assert (answer["verb"], answer["status"]) == ("recalibrate", "done")
+    few = "30 parts say little of how good ones differ: take 50 or more"
+    assert answer["warnings"] == [{"path": "/parts", "type": "few", "msg": few}]
+    wait_for(lambda: len(desk.verdicts("one")) >= 50)
+    answer = desk.command("recalibrate", pipeline="one")
+    assert (answer["verb"], answer["status"], answer["warnings"]) == ("recalibrate", "done", [])
     rule = desk.until_reported(rev=2, status="applied")["config"]["pipelines"]["one"]["rule"]
     limits = {"fail_at": rule["fail_at"], "pass_at": rule["pass_at"]}
-    assert answer["result"] == {**limits, "rev": 2}
+    assert answer["result"] == {**limits, "before": {"fail_at": 0.7, "pass_at": 0.3}, "rev": 2}
     assert limits["fail_at"] < 0.7
 
 
@@ -127,7 +130,11 @@ def test_a_threshold_that_no_score_would_reach_is_not_set(
     source = camera()["source"] | {"defect_rate": 0.5}
     start({"one": camera(source=source)})
     wait_for(lambda: len(desk.verdicts("one")) >= 30)
-    answer = desk.command("recalibrate", pipeline="one", parts=20, dry_run=True)
+    asked = {"pipeline": "one", "parts": 20, "dry_run": True}
+    answer = desk.command("recalibrate", **asked)
+    assert (answer["status"], answer["code"]) == ("refused", 422)
+    assert "of these 20 parts did not pass: are all of them good?" in answer["errors"][0]["msg"]
+    answer = desk.command("recalibrate", **asked, any_verdict=True)
     assert (answer["status"], answer["code"]) == ("refused", 422)
     paths = [error["path"] for error in answer["errors"]]
     assert "/pipelines/one/rule/fail_at" in paths
@@ -204,7 +211,7 @@ def test_a_wrong_command_is_answered_under_its_id_with_what_may_stand_there(
     start({"one": camera()})
     desk.reported()
     answer = desk.ask("cmd/restart", {"id": "mine", "delay_s": 3})
-    assert (answer["id"], answer["code"], answer["errors"][0]["path"]) == ("mine", 400, "/delay_s")
+    assert (answer["id"], answer["code"], answer["errors"][0]["path"]) == ("mine", 422, "/delay_s")
     assert answer["errors"][0]["msg"].startswith("no such field: 'delay_s'; there are: v, id, ")
 
 
@@ -261,7 +268,7 @@ def test_with_keys_only_a_signed_request_is_obeyed_and_only_once(
     payload = sign(signed, f"{ROOT}/config/set", time.time(), "maria", PRIVATE)
     answer = desk.ask("config/set", None, raw=payload)
     assert (answer["status"], answer["rev"]) == ("applied", 2)
-    assert desk.ask("config/set", None, raw=payload) == answer
+    assert desk.ask("config/set", None, raw=payload) == answer | {"repeated": True}
     late = sign({**signed, "id": "s2"}, f"{ROOT}/config/set", time.time() - 90, "maria", PRIVATE)
     assert desk.ask("config/set", None, raw=late)["code"] == 401
     desk.until_reported(rev=2)

@@ -101,6 +101,9 @@ def test_what_cannot_be_applied_is_refused_with_its_place(
         assert [error["path"] for error in answer["errors"]] == [path]
     stale = desk.change(base_rev=7, patch={})
     assert (stale["status"], stale["code"], stale["rev"]) == ("stale", 409, 1)
+    bare = desk.ask("config/set", {"v": 1, "id": "bare", "patch": {}})
+    assert (bare["status"], bare["code"]) == ("refused", 422)
+    assert bare["errors"] == [{"path": "/base_rev", "type": "request", "msg": "is missing"}]
     twice = b'{"v": 1, "id": "x", "base_rev": 1, "patch": {"a": 1, "a": 2}}'
     assert desk.ask("config/set", None, raw=twice)["code"] == 400
     wait_for(lambda: "'a' stands twice" in desk.reported()["last_error"])
@@ -135,12 +138,12 @@ def test_a_request_that_comes_again_gets_the_same_answer_also_after_a_restart(
     patch = {"pipelines": {"one": {"rule": {"fail_at": 0.9}}}}
     request = {"v": 1, "id": "same", "base_rev": 1, "patch": patch}
     first = desk.ask("config/set", request)
-    assert desk.ask("config/set", request) == first
+    assert desk.ask("config/set", request) == first | {"repeated": True}
     assert agent.stop() == 0
     desk.client.messages.clear()
     agent.start()
     desk.reported()
-    assert desk.ask("config/set", request) == first
+    assert desk.ask("config/set", request) == first | {"repeated": True}
     desk.until_reported(rev=2, status="applied")
 
 

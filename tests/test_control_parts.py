@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edge_agent.config import Config, RemoteOptions
 from edge_agent.control import candidates, machine, threshold, trees, trial
-from edge_agent.control.ledger import FILE, InForce, Ledger, OnTrial, Revision, in_force
+from edge_agent.control.ledger import FILE, Answered, InForce, Ledger, OnTrial, Revision, in_force
 from edge_agent.control.requests import ConfigRequest, Refused, one_change, read, tree_of
 from edge_agent.control.signature import Seal, sign
 from edge_agent.errors import ConfigError, EdgeAgentError
@@ -148,10 +148,11 @@ def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
     found = changed()
     ledger.begin(OnTrial(Revision(2, found.tree), "id", "answers"))
     ledger.commit(found)
-    ledger.note_answer("id", b"answer")
+    answered = {"id": Answered(b"answer", "request", 1.0)}
+    ledger.note_answers(answered)
     again = Ledger(tmp_path, config())
     assert (again.good.rev, again.good.tree) == (2, found.tree)
-    assert again.document.answers == {"id": b"answer"}
+    assert again.document.answered == answered
     assert again.interrupted is None
 
 
@@ -279,28 +280,48 @@ def test_pipelines_that_are_no_table_are_refused(pipelines: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "path"),
+    "payload",
     [
-        (b"", ""),
-        (b"[]", ""),
-        (b'{"id": "x"}', "/base_rev"),
-        (b'{"id": "x", "base_rev": "1"}', "/base_rev"),
-        (b'{"id": "x", "base_rev": 1, "other": 1}', "/other"),
-        (b'{"id": "x", "base_rev": 1, "v": 2}', "/v"),
-        (b'{"id": "", "base_rev": 1}', "/id"),
-        (b'{"id": "x", "base_rev": 1}', ""),
-        (b'{"id": "x", "base_rev": 1, "patch": {}, "config": {}}', ""),
-        (b'{"id": "x", "base_rev": 1, "patch": {}, "confirm_within_s": NaN}', ""),
-        (b'{"id": "x", "base_rev": 1, "patch": {}, "confirm_within_s": 0}', "/confirm_within_s"),
-        (b'{"id": "x", "base_rev": 1, "patch": ' + b"[" * 90_000 + b"]" * 90_000 + b"}", ""),
-        (b'{"id": "x", "base_rev": 1, "patch": {"a": ' + b"[" * 60 + b"]" * 60 + b"}}", ""),
+        b"",
+        b'{"id": "x", "base_rev": 1, "patch": {}, "confirm_within_s": NaN}',
+        b'{"id": "x", "base_rev": 1, "patch": ' + b"[" * 90_000 + b"]" * 90_000 + b"}",
+        b'{"id": "x", "base_rev": 1, "patch": {"a": ' + b"[" * 60 + b"]" * 60 + b"}}",
     ],
 )
-def test_a_request_that_cannot_be_read_is_refused_with_its_place(payload: bytes, path: str) -> None:
+def test_a_request_that_cannot_be_read_is_refused(payload: bytes) -> None:
     with pytest.raises(Refused) as caught:
         one_change(read(tree_of(payload), ConfigRequest))
-    assert caught.value.code == 400
-    assert [field.path for field in caught.value.fields] == [path]
+    assert (caught.value.code, caught.value.status) == (400, "bad_json")
+    assert [field.path for field in caught.value.fields] == [""]
+
+
+@pytest.mark.parametrize(
+    ("payload", "path", "message"),
+    [
+        (b"[]", "", "Expected `object`"),
+        (b'{"id": "x"}', "/base_rev", "is missing"),
+        (b'{"id": "x", "base_rev": "1"}', "/base_rev", "Expected `int`"),
+        (b'{"id": "x", "base_rev": 1, "other": 1}', "/other", "no such field: 'other'"),
+        (b'{"id": "x", "base_rev": 1, "v": 2}', "/v", "Invalid enum value 2"),
+        (b'{"id": "", "base_rev": 1}', "/id", "Expected `str` of length >= 1"),
+        (b'{"id": "x", "base_rev": 1}', "", "must hold exactly one of"),
+        (b'{"id": "x", "base_rev": 1, "patch": {}, "config": {}}', "", "must hold exactly one"),
+        (
+            b'{"id": "x", "base_rev": 1, "patch": {}, "confirm_within_s": 0}',
+            "/confirm_within_s",
+            "Expected `float` >= 1.0",
+        ),
+    ],
+)
+def test_a_request_with_a_wrong_field_is_refused_with_its_place(
+    payload: bytes, path: str, message: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        one_change(read(tree_of(payload), ConfigRequest))
+    assert (caught.value.code, caught.value.status) == (422, "refused")
+    (field,) = caught.value.fields
+    assert field.path == path
+    assert field.message.startswith(message)
 
 
 # ---------------------------------------------------------------------- threshold, signature

@@ -162,10 +162,10 @@ def test_a_code_is_text_or_a_number_in_json(
         ("", b"P-9", "no such product code: 'P-9'; there are: P-2, P-3"),
         ("", b"\xff\xfe", "is no text"),
         ("", b"x" * 100_000, "100000 bytes"),
-        ("/product", b"P-2", "no product code at /product"),
+        ("/product", b"P-2", "what is said on plc/line2/product is not JSON"),
         ("/product", b'{"order": 1}', "no product code at /product"),
         ("/product", b'{"product": true}', "neither text nor a whole number"),
-        ("/product", b"[" * 60_000, "no product code at /product"),
+        ("/product", b"[" * 60_000, "what is said on plc/line2/product is not JSON"),
     ],
 )
 def test_what_is_no_known_code_is_told_once_and_changes_nothing(

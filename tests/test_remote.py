@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,13 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import Mosquitto
+    from tests.conftest import Mosquitto, WaitFor
 
 
 def call(mosquitto: Mosquitto, *arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
-    broker = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--device", ROOT]
-    command = [sys.executable, "-m", "edge_agent", "config", *arguments, *broker]
+    command = words(mosquitto, *arguments)
     return subprocess.run(command, input=said, capture_output=True, text=True, check=False)
+
+
+def words(mosquitto: Mosquitto, *arguments: str) -> list[str]:
+    broker = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--device", ROOT]
+    return [sys.executable, "-m", "edge_agent", "config", *arguments, *broker]
 
 
 def patch(tmp_path: Path, tree: dict[str, Any]) -> str:
@@ -46,6 +52,7 @@ def test_a_change_is_shown_agreed_to_and_answered(
     assert no.returncode == 69
     yes = call(mosquitto, "patch", file, said="y\n")
     assert yes.stdout.endswith("applied (200); revision 2 is in force\n")
+    assert yes.stderr == "sent; waiting up to 90 s for the agent's answer\n"
     assert yes.returncode == 0
     again = call(mosquitto, "patch", file, "--yes")
     assert (again.stdout, again.returncode) == ("that is in force already\n", 0)
@@ -124,3 +131,62 @@ def test_an_agent_that_is_not_there_is_said_to_be_away(mosquitto: Mosquitto) -> 
     done = call(mosquitto, "get")
     assert done.returncode == 69
     assert done.stderr.strip().endswith(f"no agent reports its config on {ROOT}/config/reported")
+
+
+def test_a_change_for_an_agent_that_is_stopped_is_not_sent_and_get_says_so(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, tmp_path: Path
+) -> None:
+    agent = start({"one": camera()})
+    desk.until_running("one")
+    assert agent.stop() == 0
+    status = desk.until_status("offline")
+    offline = f"gw-01 is offline since {status['ts']} (stopped)"
+    file = patch(tmp_path, {"pipelines": {"one": {"rule": {"fail_at": 0.8}}}})
+    for words in (["patch", file], ["patch", file, "--dry-run"], ["confirm", "2"]):
+        done = call(mosquitto, *words)
+        assert (done.stdout, done.stderr) == ("", f"edge-agent: {offline}; nothing was sent\n")
+        assert done.returncode == 69
+    got = call(mosquitto, "get")
+    assert got.stderr == f"{offline}: that is what it reported last\n"
+    assert (json.loads(got.stdout)["rev"], got.returncode) == (1, 0)
+
+
+def test_an_agent_that_was_killed_is_offline_since_nobody_knows_when(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk
+) -> None:
+    agent = start({"one": camera()})
+    desk.until_running("one")
+    agent.stop(signal.SIGKILL)
+    status = desk.until_status("offline")
+    done = call(mosquitto, "confirm", "2")
+    offline = f"gw-01 is offline (connection lost); it was started at {status['started_ts']}"
+    assert done.stderr == f"edge-agent: {offline}; nothing was sent\n"
+
+
+def test_what_is_watched_is_shown_whole_only_where_the_config_is_another_one(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
+) -> None:
+    start({"one": camera()})
+    desk.until_running("one")
+    desk.until_reported(rev=1)
+    shown: list[str] = []
+    with subprocess.Popen(words(mosquitto, "watch"), stdout=subprocess.PIPE, text=True) as watch:
+        assert watch.stdout is not None
+        reading = threading.Thread(target=shown.extend, args=(watch.stdout,))
+        reading.start()
+        wait_for(lambda: "}\n" in shown)
+        desk.change(patch={"pipelines": {"one": {"threads": 0}}})
+        desk.change(patch={"pipelines": {"one": {"rule": {"fail_at": 0.8}}}})
+        desk.until_reported(rev=2, status="applied")
+        wait_for(lambda: "applied" in shown[-1])
+        watch.terminate()
+        reading.join()
+    states = [json.loads(line) for line in shown if line.startswith('{"')]
+    assert [(each["rev"], each["status"]) for each in states] == [(1, "applied"), (2, "applied")]
+    assert "/pipelines/one/threads" in states[0]["last_error"]
+    assert shown.count("{\n") == 2, "once at the start, and once for the change"
+
+
+def test_a_file_that_is_not_there_is_named_before_anything_is_asked(mosquitto: Mosquitto) -> None:
+    done = call(mosquitto, "patch", "nofile.json")
+    assert (done.stderr, done.returncode) == ("edge-agent: nofile.json: no such file\n", 69)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import queue
-import shlex
 import sys
 import time
 import uuid
@@ -13,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from edge_agent.commands.remote_lines import change_lines
 from edge_agent.config import strict_json
 from edge_agent.control.signature import sign
-from edge_agent.control.trees import changes, merged
+from edge_agent.control.trees import merged
 from edge_agent.errors import ConfigError, EdgeAgentError, FieldError
 from edge_agent.mqtt.broker import Connection
 from edge_agent.mqtt.broker_options import BrokerOptions, Subscription
@@ -30,9 +29,14 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10.0
 REPORTED_S = 5.0
+# Retained, as what is reported is: it comes with it, where it may be read.
+STATUS_S = 1.0
+# Longer than this and a person wonders whether anything was sent.
+WORD_S = 1.0
 # Longer than any trial (control/trial.py).
 ANSWER_S = 90.0
 POLL_S = 0.2
+LOST = "connection lost"
 # What is reported has these, and no config has.
 ENVELOPE = {"rev", "config"}
 
@@ -52,7 +56,9 @@ class Remote:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._heard: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        topics = [f"{target.root}/config/{leaf}" for leaf in ("reported", "result")]
+        self._seen: dict[str, dict[str, Any]] = {}
+        leaves = ("status", "config/reported", "config/result")
+        topics = [f"{target.root}/{leaf}" for leaf in leaves]
         # Answers come on a topic that every broker's access list has anyway.
         self._connection = Connection(
             target.broker,
@@ -73,10 +79,22 @@ class Remote:
 
     def reported(self) -> dict[str, Any]:
         """Return the config in force as the agent reports it. Raises EdgeAgentError."""
-        for leaf, found in self._messages(REPORTED_S):
-            if leaf == "reported":
-                return found
-        raise EdgeAgentError(f"no agent reports its config on {self._target.root}/config/reported")
+        found = self._latest("reported", REPORTED_S)
+        if found is None:
+            topic = f"{self._target.root}/config/reported"
+            raise EdgeAgentError(f"no agent reports its config on {topic}")
+        return found
+
+    def offline(self) -> str:
+        """Return that the agent is offline, since when and why; "" where it does not say so."""
+        status = self._latest("status", STATUS_S)
+        if status is None or status["status"] == "online":
+            return ""
+        if status["reason"] == LOST:  # the broker says so, with what it was told at the start
+            return (
+                f"{status['device']} is offline ({LOST}); it was started at {status['started_ts']}"
+            )
+        return f"{status['device']} is offline since {status['ts']} ({status['reason']})"
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to a request. Raises EdgeAgentError when none comes."""
@@ -85,12 +103,17 @@ class Remote:
         if self._target.key is not None:
             name, file = self._target.key
             payload = sign(request, topic, time.time(), name, file.read_bytes())
+        if offline := self.offline():
+            raise EdgeAgentError(f"{offline}; nothing was sent")
         if not self._connection.publish(topic, payload):
             raise EdgeAgentError("the connection was lost before the request could be sent")
-        for leaf, found in self._messages(ANSWER_S):
-            if leaf == "result" and found["id"] in {request["id"], ""}:
-                return found
-        raise EdgeAgentError(f"no answer within {ANSWER_S:g} s")
+        answer = self._answer(request["id"], WORD_S)
+        if answer is None:
+            sys.stderr.write(f"sent; waiting up to {ANSWER_S:g} s for the agent's answer\n")
+            answer = self._answer(request["id"], ANSWER_S)
+        if answer is None:
+            raise EdgeAgentError(f"no answer within {ANSWER_S:g} s")
+        return answer
 
     def watch(self, stopping: threading.Event) -> Iterator[dict[str, Any]]:
         """Yield what is reported, as it changes."""
@@ -98,6 +121,18 @@ class Remote:
             for leaf, found in self._messages(POLL_S):
                 if leaf == "reported":
                     yield found
+
+    def _answer(self, request_id: str, timeout_s: float) -> dict[str, Any] | None:
+        for leaf, found in self._messages(timeout_s):
+            if leaf == "result" and found["id"] in {request_id, ""}:
+                return found
+        return None
+
+    def _latest(self, leaf: str, timeout_s: float) -> dict[str, Any] | None:
+        """Return what was retained on a topic, or came after; None where nothing is."""
+        if leaf not in self._seen:
+            any(heard == leaf for heard, _ in self._messages(timeout_s))
+        return self._seen.get(leaf)
 
     def _messages(self, timeout_s: float) -> Iterator[tuple[str, dict[str, Any]]]:
         until_s = time.monotonic() + timeout_s
@@ -107,7 +142,9 @@ class Remote:
             except queue.Empty:
                 return
             if message.payload:
-                yield message.topic.rsplit("/", 1)[1], msgspec.json.decode(message.payload)
+                leaf = message.topic.rsplit("/", 1)[1]
+                self._seen[leaf] = msgspec.json.decode(message.payload)
+                yield leaf, self._seen[leaf]
 
 
 def change(remote: Remote, options: argparse.Namespace) -> tuple[dict[str, Any] | None, list[str]]:
@@ -120,9 +157,11 @@ def change(remote: Remote, options: argparse.Namespace) -> tuple[dict[str, Any] 
     if options.verb == "set" and tree.keys() >= ENVELOPE:
         base_rev = tree["rev"] if base_rev is None else base_rev
         tree = tree["config"]
+    if offline := remote.offline():
+        raise EdgeAgentError(f"{offline}; nothing was sent")
     reported = remote.reported()
     after = tree if options.verb == "set" else merged(reported["config"], tree)
-    lines = [_line(*each) for each in changes(reported["config"], after)]
+    lines = change_lines(reported["config"], after)
     if not lines or not _agreed(lines, asked=not (options.yes or options.dry_run)):
         return None, lines
     request = {
@@ -156,45 +195,6 @@ def read_tree(file: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ConfigError([FieldError("", "type", "must be a table")])
     return tree
-
-
-def answer_lines(answer: dict[str, Any]) -> list[str]:
-    """Return an answer as a person reads it."""
-    lines = [f"{answer['status']} ({answer['code']}); revision {answer['rev']} is in force"]
-    lines += [f"  {each['path'] or '/'}: {each['msg']}" for each in answer["errors"]]
-    warnings = answer.get("warnings", [])  # an agent of an earlier version says nothing of any
-    return lines + [f"  warning: {each['path']}: {each['msg']}" for each in warnings]
-
-
-def to_be_confirmed(rev: int, options: argparse.Namespace, clock_s: float) -> list[str]:
-    """Return until when a change is to be confirmed, and by which command, in lines."""
-    until = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(clock_s + options.confirm_within))
-    words = ["edge-agent", "config", "confirm", str(rev), *_same_target(options)]
-    return [f"  it is taken back at {until} UTC, unless you say:", f"  {shlex.join(words)}"]
-
-
-def pretty(tree: object) -> str:
-    """Return a tree as indented JSON."""
-    return json.dumps(tree, indent=2, ensure_ascii=False)
-
-
-def _same_target(options: argparse.Namespace) -> list[str]:
-    """Return the arguments that lead to the same agent again."""
-    words = ["--host", options.host, "--port", str(options.port), "--device", options.device]
-    more = {
-        "--username": options.username,
-        "--password-file": options.password_file,
-        "--ca-file": options.ca_file,
-    }
-    words += [word for name, value in more.items() if value for word in (name, str(value))]
-    return words + (["--key", *options.key] if options.key else [])
-
-
-def _line(path: str, before: object, after: object) -> str:
-    old, new = (None if v is ... else json.dumps(v, ensure_ascii=False) for v in (before, after))
-    if old is None:
-        return f"+ {path}: {new}"
-    return f"- {path}: {old}" if new is None else f"~ {path}: {old} -> {new}"
 
 
 def _within(timeout_s: float, true: Callable[[], bool]) -> bool:

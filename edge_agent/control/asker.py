@@ -9,19 +9,23 @@ from edge_agent.reporting.control_messages import CommandResult
 from edge_agent.reporting.messages import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from edge_agent.control.mailbox import Sender
-    from edge_agent.reporting.control_messages import ConfigResult
+    from edge_agent.reporting.control_messages import ConfigResult, Fault
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """`verb`: of the command, "" for config/set; `found`: what its answer holds once it is done."""
+    """`verb`: of the command, "" for config/set.
+
+    `found` and `doubts`: what a command's answer holds once it is done, and warns of.
+    """
 
     sender: Sender
     verb: str = ""
     found: Mapping[str, Any] = field(default_factory=dict)
+    doubts: Sequence[Fault] = ()
 
     def answer(self, result: ConfigResult) -> bytes:
         """Return what became of the change as the message that whoever asked waits for."""
@@ -34,6 +38,7 @@ class Asker:
             status="done" if done else "failed",
             code=result.code,
             errors=result.errors,
+            warnings=[*self.doubts, *result.warnings] if done else [],
             result={**self.found, "rev": result.rev} if done else {},
         )
         return encode(command)

@@ -38,14 +38,14 @@ log = logging.getLogger(__name__)
 class Ports:
     """What control may do to the agent; all of it from any thread.
 
-    `apply`: put a config in force. `show`: publish a retained message. `folder`: where relative
-    paths of the config start.
+    `apply`: put a config in force. `show`: publish a retained message. `answer`: keep the answer to
+    the request of this id, and send it. `folder`: where relative paths of the config start.
     """
 
     apply: Callable[[Config, int], None]
     standings: Callable[[], dict[str, Standing]]
     show: Callable[[str, bytes], None]
-    answer: Callable[[Sender, bytes], None]
+    answer: Callable[[Sender, str, bytes], None]
     folder: Path
     topics: Topics
 
@@ -204,7 +204,8 @@ class Changing:
     ) -> None:
         before = self._ledger.good.config
         revision, sender = Revision(found.rev, found.tree), asker.sender
-        kept = OnTrial(revision, request.id, sender.topic, sender.correlation, asker.verb)
+        topic, correlation = sender.topic, sender.correlation
+        kept = OnTrial(revision, request.id, topic, correlation, asker.verb, sender.request)
         try:
             self._ledger.begin(kept)
         except OSError as error:
@@ -279,13 +280,7 @@ class Changing:
             log.warning("config: cannot be kept: %s", error)
 
     def _send(self, tried: _Tried, result: ConfigResult) -> None:
-        answer = tried.asker.answer(result)
-        self._keep(lambda: self._ledger.note_answer(tried.request.id, answer))
-        self._ports.answer(tried.asker.sender, answer)
-
-    def on_trial(self, request_id: str) -> bool:
-        """Say whether the answer to this request is still to come."""
-        return self._tried is not None and self._tried.request.id == request_id
+        self._ports.answer(tried.asker.sender, tried.request.id, tried.asker.answer(result))
 
     def _good(self, by: str, status: Status, warnings: Sequence[Fault] = ()) -> ConfigResult:
         return ConfigResult(id=by, status=status, code=200, rev=self.rev, warnings=list(warnings))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import logging
-import sys
 import time
-from collections import defaultdict, deque
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from edge_agent.control import threshold
 from edge_agent.control.asker import Asker
 from edge_agent.control.recipes import Choice
 from edge_agent.control.requests import ConfigRequest, Refused
+from edge_agent.control.scores import Scores
 from edge_agent.errors import FieldError, no_such
 from edge_agent.processes import wire
 from edge_agent.reporting.control_messages import CommandResult, Fault
@@ -35,7 +35,8 @@ Order = wire.Restart | wire.Snapshot
 
 WITHIN_S = 10.0  # how long a pipeline has to do what it was told
 LINES_MOST = 500
-SCORES_MOST = 1000
+# Of fewer good parts the spread, and with it the limit, is a rough guess.
+PARTS_ENOUGH = 50
 
 
 @dataclass
@@ -80,18 +81,13 @@ class Commands:
         self._told = told
         self._waiting: dict[str, _Waiting] = {}
         self._snapshots: dict[str, wire.SnapshotTaken] = {}
-        self._scores: dict[str, deque[tuple[str, float]]] = defaultdict(
-            lambda: deque(maxlen=SCORES_MOST)
-        )
+        self._scores = Scores()
         self._log = Log()
         logging.getLogger().addHandler(_Tail(self._log))
 
     def decided(self, verdict: Verdict) -> None:
         """Take the score of an inspected item."""
-        if verdict.outcome != "error":
-            # Each message brings a hash of its own: keep the one that is kept already.
-            model = sys.intern(verdict.model_sha256)
-            self._scores[verdict.pipeline].append((model, verdict.score))
+        self._scores.add(verdict)
 
     def heard(self, message: wire.SnapshotTaken | wire.Logged) -> None:
         """Take what a worker says."""
@@ -102,8 +98,6 @@ class Commands:
 
     def ask(self, verb: str, command: Command, sender: Sender) -> None:
         """Begin what is asked; the answer may follow later. Raises Refused."""
-        if command.id in self._waiting or self._changing.on_trial(command.id):
-            return  # sent twice: one answer follows
         if verb == "logs":
             lines = list(self._log.lines)[-command.lines :]
             self._answer(verb, command, sender, {"lines": lines})
@@ -203,7 +197,7 @@ class Commands:
         self._wait("recipe", command, sender, inspects)
 
     def _recalibrate(self, command: Command, sender: Sender, options: PipelineOptions) -> None:
-        scores = self._latest(command)
+        scores = self._scores.of_good(command)
         code = self._recipes.of(self._changing.config).pipelines[command.pipeline].recipe
         place = options.recipes.get(code, options)
         if place.rule is None:
@@ -219,19 +213,11 @@ class Commands:
         request = ConfigRequest(
             id=command.id, base_rev=self._changing.rev, patch=patch, dry_run=command.dry_run
         )
-        asker = Asker(sender, "recalibrate", rule)
+        before = {key: getattr(place.rule, key) for key in rule}
+        asker = Asker(sender, "recalibrate", {**rule, "before": before}, _doubts(command.parts))
         result = self._changing.ask(request, asker)
         if result is not None:
             self._told(sender, command.id, asker.answer(result))
-
-    def _latest(self, command: Command) -> list[float]:
-        """Return the scores of the last parts, by the model that inspects now. Raises Refused."""
-        seen = list(self._scores[command.pipeline])
-        scores = [score for model, score in seen if model == seen[-1][0]][-command.parts :]
-        if len(scores) < command.parts:
-            text = f"only {len(scores)} parts were inspected by this model since the agent started"
-            raise _refused(409, "/parts", text)
-        return scores
 
     # ------------------------------------------------------------------ common to all
 
@@ -282,6 +268,13 @@ class _Tail(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._tail.add(record.levelno, record.getMessage())
+
+
+def _doubts(parts: int) -> list[Fault]:
+    if parts >= PARTS_ENOUGH:
+        return []
+    text = f"{parts} parts say little of how good ones differ: take {PARTS_ENOUGH} or more"
+    return [Fault("/parts", "few", text)]
 
 
 def _refused(code: int, path: str, message: str) -> Refused:

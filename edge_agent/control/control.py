@@ -6,10 +6,11 @@ import contextlib
 import queue
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edge_agent import threads
+from edge_agent.control.answers import Answers, fingerprint
 from edge_agent.control.asker import Asker
 from edge_agent.control.candidates import same_start
 from edge_agent.control.changing import Changing, Ports
@@ -69,6 +70,7 @@ class Control:
         self._mailbox = Mailbox(config, agent.topics)
         self._seal = Seal(config.remote)
         self._ledger = ledger
+        self._answers = Answers(ledger, time.time, time.monotonic)
         self._recipes = recipes
         self._recipes_kept = ledger.document.choices
         self._file_config = config
@@ -77,7 +79,7 @@ class Control:
             apply=agent.apply,
             standings=agent.standings,
             show=agent.show,
-            answer=self._mailbox.answer,
+            answer=self._told,
             folder=agent.folder,
             topics=agent.topics,
         )
@@ -168,33 +170,41 @@ class Control:
 
     def _take(self, letter: Letter) -> None:
         tree: object = None
+        sender = letter.sender
         try:
-            tree = tree_of(self._seal.opened(letter.payload, letter.topic, time.time()))
-            known = self._ledger.document.answers.get(id_of(tree))
-            if known is not None:
-                self._mailbox.answer(letter.sender, known)
-            elif letter.verb == "config":
-                self._change(read(tree, ConfigRequest), letter.sender)
-            elif letter.verb in VERBS:
-                self._commands.ask(letter.verb, read(tree, Command), letter.sender)
-            else:
-                field = FieldError("", "verb", no_such("command", letter.verb, VERBS))
-                self._refuse(letter, Refused(404, "refused", [field]), tree)
+            content = self._seal.opened(letter.payload, letter.topic, time.time())
+            tree = tree_of(content)
+            request = fingerprint(letter.topic, content)
+            earlier = self._answers.of(id_of(tree), request)
+            # An answer is kept from here on: not a refusal of this id, which is another request's.
+            sender = replace(sender, request=request)
+            if earlier is not None:
+                self._mailbox.answer(sender, earlier)
+            elif self._answers.begin(id_of(tree), request):  # if not, one answer follows
+                self._obey(letter.verb, tree, sender)
         except Refused as error:
-            self._refuse(letter, error, tree)
+            self._refuse(letter.verb, sender, error, tree)
+
+    def _obey(self, verb: str, tree: object, sender: Sender) -> None:
+        """Begin what is asked. Raises Refused."""
+        if verb == "config":
+            self._change(read(tree, ConfigRequest), sender)
+        elif verb in VERBS:
+            self._commands.ask(verb, read(tree, Command), sender)
+        else:
+            field = FieldError("", "verb", no_such("command", verb, VERBS))
+            raise Refused(404, "refused", [field])
 
     def _change(self, request: ConfigRequest, sender: Sender) -> None:
-        if self._changing.on_trial(request.id):
-            return  # sent twice: one answer follows
         asker = Asker(sender)
         result = self._changing.ask(request, asker)
         if result is not None:
             self._told(sender, request.id, asker.answer(result))
 
-    def _refuse(self, letter: Letter, error: Refused, tree: object) -> None:
+    def _refuse(self, verb: str, sender: Sender, error: Refused, tree: object) -> None:
         """Answer, and report why a change was not made; `tree`: what was asked, if it is known."""
         faults = [Fault(field.path, field.kind, field.message) for field in error.fields]
-        if letter.verb == "config":
+        if verb == "config":
             if not is_dry_run(tree):
                 self._changing.refused(str(error))
             answer = encode(
@@ -210,21 +220,22 @@ class Control:
             answer = encode(
                 CommandResult(
                     id=id_of(tree),
-                    verb=letter.verb,
+                    verb=verb,
                     status="refused",
                     code=error.code,  # type: ignore[arg-type]
                     errors=faults,
                 )
             )
-        self._told(letter.sender, id_of(tree), answer)
+        self._told(sender, id_of(tree), answer)
 
     def _told(self, sender: Sender, request_id: str, answer: bytes) -> None:
-        if request_id:
+        if sender.request:
             # Where the disk refuses it is kept in memory; the outbox says what is wrong.
             with contextlib.suppress(OSError):
-                self._ledger.note_answer(request_id, answer)
+                self._answers.note(request_id, sender.request, answer)
         self._mailbox.answer(sender, answer)
 
     def _tell_interrupted(self, trial: OnTrial, result: ConfigResult) -> None:
-        asker = Asker(Sender(trial.answer_topic, trial.correlation), trial.verb)
-        self._told(asker.sender, trial.request_id, asker.answer(result))
+        sender = Sender(trial.answer_topic, trial.correlation, trial.request)
+        asker = Asker(sender, trial.verb)
+        self._told(sender, trial.request_id, asker.answer(result))

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FILE = "control.json"
-ANSWERS_MOST = 64  # a request is repeated within seconds, if at all
 INTERRUPTED = "the agent ended before the change had proved itself: it was taken back"
 
 
@@ -45,7 +44,7 @@ class Revision(msgspec.Struct, frozen=True):
 class OnTrial(msgspec.Struct, frozen=True):
     """What is tried, and whom to tell: where the answer goes beside the request's id.
 
-    `verb`: of the command that asked for it, "" where none did.
+    `verb`: of the command that asked for it, "" where none did; `request`: see Answered.
     """
 
     revision: Revision
@@ -53,6 +52,15 @@ class OnTrial(msgspec.Struct, frozen=True):
     answer_topic: str
     correlation: bytes | None = None
     verb: str = ""
+    request: str = ""
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """An answer, the fingerprint of the request that got it, and when."""
+
+    answer: bytes
+    request: str
+    utc_s: float
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +75,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     source: Literal["file", "mqtt"] = "file"
     last_error: str = ""
     choices: dict[str, Choice] = {}
-    answers: dict[str, bytes] = {}
+    answered: dict[str, Answered] = {}  # earlier files have `answers`, without when and to what
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +141,9 @@ class Ledger:
         """Keep which product variant each pipeline inspects."""
         self._write(msgspec.structs.replace(self.document, choices=choices))
 
-    def note_answer(self, request_id: str, answer: bytes) -> None:
-        """Keep an answer for a request that comes again."""
-        answers = {**self.document.answers, request_id: answer}
-        newest = dict(list(answers.items())[-ANSWERS_MOST:])
-        document = msgspec.structs.replace(self.document, answers=newest)
+    def note_answers(self, answered: dict[str, Answered]) -> None:
+        """Keep the answers for requests that come again, by id."""
+        document = msgspec.structs.replace(self.document, answered=answered)
         self.document = document  # also when the disk refuses: for as long as this process lives
         self._write(document)
 
@@ -192,7 +198,7 @@ def _anew(kept: Document, tree: dict[str, Any], file_hash: str) -> Document:
         highest_rev=rev,
         good=Revision(rev, tree),
         choices=kept.choices,
-        answers=kept.answers,
+        answered=kept.answered,
     )
 
 

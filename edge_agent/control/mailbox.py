@@ -30,10 +30,11 @@ ANSWERS_MOST = 100
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Where the answer goes."""
+    """Where the answer goes; `request`: the fingerprint of what it answers, once it is opened."""
 
     topic: str
     correlation: bytes | None = None
+    request: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,8 +106,12 @@ def _code(payload: bytes, product: ProductOptions) -> str:
     if not product.code:
         return _stripped(payload, product)
     try:
-        found = resolve(msgspec.json.decode(payload), product.code)
-    except (msgspec.DecodeError, KeyError, RecursionError):
+        tree = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, RecursionError):
+        raise BadInput("product", f"what is said on {product.topic} is not JSON") from None
+    try:
+        found = resolve(tree, product.code)
+    except KeyError:
         raise BadInput("product", f"no product code at {product.code}") from None
     if isinstance(found, bool) or not isinstance(found, str | int):
         text = f"what is at {product.code} is neither text nor a whole number"

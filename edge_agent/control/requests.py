@@ -50,7 +50,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     id: Id
     pipeline: str = ""
     code: str | None = None
-    parts: Annotated[int, Meta(ge=5, le=1000)] = 20
+    parts: Annotated[int, Meta(ge=5, le=1000)] = 50
+    any_verdict: bool = False
     false_reject: Annotated[float, Meta(gt=0, lt=0.5)] = 0.001
     dry_run: bool = False
     lines: Annotated[int, Meta(ge=1, le=500)] = 100
@@ -83,7 +84,7 @@ def read(tree: object, kind: type[T]) -> T:
     try:
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
-        raise Refused(400, "bad_json", [_field(str(error), kind)]) from None
+        raise Refused(422, "refused", [_field(str(error), kind)]) from None
 
 
 def one_change(request: ConfigRequest) -> None:
@@ -91,7 +92,7 @@ def one_change(request: ConfigRequest) -> None:
     asked = (request.config is not None, request.patch is not None, request.confirm)
     if sum(asked) != 1:
         field = FieldError("", "one_of", "must hold exactly one of config, patch and confirm")
-        raise Refused(400, "bad_json", [field])
+        raise Refused(422, "refused", [field])
 
 
 def tree_after(request: ConfigRequest, current: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +109,6 @@ def _field(text: str, kind: type[msgspec.Struct]) -> FieldError:
     path = "".join(f"/{name or index}" for name, index in steps)
     if found := re.search(r"required field `([^`]+)`|unknown field `([^`]+)`", message):
         path += f"/{found[1] or found[2]}"
-        if found[2]:
-            message = no_such("field", found[2], kind.__struct_fields__)
+        known = kind.__struct_fields__
+        message = no_such("field", found[2], known) if found[2] else "is missing"
     return FieldError(path, "request", message)

@@ -4,8 +4,8 @@
 
 The text is a request with two more fields: `topic`, which it was meant for (so that it cannot be
 sent to another gateway, or as another command), and `ts`, UTC in seconds since 1970. What was heard
-once is not obeyed again: requests repeat their id and get the answer of before, and those older
-than `signed_within_s` are refused.
+once is not obeyed again: the same request gets the answer of before, and one that is older than
+`signed_within_s` is refused.
 """
 
 from __future__ import annotations

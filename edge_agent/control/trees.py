@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,13 +36,19 @@ def merged(tree: Any, patch: Any) -> Any:  # noqa: ANN401  any JSON
 
 
 def changes(before: object, after: object, path: str = "") -> Iterator[tuple[str, object, object]]:
-    """Yield JSON pointer, old and new value of each difference; `...` stands for absent."""
+    """Yield JSON pointer, old and new value of each difference; `...` stands for absent.
+
+    Numbers differ by their value, as 8 and 8.0 do not; lists place by place.
+    """
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted(before.keys() | after.keys()):
             token = str(key).replace("~", "~0").replace("/", "~1")
             there, here = before.get(key, ...), after.get(key, ...)
             yield from changes(there, here, f"{path}/{token}")
-    elif type(before) is not type(after) or before != after:
+    elif isinstance(before, list) and isinstance(after, list):
+        for index, pair in enumerate(zip_longest(before, after, fillvalue=...)):
+            yield from changes(*pair, f"{path}/{index}")
+    elif before != after or isinstance(before, bool) is not isinstance(after, bool):
         yield path, before, after
 
 

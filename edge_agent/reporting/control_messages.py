@@ -14,6 +14,11 @@ Status = Literal[
 ]
 
 
+Repeated = Annotated[
+    bool, Meta(description="The same request was answered so before; it was not obeyed again.")
+]
+
+
 class Fault(msgspec.Struct, frozen=True):
     """One thing that is wrong, and where (JSON pointer, RFC 6901; "": all of it)."""
 
@@ -32,8 +37,8 @@ class ConfigResult(msgspec.Struct, frozen=True, kw_only=True):
         Literal[200, 400, 401, 409, 422, 500],
         Meta(
             description="200: applied, unconfirmed or valid; 400: bad JSON; 401: not signed as it "
-            "must be; 409: stale base_rev, or another change is on trial; 422: invalid; 500: "
-            "rolled back, or cannot be kept."
+            "must be; 409: stale base_rev, another change is on trial, or the id of another "
+            "request; 422: invalid; 500: rolled back, or cannot be kept."
         ),
     ]
     rev: Annotated[int, Meta(ge=0, description="Of the config in force; its answer is this one.")]
@@ -42,6 +47,7 @@ class ConfigResult(msgspec.Struct, frozen=True, kw_only=True):
         list[Fault],
         Meta(description="What is valid all the same, and not whole: a file that is not there."),
     ] = []
+    repeated: Repeated = False
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +59,11 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["done", "refused", "failed"]
     code: Literal[200, 400, 401, 404, 409, 422, 500]
     errors: list[Fault] = []
+    warnings: Annotated[
+        list[Fault], Meta(description="What was done all the same, and may not be as it should.")
+    ] = []
     result: dict[str, Any] = {}
+    repeated: Repeated = False
 
 
 class ConfigReported(msgspec.Struct, frozen=True, kw_only=True):
