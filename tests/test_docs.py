@@ -53,11 +53,16 @@ def test_mosquitto_takes_the_recommended_configuration(tmp_path: Path, wait_for:
         ["mosquitto", "-c", str(config)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as broker:
         wait_for(lambda: socket.exists() or broker.poll() is not None)
+        send = ["mosquitto_pub", "--unix", str(socket), "-i", "gw1", "-q", "1", "-r", "-t", "a"]
+        subprocess.run([*send, "-m", "kept"], check=True, timeout=60)
         broker.terminate()
         said, _ = broker.communicate(timeout=60)
     assert broker.returncode in {0, -signal.SIGTERM}, said.decode()
     assert b"Error" not in said
     assert b"recommended" not in said, "an option that mosquitto is about to drop"
+    assert b"as gw1" in said, "who comes and goes is worth a line"
+    assert (tmp_path / "mosquitto.db").exists()
+    assert b"Saving" not in said, "that it saves, at each change, is not"
 
 
 @pytest.mark.parametrize("place_and_block", _blocks("toml"), ids=lambda pair: pair[0])
