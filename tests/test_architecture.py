@@ -80,7 +80,7 @@ HOMES = {
     "onnxruntime": {"backends.onnx"},
     "sqlite3": {"delivery.verdict_store"},
     "amqtt": {"mqtt.embedded_broker"},
-    "rich": {"commands.terminal"},
+    "rich": {"commands.terminal", "commands.pipeline_table"},
     "cryptography": {"control.signature"},
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -42,6 +43,26 @@ def test_links_between_the_documents_lead_somewhere() -> None:
     assert not broken
 
 
+def test_a_page_whose_commands_begin_with_python_says_which_one_it_is() -> None:
+    texts = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
+    commands = {
+        name for name, text in texts.items() if re.search("^    python ", text, re.MULTILINE)
+    }
+    assert commands
+    assert not {name for name in commands if not re.search("`python`.*\\s(is|one)\\b", texts[name])}
+
+
+def test_the_figures_of_the_recorded_day_are_printed_by_the_command_on_the_page() -> None:
+    page = (ROOT / "docs/line-figures.md").read_text()
+    (command,) = re.findall(
+        r"^    (\S*python -m tools.recorded_day (?:.*\\\n)*.*)$", page, re.MULTILINE
+    )
+    python, *words = command.replace("\\\n", " ").split()
+    assert python == ".venv/bin/python", "the environment that make sets up"
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, check=True)
+    assert b"OEE 0.657778" in done.stdout
+
+
 def test_mosquitto_takes_the_recommended_configuration(tmp_path: Path, wait_for: WaitFor) -> None:
     recommended = (ROOT / "docs/mosquitto.conf").read_text()
     # Somewhere else than Debian's, and as whoever runs the tests.
@@ -53,11 +74,16 @@ def test_mosquitto_takes_the_recommended_configuration(tmp_path: Path, wait_for:
         ["mosquitto", "-c", str(config)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as broker:
         wait_for(lambda: socket.exists() or broker.poll() is not None)
+        send = ["mosquitto_pub", "--unix", str(socket), "-i", "gw1", "-q", "1", "-r", "-t", "a"]
+        subprocess.run([*send, "-m", "kept"], check=True, timeout=60)
         broker.terminate()
         said, _ = broker.communicate(timeout=60)
     assert broker.returncode in {0, -signal.SIGTERM}, said.decode()
     assert b"Error" not in said
     assert b"recommended" not in said, "an option that mosquitto is about to drop"
+    assert b"as gw1" in said, "who comes and goes is worth a line"
+    assert (tmp_path / "mosquitto.db").exists()
+    assert b"Saving" not in said, "that it saves, at each change, is not"
 
 
 @pytest.mark.parametrize("place_and_block", _blocks("toml"), ids=lambda pair: pair[0])

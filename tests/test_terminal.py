@@ -123,13 +123,13 @@ def test_without_a_broker_the_view_says_so_and_can_be_ended() -> None:
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
 @pytest.mark.parametrize("height", [10, 24, 50])
 def test_the_picture_fits_into_every_terminal(width: int, height: int) -> None:
-    drawn = _drawn(_busy(), width, height)
+    drawn = drawn_lines(busy(), width, height)
     assert len(drawn) < height or height == 10, "at least one line of the log is always shown"
     assert max(map(len, drawn)) <= width
 
 
 def test_80_columns_show_what_matters_of_each_pipeline() -> None:
-    row = next(line for line in _drawn(_busy(), 80, 24) if "qc surface" in line)
+    row = next(line for line in drawn_lines(busy(), 80, 24) if "qc surface" in line)
     words = re.split(r" {1,}", row.strip())
     assert words == [
         "●",
@@ -150,18 +150,18 @@ def test_80_columns_show_what_matters_of_each_pipeline() -> None:
 def test_the_gateway_stands_beside_its_pipelines_where_there_is_more_than_one() -> None:
     overview = Overview()
     overview.take(TOPICS.verdict("qc", "surface"), verdict(1), 0.0)
-    assert "gw1 qc surface" not in "".join(_drawn(overview, 80, 24))
+    assert "gw1 qc surface" not in "".join(drawn_lines(overview, 80, 24))
     other = Topics("acme/oslo/hall1/line2/press3/edge/gw2", "gw2")
     overview.take(other.verdict("qc", "surface"), verdict(1), 0.0)
-    drawn = "".join(_drawn(overview, 80, 24))
+    drawn = "".join(drawn_lines(overview, 80, 24))
     assert "gw1 qc surface" in drawn
     assert "gw2 qc surface" in drawn
 
 
 def test_a_pipeline_in_trouble_says_why_where_its_scores_would_stand() -> None:
-    overview = _busy()
+    overview = busy()
     overview.take(TOPICS.stats("qc", "surface"), stats("waiting"), 2.0)
-    assert any("waiting camera 0: unplugged" in line for line in _drawn(overview, 140, 24)[:6])
+    assert any("waiting camera 0: unplugged" in line for line in drawn_lines(overview, 140, 24)[:6])
 
 
 @pytest.mark.parametrize(
@@ -171,12 +171,12 @@ def test_a_pipeline_in_trouble_says_why_where_its_scores_would_stand() -> None:
 def test_a_long_reason_ends_with_a_word_or_sentence_and_takes_no_room_from_other_columns(
     width: int, ends: str
 ) -> None:
-    overview = _busy()
+    overview = busy()
     reason = "unavailable: no NPU compiled the model: cannot start the vendor's library."
     detail = {"detail": f"{reason} Whoever is of the group render may do so."}
     payload = json.dumps(json.loads(stats("blocked")) | detail).encode()
     overview.take(TOPICS.stats("qc", "surface"), payload, 2.0)
-    drawn = _drawn(overview, width, 24)
+    drawn = drawn_lines(overview, width, 24)
     row = next(line for line in drawn if "qc surface" in line)
     assert row.split()[:7] == ["●", "qc", "surface", "fail", "0.9", "0.5", "dent"]
     assert row.endswith(ends)
@@ -185,12 +185,12 @@ def test_a_long_reason_ends_with_a_word_or_sentence_and_takes_no_room_from_other
 
 @pytest.mark.parametrize("width", [110, 120, 150, 200])
 def test_an_accelerator_in_trouble_takes_no_room_from_other_columns(width: int) -> None:
-    overview = _busy()
+    overview = busy()
     counts = {"detail": "", "passes": 1234, "fails": 567}
     told = {"accelerator_requested": "libedgetpu.so.1", "accelerator_reason": "library_missing"}
     payload = json.dumps(json.loads(stats("running")) | counts | told).encode()
     overview.take(TOPICS.stats("qc", "surface"), payload, 2.0)
-    row = next(line for line in _drawn(overview, width, 24) if "qc surface" in line)
+    row = next(line for line in drawn_lines(overview, width, 24) if "qc surface" in line)
     assert row.split()[:7] == ["●", "qc", "surface", "fail", "0.9", "0.5", "dent"]
     assert row.split()[10:14] == ["1234", "567", "0", "0"]
     assert "cpu," in row
@@ -202,11 +202,11 @@ def test_the_scale_of_the_bars_holds_the_limit() -> None:
     for seq in range(1, 4):
         small_noise = verdict(seq, score=0.01 * seq, threshold=0.5)
         overview.take(TOPICS.verdict("qc", "surface"), small_noise, 0.0)
-    row = next(line for line in _drawn(overview, 120, 24) if "qc surface" in line)
+    row = next(line for line in drawn_lines(overview, 120, 24) if "qc surface" in line)
     assert row.split()[-1] == "▁▁▁"
 
 
-def _busy() -> Overview:
+def busy() -> Overview:
     overview = Overview()
     for seq in range(1, 41):
         bad = seq % 2 == 0
@@ -220,7 +220,7 @@ def _busy() -> Overview:
     return overview
 
 
-def _drawn(overview: Overview, width: int, height: int) -> list[str]:
+def drawn_lines(overview: Overview, width: int, height: int) -> list[str]:
     console = rich.console.Console(width=width, height=height)
     broker = rich.text.Text("broker 127.0.0.1:1883  connected", no_wrap=True, overflow="ellipsis")
     with console.capture() as captured:

@@ -62,6 +62,7 @@ class PipelineSeen:
     state: str = ""
     detail: str = ""
     accelerator: str = ""
+    recipe: str = ""
     last: VerdictSeen | None = None
     outcomes: Counter[str] = field(default_factory=Counter)
     scores: deque[tuple[float, Outcome]] = field(default_factory=lambda: deque(maxlen=SCORES))
@@ -238,7 +239,7 @@ def _take_stats(pipeline: PipelineSeen, stats: StatsSeen) -> Event | None:
     totals = {"pass": stats.passes, "fail": stats.fails, "error": stats.errors}
     pipeline.outcomes = Counter(totals | {"uncertain": stats.uncertain})
     changed = (stats.state, stats.detail) != (pipeline.state, pipeline.detail)
-    pipeline.state, pipeline.detail = stats.state, stats.detail
+    pipeline.state, pipeline.detail, pipeline.recipe = stats.state, stats.detail, stats.recipe
     said = f"{stats.state}: {stats.detail}" if stats.detail else stats.state
     before, pipeline.accelerator = pipeline.accelerator, _accelerator(stats)
     if pipeline.accelerator != before and not changed:

@@ -42,6 +42,7 @@ class StatsSeen(msgspec.Struct):
     accelerator: str = ""
     accelerator_requested: str = ""
     accelerator_reason: str = ""
+    recipe: str = ""
 
 
 class StatusSeen(msgspec.Struct):

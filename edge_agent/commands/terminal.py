@@ -13,7 +13,7 @@ import time
 import uuid
 from collections import deque
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from edge_agent.brief import brief
 from edge_agent.commands.overview import (
@@ -22,10 +22,8 @@ from edge_agent.commands.overview import (
     Event,
     GatewaySeen,
     Overview,
-    PipelineSeen,
-    number,
-    subject,
 )
+from edge_agent.commands.pipeline_table import STYLES, WORDS_LEAST, pipeline_table
 from edge_agent.lazy import lazy_module
 from edge_agent.mqtt.broker import Connection, Message, Subscription
 
@@ -35,15 +33,12 @@ if TYPE_CHECKING:
 
     import rich.console as rich_console
     import rich.live as rich_live
-    import rich.table as rich_table
     import rich.text as rich_text
 
     from edge_agent.mqtt.broker import BrokerOptions
-    from edge_agent.types import Outcome
 else:
     rich_console = lazy_module("rich.console")
     rich_live = lazy_module("rich.live")
-    rich_table = lazy_module("rich.table")
     rich_text = lazy_module("rich.text")
 
 # Below `enterprise/site/area/line/cell`, of every gateway.
@@ -52,40 +47,11 @@ ANY_ROOT = "/".join(["+"] * (ROOT_LEVELS - 2) + ["edge", "+"])
 REFRESH_S = 0.125
 # More messages than come between two refreshes; the oldest go first.
 HEARD_MOST = 20_000
-STYLES: dict[Outcome | None, str] = {
-    "pass": "green",
-    "fail": "bold red",
-    "uncertain": "yellow",
-    "error": "bold magenta",
-    None: "cyan",
-}
-COUNTS: dict[str, Outcome] = {
-    "pass": "pass", "fail": "fail", "unc.": "uncertain", "err.": "error"
-}  # fmt: skip
-# Heading: where its cells stand, and whether a terminal of 80 columns has room for it.
-COLUMNS: dict[str, tuple[Literal["left", "right"], bool]] = {
-    "pipeline": ("left", True),
-    "verdict": ("left", True),
-    "score": ("right", True),
-    "limit": ("right", False),
-    "found": ("left", True),
-    "per s": ("right", True),
-    "p50 ms": ("right", False),
-    "p99 ms": ("right", True),
-    **dict.fromkeys(COUNTS, ("right", True)),
-    "scores": ("left", False),
-}
-RUNNING = "running"
 # Younger verdicts in the outbox are on their way.
 OLD_S = 2.0
-FOUND_LEAST, FOUND_MOST = 10, 14
-BARS = "▁▂▃▄▅▆▇█"
-BARS_MOST = 40
 LOG_LINES_MOST = 16
-# The columns of a wide terminal; what is left of its width is for the bars.
+# A terminal with room for a gateway's whole root beside its figures.
 WIDE = 100
-# Of a sentence, wherever it stands: the state's word. More is taken from the other columns.
-WORDS_LEAST = 10
 
 
 def watch(
@@ -164,7 +130,7 @@ def picture(
     """Return the whole view as it stands, for a terminal of `size`."""
     gateways = overview.gateways.values()
     head = [*(_gateway_line(gateway, size.width) for gateway in gateways), broker]
-    table = _pipeline_table(overview, size.width, mono_s)
+    table = pipeline_table(overview, size.width, mono_s)
     # Beside them: the table's heading, three empty lines, the hint, the line of the cursor.
     room = size.height - len(head) - len(overview.pipelines) - 6
     log = list(overview.events)[-max(1, min(LOG_LINES_MOST, room)) :]
@@ -200,71 +166,6 @@ def _broker_line(options: BrokerOptions, connection: Connection) -> rich_text.Te
     if connection.connected:
         return line.append("  connected", "green")
     return line.append(f"  {connection.detail or 'connecting'}", "bold red")
-
-
-def _pipeline_table(overview: Overview, width: int, mono_s: float) -> rich_table.Table:
-    wide = width >= WIDE
-    table = rich_table.Table(box=None, padding=(0, 2 if wide else 1, 0, 0), header_style="dim")
-    rows = [
-        _cells(seen, f"{seen.device} " if overview.several else "", width, mono_s)
-        for seen in overview.pipelines.values()
-    ]
-    for heading, (justify, in_narrow_ones) in COLUMNS.items():
-        if wide or in_narrow_ones:
-            table.add_column(heading, justify=justify, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(row[heading] for heading in COLUMNS if wide or COLUMNS[heading][1]))
-    return table
-
-
-def _cells(
-    pipeline: PipelineSeen, gateway: str, width: int, mono_s: float
-) -> dict[str, rich_text.Text]:
-    last = pipeline.last
-    p50_ms, p99_ms = pipeline.latency_ms(0.5), pipeline.latency_ms(0.99)
-    name = rich_text.Text("\u25cf ", "green" if pipeline.state == RUNNING else "bold yellow")
-    found = subject(last)[:FOUND_MOST] if last else ""
-    cells = {
-        "pipeline": name.append(f"{gateway}{pipeline.family} {pipeline.name}", "bold default"),
-        "verdict": rich_text.Text(last.verdict, STYLES[last.verdict]) if last else "-",
-        "score": f"{number(last.score)} {last.unit}".rstrip() if last else "-",
-        "limit": number(last.threshold) if last else "-",
-        "found": f"{found:<{FOUND_LEAST}}",
-        "per s": f"{pipeline.rate_hz(mono_s):.1f}",
-        "p50 ms": "-" if p50_ms is None else f"{p50_ms:.1f}",
-        "p99 ms": "-" if p99_ms is None else f"{p99_ms:.1f}",
-        **{heading: _count(pipeline, outcome) for heading, outcome in COUNTS.items()},
-        "scores": _bars_or_trouble(pipeline, width - WIDE),
-    }
-    return {
-        heading: rich_text.Text(cell) if isinstance(cell, str) else cell
-        for heading, cell in cells.items()
-    }
-
-
-def _count(pipeline: PipelineSeen, outcome: Outcome) -> rich_text.Text:
-    count = pipeline.outcomes[outcome]
-    return rich_text.Text(str(count), STYLES[outcome] if count else "dim")
-
-
-def _bars_or_trouble(pipeline: PipelineSeen, most: int) -> rich_text.Text:
-    """Return what is wrong; else the last scores as bars, drawn to a scale that holds the limit."""
-    if pipeline.state not in {RUNNING, ""}:
-        said = f"{pipeline.state} {pipeline.detail}".strip()
-        return rich_text.Text(brief(said, max(WORDS_LEAST, most)), "yellow")
-    words = brief(pipeline.accelerator, max(WORDS_LEAST, most))
-    room = max(0, min(BARS_MOST, most - len(words)))
-    scores = list(pipeline.scores)[-room:] if room else []
-    limit = pipeline.last.threshold if pipeline.last else None
-    values = [score for score, _ in scores] + ([] if limit is None else [limit])
-    lowest, span = min(values, default=0.0), max(values, default=0.0) - min(values, default=0.0)
-    line = rich_text.Text()
-    if words:
-        line.append(f"{words}  ", "yellow" if ", not " in pipeline.accelerator else "dim")
-    for score, outcome in scores:
-        step = round((score - lowest) / span * (len(BARS) - 1)) if span else 0
-        line.append(BARS[step], STYLES[outcome])
-    return line
 
 
 def _event_text(event: Event, width: int) -> rich_text.Text:

@@ -9,7 +9,8 @@ States, published as they are:
     failed    the model, its manifest or the config cannot be used; nothing is inspected until
               their files are others
     degraded  a bug ended this pipeline; the log has the traceback
-    ended     the source has no more items, or the pipeline was stopped
+    ended     the source has no more items
+    stopped   the agent ends, or has the pipeline end or begin anew
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ class PipelineThread:
             self._connect(source)
             while self._step(source, pipeline):
                 pass
-            self._enter("ended", "")
+            self._enter("stopped" if self._stopping.is_set() else "ended", "")
 
     def _stand(
         self, pipeline: Pipeline, variants: Variants, acceleration: Acceleration | None
@@ -278,6 +279,6 @@ class PipelineThread:
 
     def _enter(self, state: str, detail: str) -> None:
         if self._state[0] != state:
-            level = logging.INFO if state in {"running", "ended"} else logging.WARNING
+            level = logging.INFO if state in {"running", "ended", "stopped"} else logging.WARNING
             log.log(level, "%s: %s%s", self.name, state, f": {detail}" if detail else "")
         self._state = (state, detail)

@@ -25,6 +25,11 @@ WORDS: dict[Rule, str] = {
     "four_of_five": "four of five points beyond 1 sigma",
     "eight_in_a_row": "eight points in a row on one side of the centre line",
 }
+# Above the centre line, and below it.
+THAN_USUAL: dict[Kind, tuple[str, str]] = {
+    "score": ("higher than usual", "lower than usual"),
+    "reject": ("more than usual", "fewer than usual"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +105,16 @@ def _point(
             chart.baseline = []
         return None
     chart.points = [*chart.points, value][-spc.MOST_POINTS :]
-    rules = spc.broken(chart.points, chart.limits, options.rules)
+    both = kind == "score" or spc.has_lower_limit(chart.limits)
+    rules = spc.broken(chart.points, chart.limits, options.rules, (1, -1) if both else (1,))
     chart.calm = 0 if rules else chart.calm + 1
     words = f"{'mean score' if kind == 'score' else 'share of rejects'} of {options.parts} parts"
     if rules:
         reason = " and ".join(WORDS[rule] for rule in rules)
+        usual = THAN_USUAL[kind][value < chart.limits.centre]
         return Alarm(
             raised=True,
-            message=f"{words} {value:g}: {reason} (centre line {chart.limits.centre:g})",
+            message=f"{words} {value:g}, {usual}: {reason} (centre line {chart.limits.centre:g})",
             value=value,
             limit=spc.compared(value, chart.limits, rules),
         )

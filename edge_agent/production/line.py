@@ -16,11 +16,12 @@ from edge_agent.clock import NS_PER_S
 from edge_agent.production import charts, oee
 from edge_agent.production.charts import Alarm, Chart, Kind
 from edge_agent.production.downtime import Downtime
+from edge_agent.production.shifts import Shift
 from edge_agent.production.tally import Tally
 
 if TYPE_CHECKING:
     from edge_agent.production.options import LineOptions
-    from edge_agent.production.shifts import Calendar, Shift
+    from edge_agent.production.shifts import Calendar
     from edge_agent.types import Verdict
 
 # The clocks of two machines differ by less; what is more was set by somebody.
@@ -34,6 +35,8 @@ class ShiftState(msgspec.Struct):
     from_ns: int
     tally: Tally
     downtime: Downtime
+    shift: Shift | None = None
+    """As it was planned; None where an agent wrote it that kept no plan."""
 
 
 class LineState(msgspec.Struct):
@@ -135,9 +138,9 @@ class Line:
 
     def _follow_clock(self, utc_ns: int, offset_ns: int) -> list[ShiftFigures]:
         if self._offset_ns is None:
-            self._begin_run(utc_ns)
-        moved_ns = offset_ns - self._offset_ns if self._offset_ns is not None else 0
-        self._offset_ns = offset_ns
+            self._offset_ns = offset_ns
+            return self._begin_run(utc_ns)
+        moved_ns, self._offset_ns = offset_ns - self._offset_ns, offset_ns
         now, shift = self.state.shift, self._shift
         if abs(moved_ns) <= STEP_NS:
             return []
@@ -152,18 +155,28 @@ class Line:
         self._open(utc_ns, watched=False)
         return [closed]
 
-    def _begin_run(self, utc_ns: int) -> None:
-        """Take up the shift that was under way when the last run ended."""
+    def _begin_run(self, utc_ns: int) -> list[ShiftFigures]:
+        """Take up the shift that was under way when the last run ended, if the plan is as it was.
+
+        Else it is told as far as it was watched. Nobody worked by the new plan until now: its shift
+        has no past.
+        """
         self._began_ns = utc_ns
-        if self.state.shift is not None:
-            self._shift = self._calendar.at(self.state.shift.start_ns)
-            if self._shift is None or self._shift.start_ns != self.state.shift.start_ns:
-                # The plant's shifts are others by now.
-                self.state.shift = self._shift = None
-        if self._shift is not None and utc_ns < self._shift.start_ns:
+        now, seen_ns = self.state.shift, self.state.seen_ns
+        if now is not None and utc_ns < now.start_ns:
             # The clock is far behind what was already seen: it has yet to be set.
-            self.state.shift = self._shift = None
-            self.state.seen_ns = 0
+            self.state.shift, self.state.seen_ns = None, 0
+            return []
+        planned = self._calendar.at(seen_ns) if seen_ns else None
+        before = _plan_of(now, planned)
+        if now is None and planned is None:
+            return []
+        if now and before and planned and before.past(seen_ns) == planned.past(seen_ns):
+            self._shift = now.shift = planned
+            return []
+        closed = [self._close(before, seen_ns)] if before is not None else []
+        self.state.shift, self.state.seen_ns = None, 0
+        return closed
 
     def _open(self, utc_ns: int, *, watched: bool) -> None:
         """Begin the shift that runs. Watched before: its past counts, as a time without parts."""
@@ -173,7 +186,9 @@ class Line:
             from_ns = self._shift.start_ns if watched else utc_ns
             error_ns = from_ns if self._in_error else None
             downtime = Downtime(since_ns=from_ns, error_since_ns=error_ns)
-            self.state.shift = ShiftState(self._shift.start_ns, from_ns, Tally(), downtime)
+            self.state.shift = ShiftState(
+                self._shift.start_ns, from_ns, Tally(), downtime, self._shift
+            )
 
     def _close(self, shift: Shift, at_ns: int) -> ShiftFigures:
         figures = self._figures(shift, at_ns, closed=True)
@@ -226,3 +241,10 @@ class Line:
             if alarm is not None:
                 alerts.append(LineAlert(kind, alarm, utc_ns))
         return alerts
+
+
+def _plan_of(state: ShiftState | None, planned: Shift | None) -> Shift | None:
+    """Return the plan that a shift was begun by; None where that is not known."""
+    if state is None or state.shift is not None:
+        return state.shift if state is not None else None
+    return planned if planned is not None and planned.start_ns == state.start_ns else None

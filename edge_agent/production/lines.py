@@ -87,8 +87,14 @@ class Lines:
                 if old is not None and self._options[name] == (production, options):
                     lines[name] = old
                     continue
-                state = old.state if old else state_file.read(self._folder / f"{name}.json")
-                lines[name] = Line(options, Calendar(production), state)
+                calendar = Calendar(production)
+                if old is None:
+                    state = state_file.read(self._folder / f"{name}.json")
+                    lines[name] = Line(options, calendar, state)
+                    continue
+                lines[name] = Line(options, calendar, old.state)
+                for each in (old, lines[name]):  # the one up to now, the other from now on
+                    self._tell(name, each.tick(self._utc_ns(), self._mono_ns()))
             self._lines, self._options = lines, {**wanted}
 
     def start(self) -> None:
@@ -161,6 +167,7 @@ class Lines:
     def _save_on(self) -> None:
         while not self._closing.wait(SAVE_S):
             self._save()
+        self._written.clear()  # that time has passed is worth a write once: at the end
         self._save()
 
     def _save(self) -> None:

@@ -33,6 +33,11 @@ class Shift:
         total = _overlap(start_ns, end_ns, self.start_ns, self.end_ns)
         return total - sum(_overlap(start_ns, end_ns, *each) for each in self.breaks)
 
+    def past(self, at_ns: int) -> tuple[object, ...]:
+        """Return what of the plan lies before a time: two with the same past may be one shift."""
+        begun = [(start, min(end, at_ns)) for start, end in self.breaks if start < at_ns]
+        return self.name, self.date, self.start_ns, begun
+
 
 class Calendar:
     """The shifts of a plant."""

@@ -72,13 +72,24 @@ def fraction(shares: Sequence[float], parts: int) -> Limits:
     return Limits(centre, math.sqrt(p * (1 - p) / parts))
 
 
-def broken(values: Sequence[float], limits: Limits, rules: Sequence[Rule]) -> tuple[Rule, ...]:
+def has_lower_limit(limits: Limits) -> bool:
+    """Say whether a p-chart has a lower limit: none at or below 0 (Montgomery, 7.2.1).
+
+    Without one a sample has so few rejects, less than about 9, that their distribution is lopsided:
+    most of a process in control may lie below its centre line, and none is nothing unusual.
+    """
+    return limits.centre > RULES["beyond_limit"].sigmas * limits.sigma
+
+
+def broken(
+    values: Sequence[float], limits: Limits, rules: Sequence[Rule], sides: Sequence[int] = (1, -1)
+) -> tuple[Rule, ...]:
     """Return the rules that the newest of `values` (the last) completes, in the order given.
 
-    The last MOST_POINTS values suffice.
+    The last MOST_POINTS values suffice. `sides`: 1 above the centre line, -1 below it.
     """
     offsets = [value - limits.centre for value in values]
-    return tuple(rule for rule in rules if _completes(offsets, RULES[rule], limits.sigma))
+    return tuple(rule for rule in rules if _completes(offsets, RULES[rule], limits.sigma, sides))
 
 
 def compared(value: float, limits: Limits, rules: Sequence[Rule]) -> float:
@@ -87,11 +98,13 @@ def compared(value: float, limits: Limits, rules: Sequence[Rule]) -> float:
     return limits.centre + math.copysign(sigmas * limits.sigma, value - limits.centre)
 
 
-def _completes(offsets: Sequence[float], rule: ZoneRule, sigma: float) -> bool:
+def _completes(
+    offsets: Sequence[float], rule: ZoneRule, sigma: float, sides: Sequence[int]
+) -> bool:
     newest = offsets[-rule.points :]
     if len(newest) < rule.enough:
         return False
-    for side in (1, -1):
+    for side in sides:
         beyond = [side * offset > rule.sigmas * sigma for offset in newest]
         # The newest point itself must be beyond: an old one alone raises nothing again.
         if beyond[-1] and sum(beyond) >= rule.enough:

@@ -45,6 +45,7 @@ class _Pipeline:
     report: PipelineReport | None = None
     reported_s: float | None = None
     restarts: int = 0
+    begins_anew: bool = False
     condition: Condition | None = None
     shown: Condition | None = None
 
@@ -141,6 +142,7 @@ class Board:
                     each.figures.totals,
                     each.report,
                     each.reported_s,
+                    each.begins_anew,
                 )
                 for each in self._pipelines.values()
             ]
@@ -210,6 +212,8 @@ class Board:
     def _enter(self, pipeline: _Pipeline, state: str, detail: str) -> bool:
         changed = (pipeline.state, pipeline.detail) != (state, detail)
         pipeline.state, pipeline.detail = state, detail
+        loads = state == "loading" and pipeline.begins_anew
+        pipeline.begins_anew = loads or state == "stopped"
         if changed:
             self._stats_due.at_s = 0.0
         return changed

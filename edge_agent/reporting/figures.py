@@ -27,7 +27,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class PipelineView:
-    """How a pipeline is doing, at one moment; `reported_s` on the monotonic clock, None: never."""
+    """How a pipeline is doing, at one moment; `reported_s` on the monotonic clock, None: never.
+
+    `begins_anew`: it was told to stop, and has at most begun to load since.
+    """
 
     name: str
     family: Family
@@ -37,6 +40,7 @@ class PipelineView:
     totals: dict[str, int]
     report: PipelineReport | None
     reported_s: float | None
+    begins_anew: bool
 
 
 class PipelineFigures:

@@ -121,7 +121,13 @@ class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
     device: Device
     pipeline: str
     family: Family
-    state: str
+    state: Annotated[
+        str,
+        Meta(
+            description="running, waiting (for its source), blocked, failed, degraded; loading, "
+            "starting, restarting; ended: its source has no more; stopped: it was told to stop."
+        ),
+    ]
     detail: Annotated[str, Meta(description="Why the state is not running, else empty.")] = ""
     items: Annotated[Count, Meta(description="Verdicts of all kinds.")]
     passes: Count

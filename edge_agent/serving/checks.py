@@ -14,7 +14,8 @@
     clock_sane             it is before this version was made; a clock that was set is a warning
     evidence_uploaded      never; with [upload] it warns while evidence cannot be sent
 
-All pure. A pipeline that has ended (a folder without more pictures) has nothing to fail.
+All pure. A pipeline that has ended (a folder without more pictures), or was told to stop, has
+nothing to fail.
 """
 
 from __future__ import annotations
@@ -47,16 +48,23 @@ EARLIEST_NS = 1_767_225_600 * 10**9
 STEP_SHOWN_S = 60.0
 NO_WORKER = {"starting", "restarting"}
 NO_MODEL = NO_WORKER | {"loading", "failed", "degraded"}
+OVER = {"ended", "stopped"}
+# What a pipeline that loads must fail.
+FAILS_LOADING = {"model_warm", "frame_fresh"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check's answer; `pipeline` is "" for the gateway's."""
+    """One check's answer; `pipeline` is "" for the gateway's.
+
+    `asked_for`: it fails only because the pipeline was told to begin anew, and loads.
+    """
 
     name: str
     pipeline: str
     state: State
     reason: str = ""
+    asked_for: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,7 @@ class PipelineFacts:
     judged_s: float | None
     error_s: float | None
     acceleration: AccelerationReport | None = None
+    begins_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +138,8 @@ def agent_alive(looped_s: float, dead_threads: tuple[str, ...], mono_s: float) -
 
 def _of_pipeline(facts: PipelineFacts, options: HealthOptions, mono_s: float) -> Iterator[Finding]:
     answers: dict[str, tuple[State, str]]
-    if facts.state == "ended":
-        answers = dict.fromkeys(CHECKS_OF_A_PIPELINE, ("ok", "ended"))
+    if facts.state in OVER:
+        answers = dict.fromkeys(CHECKS_OF_A_PIPELINE, ("ok", facts.state))
     else:
         answers = {
             "worker_alive": _worker(facts, mono_s),
@@ -139,8 +148,10 @@ def _of_pipeline(facts: PipelineFacts, options: HealthOptions, mono_s: float) ->
             "verdict_produced": _verdict(facts, options.verdict_within_s, mono_s),
             "accelerator": _accelerator(facts.acceleration),
         }
-    for name, answer in answers.items():
-        yield Finding(name, facts.name, *answer)
+    loads = facts.begins_anew and facts.state == "loading"
+    for name, (state, reason) in answers.items():
+        asked_for = loads and state == "fail" and name in FAILS_LOADING
+        yield Finding(name, facts.name, state, reason, asked_for)
 
 
 def _worker(facts: PipelineFacts, mono_s: float) -> tuple[State, str]:

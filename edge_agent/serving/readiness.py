@@ -193,7 +193,8 @@ def _check(
 
 
 def _tell(finding: Finding) -> None:
-    level = logging.INFO if finding.state == "ok" else logging.WARNING
+    well = finding.state == "ok" or finding.asked_for
+    level = logging.INFO if well else logging.WARNING
     whose = finding.pipeline or "gateway"
     reason = f": {finding.reason}" if finding.reason else ""
     log.log(level, "%s: %s: %s%s", whose, finding.name, finding.state, reason)

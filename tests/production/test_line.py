@@ -203,12 +203,12 @@ class Plant:
             mono_ns=lambda: self.at_ns,
         )
 
-    def configure(self, **line: Any) -> None:
+    def configure(self, *, start: str = "06:00", **line: Any) -> None:
         belt = {"kind": "simulator", "scene": "conveyor"}
         motor = {"kind": "simulator", "scene": "motor"}
         pipeline = {"family": "qc", "model": "m", "source": belt, "line": line}
         machine = {"family": "pdm", "model": "m", "source": motor}
-        production = {"shifts": [{"name": "early", "start": "06:00", "end": "14:00"}]}
+        production = {"shifts": [{"name": "early", "start": start, "end": "14:00"}]}
         tree = {"device": DEVICE, "production": production}
         tree["pipelines"] = {"camera": pipeline, "motor": machine}
         self.lines.configure(parse_json(json.dumps(tree).encode()))

@@ -169,6 +169,47 @@ def test_another_model_sets_the_limits_anew() -> None:
     assert not charts.fits(chart, ScoreChartOptions(parts=3), verdict(model_sha256="a"))
 
 
+def reject_alarms(baseline: list[int], points: list[int], parts: int) -> list[Alarm]:
+    """Return what each point says; points by how many of their parts are rejects."""
+    options = RejectChartOptions(parts=parts, baseline=len(baseline))
+    chart, found = Chart(), []
+    for rejects in [*baseline, *points]:
+        for number in range(parts):
+            judged = verdict(number, "fail" if number < rejects else "pass")
+            found.append(charts.add(chart, options, "reject", judged))
+    return [alarm for alarm in found if alarm is not None and alarm.raised]
+
+
+def test_no_reject_is_no_news_where_the_chart_has_no_lower_limit() -> None:
+    # p = 0.02, sigma = sqrt(0.02 * 0.98 / 50) = 0.0198: p - 3 sigma < 0.
+    assert reject_alarms([0, 2] * 5, [0] * 40, 50) == []
+    (raised,) = reject_alarms([0, 2] * 5, [0] * 8 + [5], 50)
+    assert raised.message == (
+        "share of rejects of 50 parts 0.1, more than usual: a point beyond its control limit "
+        "(centre line 0.02)"
+    )
+
+
+def test_fewer_rejects_than_usual_are_said_to_be_fewer() -> None:
+    # p = 0.4, sigma = sqrt(0.4 * 0.6 / 50) = 0.0693: the lower limit is 0.192.
+    (raised,) = reject_alarms([19, 21] * 5, [19] * 8, 50)
+    assert raised.message == (
+        "share of rejects of 50 parts 0.38, fewer than usual: eight points in a row on one side "
+        "of the centre line (centre line 0.4)"
+    )
+    (raised,) = reject_alarms([19, 21] * 5, [9], 50)
+    assert "0.18, fewer than usual: a point beyond" in raised.message
+    assert raised.limit == pytest.approx(0.4 - 3 * math.sqrt(0.4 * 0.6 / 50))
+
+
+@pytest.mark.parametrize(("score", "words"), [(9.0, "higher"), (-9.0, "lower")])
+def test_a_mean_score_is_said_to_be_higher_or_lower(score: float, words: str) -> None:
+    chart, options = Chart(), ScoreChartOptions(parts=1, baseline=10)
+    feed(chart, options, [1.0, 2.0] * 5)
+    (raised,) = feed(chart, options, [score])
+    assert f"{score:g}, {words} than usual: a point beyond its control limit" in raised.message
+
+
 def test_a_chart_on_a_real_pump_finds_the_valve_that_closes(shared_data: Path) -> None:
     """SKAB, valve1/0.csv, water flow: the mean of 10 samples, limits from the first 40 such.
 

@@ -119,6 +119,20 @@ def test_a_pipeline_that_has_ended_has_nothing_to_fail() -> None:
     assert {each.state for each in found} == {"ok"}
 
 
+def test_a_pipeline_that_was_told_to_stop_has_nothing_to_fail_either() -> None:
+    assert {of_pipeline(check, state="stopped").state for check in CHECKS_OF_A_PIPELINE} == {"ok"}
+
+
+@pytest.mark.parametrize("check", ["model_warm", "frame_fresh"])
+def test_what_fails_while_a_pipeline_begins_anew_as_it_was_told_was_asked_for(check: str) -> None:
+    found = of_pipeline(check, state="loading", model="", begins_anew=True)
+    assert (found.state, found.asked_for) == ("fail", True)
+    assert not of_pipeline(check, state="loading", model="").asked_for, "its worker died"
+    assert not of_pipeline(check, state="running", begins_anew=True).asked_for
+    silent = of_pipeline("worker_alive", state="loading", begins_anew=True, reported_s=NOW_S - 4)
+    assert (silent.state, silent.asked_for) == ("fail", False)
+
+
 @pytest.mark.parametrize(
     ("check", "facts", "reason"),
     [

@@ -168,6 +168,36 @@ def test_readiness_follows_a_worker_that_died_and_a_pipeline_that_runs_again_at_
         asked.agent.end()
 
 
+def test_a_restart_that_was_asked_for_is_no_warning_and_a_stop_is_no_end(
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    mqtt_client: Recorder,
+    wait_for: WaitFor,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    log: list[str] = []
+
+    def told(what: str) -> int:
+        log.extend(capfd.readouterr().err.splitlines())
+        return sum(f"camera: {what}" in line for line in log)
+
+    mqtt_client.subscribe(f"{ROOT}/qc/camera/stats")
+    asked = Asked(tmp_path, mosquitto)
+    try:
+        wait_for(asked.ready)
+        mqtt_client.publish(f"{ROOT}/cmd/restart", b'{"v": 1, "id": "r1", "pipeline": "camera"}')
+        wait_for(lambda: told("running") == 2)
+        wait_for(asked.ready)
+        assert asked.agent.stop() == 0
+    finally:
+        asked.agent.end()
+    assert told("stopped") == 2
+    assert not [line for line in log if "camera: " in line and "WARNING" in line]
+    assert not told("ended")
+    states = [json.loads(each)["state"] for each in mqtt_client.payloads(f"{ROOT}/qc/camera/stats")]
+    assert states[-1] == "stopped"
+
+
 def test_a_port_that_is_taken_stops_no_inspection(
     tmp_path: Path, mosquitto: Mosquitto, mqtt_client: Recorder, wait_for: WaitFor
 ) -> None:
