@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections import defaultdict, deque
-from typing import TYPE_CHECKING, NamedTuple
+import threading
+from array import array
+from collections import defaultdict
+from typing import TYPE_CHECKING
 
 from edge_agent.control.requests import Refused
 from edge_agent.errors import FieldError
@@ -16,41 +17,61 @@ if TYPE_CHECKING:
 SCORES_MOST = 1000
 
 
-class _Part(NamedTuple):
-    model: str
-    score: float
-    passed: bool
+class _Latest:
+    """A pipeline's last parts, in arrays of one size: what it takes does not grow with parts."""
+
+    def __init__(self) -> None:
+        self._scores = array("d", bytes(8 * SCORES_MOST))
+        self._passed = bytearray(SCORES_MOST)
+        self._models = array("q", bytes(8 * SCORES_MOST))
+        self._count = 0
+
+    def add(self, verdict: Verdict) -> None:
+        place = self._count % SCORES_MOST
+        self._scores[place] = verdict.score
+        self._passed[place] = verdict.outcome == "pass"
+        self._models[place] = hash(verdict.model_sha256)
+        self._count += 1
+
+    def of_newest_model(self) -> list[tuple[float, bool]]:
+        """Return score and whether it passed of what that model inspected, oldest first."""
+        last = range(max(0, self._count - SCORES_MOST), self._count)
+        places = [number % SCORES_MOST for number in last]
+        return [
+            (self._scores[place], bool(self._passed[place]))
+            for place in places
+            if self._models[place] == self._models[places[-1]]
+        ]
 
 
 class Scores:
-    """One thread adds, another one asks."""
+    """Safe to use from any thread."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, deque[_Part]] = defaultdict(lambda: deque(maxlen=SCORES_MOST))
+        self._lock = threading.Lock()
+        self._parts: dict[str, _Latest] = defaultdict(_Latest)
 
     def add(self, verdict: Verdict) -> None:
         """Take the score of an inspected item."""
         if verdict.outcome != "error":
-            # Each message brings a hash of its own: keep the one that is kept already.
-            model = sys.intern(verdict.model_sha256)
-            part = _Part(model, verdict.score, verdict.outcome == "pass")
-            self._parts[verdict.pipeline].append(part)
+            with self._lock:
+                self._parts[verdict.pipeline].add(verdict)
 
     def of_good(self, command: Command) -> list[float]:
         """Return the scores of the last parts, by the model that inspects now.
 
         Raises Refused where there are not as many, or where some of them may not be good.
         """
-        seen = list(self._parts[command.pipeline])
-        parts = [each for each in seen if each.model == seen[-1].model][-command.parts :]
+        with self._lock:
+            parts = self._parts[command.pipeline].of_newest_model()[-command.parts :]
         if len(parts) < command.parts:
             text = f"only {len(parts)} parts were inspected by this model since the agent started"
             raise _refused(409, text)
-        bad = sum(not each.passed for each in parts)
+        bad = sum(not passed for _, passed in parts)
         if bad and not command.any_verdict:
             text = f"{bad} of these {len(parts)} parts did not pass: are all of them good?"
             raise _refused(422, f'{text} "any_verdict": true takes them all the same')
-        return [each.score for each in parts]
+        return [score for score, _ in parts]
 
 
 def _refused(code: int, message: str) -> Refused:

@@ -1,0 +1,35 @@
+"""The scores that a threshold is calibrated again with: the last ones, of the model of now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edge_agent.control.requests import Command, Refused
+from edge_agent.control.scores import SCORES_MOST, Scores
+from tests.verdicts import verdict
+
+
+def scores(*parts: tuple[str, float]) -> Scores:
+    found = Scores()
+    for model, score in parts:
+        found.add(verdict(pipeline="one", model_sha256=model, score=score))
+    return found
+
+
+def asked(parts: int, **more: Any) -> Command:
+    return Command(id="1", pipeline="one", parts=parts, **more)
+
+
+def test_the_last_parts_are_taken_in_their_order() -> None:
+    many = scores(*(("a", float(number)) for number in range(SCORES_MOST + 7)))
+    assert many.of_good(asked(3)) == [1004.0, 1005.0, 1006.0]
+    assert len(many.of_good(asked(SCORES_MOST))) == SCORES_MOST
+
+
+def test_what_another_model_said_does_not_count() -> None:
+    mixed = scores(("a", 1.0), ("b", 9.0), ("a", 2.0))
+    assert mixed.of_good(asked(2)) == [1.0, 2.0]
+    with pytest.raises(Refused):
+        mixed.of_good(asked(3))
