@@ -78,10 +78,10 @@ class Clocks:
     def __init__(self) -> None:
         self.utc_s, self.mono_s = 1_000_000.0, 50.0
 
-    def answers(self, folder: Path) -> Answers:
+    def answers(self, folder: Path, signed_within_s: float = 60.0) -> Answers:
         """Return the answers as an agent that starts now has them."""
         ledger = Ledger(folder, parse(good()))
-        return Answers(ledger, lambda: self.utc_s, lambda: self.mono_s)
+        return Answers(ledger, signed_within_s, lambda: self.utc_s, lambda: self.mono_s)
 
     def pass_s(self, seconds: float) -> None:
         self.utc_s += seconds
@@ -124,6 +124,16 @@ def test_a_clock_that_jumps_makes_no_answer_older_or_eternal(tmp_path: Path) -> 
     assert answered(again)
     clocks.pass_s(HELD_S + 1)
     assert answered(again) is None
+
+
+def test_a_signed_request_is_known_for_as_long_as_its_signature_may_hold(tmp_path: Path) -> None:
+    """From `signed_within_s` ahead of the gateway's clock to as much behind it."""
+    clocks = Clocks()
+    answers = clocks.answers(tmp_path, signed_within_s=3600.0)
+    noted(answers)
+    clocks.pass_s(2 * 3600.0 - 1)
+    assert answered(answers)
+    assert answered(clocks.answers(tmp_path, signed_within_s=3600.0))
 
 
 def test_a_request_under_way_is_begun_once(tmp_path: Path) -> None:

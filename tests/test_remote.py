@@ -174,13 +174,15 @@ def test_what_is_watched_is_shown_whole_only_where_the_config_is_another_one(
         assert watch.stdout is not None
         reading = threading.Thread(target=shown.extend, args=(watch.stdout,))
         reading.start()
-        wait_for(lambda: "}\n" in shown)
-        desk.change(patch={"pipelines": {"one": {"threads": 0}}})
-        desk.change(patch={"pipelines": {"one": {"rule": {"fail_at": 0.8}}}})
-        desk.until_reported(rev=2, status="applied")
-        wait_for(lambda: "applied" in shown[-1])
-        watch.terminate()
-        reading.join()
+        try:
+            wait_for(lambda: "}\n" in shown)
+            desk.change(patch={"pipelines": {"one": {"threads": 0}}})
+            desk.change(patch={"pipelines": {"one": {"rule": {"fail_at": 0.8}}}})
+            desk.until_reported(rev=2, status="applied")
+            wait_for(lambda: "applied" in shown[-1])
+        finally:
+            watch.terminate()
+            reading.join()
     states = [json.loads(line) for line in shown if line.startswith('{"')]
     assert [(each["rev"], each["status"]) for each in states] == [(1, "applied"), (2, "applied")]
     assert "/pipelines/one/threads" in states[0]["last_error"]

@@ -6,7 +6,7 @@ that somebody typed is used once more some day.
 
 Age is counted by a clock that only runs, so that one that is set meanwhile changes nothing. Over a
 start it is counted by UTC, and an answer from the future is as if it were new: none is held for
-longer than `HELD_S` while an agent runs.
+longer than `held_s` while an agent runs.
 """
 
 from __future__ import annotations
@@ -31,18 +31,28 @@ USED = "this id was used for another request: give each request an id of its own
 
 
 class Answers:
-    """One thread uses it. `utc_s`, `mono_s`: the time now; only the first one can be set."""
+    """One thread uses it.
+
+    `signed_within_s`: for how long a signature holds. `utc_s`, `mono_s`: the time now; only the
+    first one can be set.
+    """
 
     def __init__(
-        self, ledger: Ledger, utc_s: Callable[[], float], mono_s: Callable[[], float]
+        self,
+        ledger: Ledger,
+        signed_within_s: float,
+        utc_s: Callable[[], float],
+        mono_s: Callable[[], float],
     ) -> None:
         self._ledger = ledger
+        # Signed by a clock that is ahead, a request holds for twice as long, and is obeyed once.
+        self._held_s = max(HELD_S, 2 * signed_within_s)
         self._utc_s = utc_s
         self._mono_s = mono_s
         self._under_way: dict[str, str] = {}
         kept = ledger.document.answered.items()
         ages_s = {request_id: max(0.0, utc_s() - each.utc_s) for request_id, each in kept}
-        self._until_s = {each: mono_s() + HELD_S - age_s for each, age_s in ages_s.items()}
+        self._until_s = {each: mono_s() + self._held_s - age_s for each, age_s in ages_s.items()}
 
     def of(self, request_id: str, request: str) -> bytes | None:
         """Return what this request was answered before, marked as repeated, or None.
@@ -74,7 +84,7 @@ class Answers:
         if not request_id:
             return
         self._under_way.pop(request_id, None)
-        self._until_s[request_id] = self._mono_s() + HELD_S
+        self._until_s[request_id] = self._mono_s() + self._held_s
         kept = {**self._ledger.document.answered}
         kept.pop(request_id, None)
         kept[request_id] = Answered(answer, request, self._utc_s())

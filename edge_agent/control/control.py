@@ -70,7 +70,8 @@ class Control:
         self._mailbox = Mailbox(config, agent.topics)
         self._seal = Seal(config.remote)
         self._ledger = ledger
-        self._answers = Answers(ledger, time.time, time.monotonic)
+        within_s = config.remote.signed_within_s
+        self._answers = Answers(ledger, within_s, time.time, time.monotonic)
         self._recipes = recipes
         self._recipes_kept = ledger.document.choices
         self._file_config = config
