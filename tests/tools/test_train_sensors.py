@@ -149,6 +149,63 @@ def test_the_score_of_a_classifier_is_the_share_of_bad_labels(
     assert good.mean() < 0.3
 
 
+def states(path: Path, machines: int = 10, rows: int = 400) -> Path:
+    """Write one file of machines that are easily told apart, every other one worn."""
+    tables = []
+    for seed in range(machines):
+        bad = seed % 2 == 1
+        names = {
+            "machine": np.full(rows, f"m{seed}"),
+            "state": np.full(rows, "worn" if bad else "ok"),
+        }
+        tables.append(vibration(seed, bad=bad, rows=rows) | names)
+    return written(path, joined(tables))
+
+
+STATES = ["--unit", "machine", "--label", "state", "--samples", "16", "--hop", "8"]
+
+
+def test_what_is_easily_told_apart_is_decided_by_the_rule_of_the_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "state"
+    data = states(tmp_path / "machine.csv")
+    assert main(["sensor-classify", str(data), str(out), *STATES, "--good", "ok"]) == 0
+    assert "is ready" in capsys.readouterr().out
+    assert figure(out, "good test windows that fail", "") <= 5
+    assert figure(out, "bad test windows that pass", "") <= 5
+    rule = loaded(out).bundle.manifest.decision.rule
+    for bad in (False, True):
+        path = written(tmp_path / f"{bad}.csv", vibration(77, bad=bad, rows=400))
+        answers = scores(out, path)
+        right = answers >= rule.fail_at if bad else answers < rule.pass_at
+        assert right.mean() > 0.9
+
+
+def test_a_rule_that_leaves_most_windows_uncertain_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "noise.csv"
+    rng = np.random.default_rng(0)
+    rows = 4000
+    columns = {"x": rng.normal(size=rows).round(4), "y": rng.normal(size=rows).round(4)}
+    machine = np.arange(rows) // 400
+    state = np.where(machine % 2 == 1, "worn", "ok")
+    written(data, columns | {"machine": machine, "state": state})
+    out = tmp_path / "state"
+    assert main(["sensor-classify", str(data), str(out), *STATES, "--good", "ok"]) == 0
+    captured = capsys.readouterr()
+    assert "is ready" not in captured.out
+    assert "are uncertain: by the limits in its manifest" in captured.err
+    assert "**Warning**" in (out / "card.md").read_text()
+
+
+def test_without_a_good_label_the_rule_is_about_how_sure_the_model_is(tmp_path: Path) -> None:
+    out = tmp_path / "state"
+    assert main(["sensor-classify", str(states(tmp_path / "a.csv")), str(out), *STATES]) == 0
+    assert loaded(out).bundle.manifest.decision.rule.direction == "below"
+
+
 @pytest.fixture(scope="module", params=["autoencoder", "density"])
 def anomaly_bundle(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

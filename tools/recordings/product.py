@@ -21,7 +21,8 @@ from tools.compress.quantise import (
     stored_inputs,
 )
 from tools.recordings.windows import windows
-from tools.training.data_checks import DataUnfit
+from tools.training.data_checks import DataUnfit, Finding
+from tools.training.doubts import on_card
 
 if TYPE_CHECKING:
     import argparse
@@ -133,9 +134,12 @@ def finish(
     options: argparse.Namespace,
     recording: Recording,
     product: Product,
-    figures: Callable[[Path], Sequence[Figure]],
-) -> None:
-    """Write the bundle whole or not at all; `figures(folder)` says how good it is, for the card."""
+    judged: Callable[[Path], tuple[Sequence[Figure], Sequence[Finding]]],
+) -> Sequence[Finding]:
+    """Write the bundle whole or not at all, and return what is doubtful of it.
+
+    `judged(folder)` says how good the bundle is, and what is doubtful, for the card.
+    """
     # Without the folders: where somebody keeps data and bundle must not change the bundle's bytes.
     command = f"python -m tools.train {product.recipe} --seed {options.seed}"
     draft = Draft(
@@ -158,10 +162,12 @@ def finish(
     )
     with fresh_folder(options.out) as folder:
         write_bundle(folder, draft)
+        figures, doubts = judged(folder)
         found = [
-            *figures(folder),
+            *figures,
             ("size of the model file", f"{len(product.model) / 1000:.0f} kB"),
         ]
         for what, value in found:
             print(f"{what}: {value}", flush=True)
-        write_card_of(folder, Account(product.about, command, found))
+        write_card_of(folder, Account(product.about + on_card(doubts), command, found))
+    return doubts

@@ -114,7 +114,12 @@ def run(options: argparse.Namespace) -> None:
         atol=0.05,
         about=about(parts, plan, options.target),
     )
-    finish(options, recording, product, lambda folder: figures(parts.test, shape, plan, folder))
+    finish(
+        options,
+        recording,
+        product,
+        lambda folder: (figures(parts.test, shape, plan, folder), ()),
+    )
 
 
 def shape_of(series: Sequence[Series], plan: Plan, rate: float) -> WindowPreprocess:

@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> None:
         options,
         recording,
         product,
-        lambda folder: figures(parts.test, shape, plan, network, folder),
+        lambda folder: (figures(parts.test, shape, plan, network, folder), ()),
     )
 
 

@@ -132,7 +132,12 @@ def run(options: argparse.Namespace) -> None:
         atol=0.5,
         about=about(parts, plan, made),
     )
-    finish(options, recording, product, lambda folder: figures(parts.test, made, plan, folder))
+    finish(
+        options,
+        recording,
+        product,
+        lambda folder: (figures(parts.test, made, plan, folder), ()),
+    )
 
 
 def good_only(series: Sequence[Series], plan: Plan) -> list[Series]:
