@@ -410,3 +410,50 @@ def test_one_machine_is_not_enough_for_a_life(
     arguments = ["--unit", "unit", "--samples", "6"]
     assert main(["life", str(data), str(tmp_path / "m"), *arguments]) == 1
     assert "1 group" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe", ["sensor-classify", "sensor-anomaly", "life", "forecast"])
+@pytest.mark.parametrize("option", ["--hop", "--rate", "--epochs"])
+def test_nothing_of_what_must_be_something_is_refused(
+    recipe: str, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([recipe, str(tmp_path), str(tmp_path / "m"), option, "0"])
+    assert f"argument {option}: 0: wanted is a " in capsys.readouterr().err
+
+
+def test_too_few_windows_name_the_hop_and_one_that_makes_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = states(tmp_path / "a.csv", rows=200)
+    words = ["sensor-classify", str(data), str(tmp_path / "m"), *STATES, "--epochs", "1"]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert "144 windows to train on with --hop 8; 240 are needed" in said
+    assert "record more, or give --hop 4" in said
+    assert main([*words, "--hop", "5"]) == 1
+    assert main([*words, "--hop", "4"]) == 0
+
+
+def test_a_hop_that_would_do_is_not_made_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = states(tmp_path / "a.csv", rows=40)
+    assert main(["sensor-classify", str(data), str(tmp_path / "m"), *STATES]) == 1
+    assert (
+        "with --hop 8; 240 are needed to quantise and to check it: record more, for not even"
+        in (capsys.readouterr().err)
+    )
+
+
+@pytest.mark.parametrize(
+    ("unit", "what"), [("s", "a number of s"), ("iso8601", "an ISO 8601 time")]
+)
+def test_a_column_of_text_has_no_times(
+    unit: str, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = states(tmp_path / "a.csv", machines=3)
+    words = ["sensor-classify", str(data), str(tmp_path / "m"), *STATES]
+    assert main([*words, "--time", "state", "--time-unit", unit]) == 1
+    said = capsys.readouterr().err
+    assert f"a.csv, row 2, column state: 'ok' is not {what}: the column has no times" in said

@@ -257,10 +257,22 @@ def _target(table: Table, name: str, *, text: bool) -> NDArray[Any]:
 
 def _times(table: Table, name: str, layout: Layout) -> Numbers:
     times = []
+    unit = layout.time_unit
     for row, text in enumerate(table.column(name)):
+        if unit != "iso8601" and not _is_number(text):
+            raise DataUnfit(_no_time(table, row, name, f"a number of {unit}"))
         try:
-            value = text if layout.time_unit == "iso8601" else float(text)
-            times.append(parse_time(value, layout.time_unit) / 1e9)
-        except (BadInput, ValueError) as error:
-            raise DataUnfit(f"{table.cell(row, name)}: {error}") from None
+            times.append(parse_time(text if unit == "iso8601" else float(text), unit) / 1e9)
+        except BadInput as error:
+            if unit != "iso8601":
+                raise DataUnfit(f"{table.cell(row, name)}: {error}") from None
+            raise DataUnfit(_no_time(table, row, name, "an ISO 8601 time")) from None
     return np.array(times)
+
+
+def _no_time(table: Table, row: int, name: str, wanted: str) -> str:
+    """Return what is wrong with a time; where the first is none already, with its column."""
+    text = f"{table.cell(row, name)}: {table.column(name)[row]!r} is not {wanted}"
+    if row > 0:
+        return text
+    return f"{text}: the column has no times, or say with --time-unit how they are written"

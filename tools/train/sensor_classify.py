@@ -12,6 +12,7 @@ import numpy as np
 
 from tools.compress.quantise import run_model
 from tools.recordings import checks
+from tools.recordings.option_types import above_zero, count, share
 from tools.recordings.parts import parted
 from tools.recordings.product import (
     Product,
@@ -84,15 +85,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the model")
     group.add_argument("--label", help="column of the label; none: the folders' names")
     group.add_argument("--good", nargs="+", default=[], help="labels of machines that are well")
-    group.add_argument("--false-reject", type=float, default=0.02, metavar="SHARE",
+    group.add_argument("--false-reject", type=share, default=0.02, metavar="SHARE",
                        help="good windows that may fail")  # fmt: skip
-    group.add_argument("--samples", type=int, default=50, help="rows in a window")
-    group.add_argument("--hop", type=int, help="rows from window to window; by default half of one")
-    group.add_argument("--rate", type=float, help="rows a second; by default from --time, else 1")
+    group.add_argument("--samples", type=count, default=50, help="rows in a window")
+    group.add_argument(
+        "--hop", type=count, help="rows from window to window; by default half of one"
+    )
+    group.add_argument(
+        "--rate", type=above_zero, help="rows a second; by default from --time, else 1"
+    )
     spectrum = "give the model so many bands of the spectrum: for vibration"
     group.add_argument("--spectrum", type=int, default=0, metavar="BANDS", help=spectrum)
-    group.add_argument("--epochs", type=int, default=30, help="at most")
-    group.add_argument("--patience", type=int, default=8, help="epochs without a better one")
+    group.add_argument("--epochs", type=count, default=30, help="at most")
+    group.add_argument("--patience", type=count, default=8, help="epochs without a better one")
     add_bundle_arguments(parser)
 
 
@@ -118,7 +123,7 @@ def run(options: argparse.Namespace) -> Sequence[Finding]:
     )
     shape = shape_of(parts.train, plan, options.rate or checks.rate_hz(recording) or 1.0)
     inputs, classes = learned(parts.train, shape, plan)
-    check_count(inputs)
+    check_count(inputs, shape, lambda other: learned(parts.train, other, plan)[0])
     settle(checks.classes([labels[each] for each in classes.tolist()]))
     network = train(inputs, classes, plan, learned(parts.validation, shape, plan))
     models = quantised(network, inputs)

@@ -35,7 +35,7 @@ def rejects(
         "they look unlike those that the limit was found on. Name with --group what belongs "
         f"together, show it more photos{CALIBRATE if can_calibrate else ''}"
     )
-    yield from _far_more(f"{what} fail", reached, asked, advice)
+    yield from _far_more(what, "fail", reached, asked, advice)
 
 
 def by_rule(
@@ -49,8 +49,8 @@ def by_rule(
         "other machines look unlike those that the limits were found on. Record more machines, and "
         "name their column with --unit"
     )
-    yield from _far_more("good test windows fail", failed[~bad], asked, advice)
-    yield from _far_more("bad test windows pass", passed[bad], asked, advice)
+    yield from _far_more("good test windows", "fail", failed[~bad], asked, advice)
+    yield from _far_more("bad test windows", "pass", passed[bad], asked, advice)
     unsure = ~(passed | failed)
     if unsure.mean() > UNCERTAIN_MOST:
         yield Finding(
@@ -84,13 +84,14 @@ def moved_by_int8(shift: float) -> Iterator[Finding]:
         )
 
 
-def _far_more(what: str, did: NDArray[np.bool_], asked: float, advice: str) -> Iterator[Finding]:
-    count, of = int(did.sum()), len(did)
+def _far_more(
+    what: str, does: str, reached: NDArray[np.bool_], asked: float, advice: str
+) -> Iterator[Finding]:
+    count, of = int(reached.sum()), len(reached)
     if count > max(most_by_chance(of, asked), FAR_MORE * asked * of):
-        noun, _, verb = what.rpartition(" ")
         yield Finding(
             "warning",
-            f"{count} of {of} {noun} ({count / of:.0%}) {verb}, where {asked:.1%} was asked for: "
+            f"{count} of {of} {what} ({count / of:.0%}) {does}, where {asked:.1%} was asked for: "
             f"{advice}",
         )
 
