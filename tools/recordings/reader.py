@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_agent.sensing.timestamps import TimeUnit
     from tools.recordings.series import Layout
 
     Numbers = NDArray[np.float64]
@@ -256,23 +257,33 @@ def _target(table: Table, name: str, *, text: bool) -> NDArray[Any]:
 
 
 def _times(table: Table, name: str, layout: Layout) -> Numbers:
+    texts, unit = table.column(name), layout.time_unit
     times = []
-    unit = layout.time_unit
-    for row, text in enumerate(table.column(name)):
-        if unit != "iso8601" and not _is_number(text):
-            raise DataUnfit(_no_time(table, row, name, f"a number of {unit}"))
+    for row, text in enumerate(texts):
         try:
-            times.append(parse_time(text if unit == "iso8601" else float(text), unit) / 1e9)
+            times.append(_time_s(text, unit))
         except BadInput as error:
-            if unit != "iso8601":
+            if any(_is_time(each, unit) for each in texts):
                 raise DataUnfit(f"{table.cell(row, name)}: {error}") from None
-            raise DataUnfit(_no_time(table, row, name, "an ISO 8601 time")) from None
+            raise DataUnfit(
+                f"{table.path.name}, column {name} has no times: {text!r} in row "
+                f"{table.lines[row]} is none by --time-unit {unit}"
+            ) from None
     return np.array(times)
 
 
-def _no_time(table: Table, row: int, name: str, wanted: str) -> str:
-    """Return what is wrong with a time; where the first is none already, with its column."""
-    text = f"{table.cell(row, name)}: {table.column(name)[row]!r} is not {wanted}"
-    if row > 0:
-        return text
-    return f"{text}: the column has no times, or say with --time-unit how they are written"
+def _time_s(text: str, unit: TimeUnit) -> float:
+    """Return seconds since 1970, or raise BadInput."""
+    if unit == "iso8601":
+        return parse_time(text, unit) / 1e9
+    if not _is_number(text):
+        raise BadInput("time", f"{text!r} is not a number of {unit}")
+    return parse_time(float(text), unit) / 1e9
+
+
+def _is_time(text: str, unit: TimeUnit) -> bool:
+    try:
+        _time_s(text, unit)
+    except BadInput:
+        return False
+    return True
