@@ -53,6 +53,17 @@ def test_int8_that_lost_or_moved_much_is_doubted_and_the_way_out_is_named() -> N
     assert not [*doubts.lost_by_int8("AUROC", 0.98, 0.97), *doubts.moved_by_int8(-0.01)]
 
 
+def test_a_rule_that_decides_little_or_wrongly_is_doubted_and_a_good_one_is_not() -> None:
+    bad = np.arange(100) >= 50
+    nothing = np.zeros(100, bool)
+    assert not list(doubts.by_rule(~bad, bad, bad, 0.02))
+    (unsure,) = doubts.by_rule(nothing, nothing, bad, 0.02)
+    assert "100 of 100 test windows (100%) are uncertain" in unsure.text
+    failing, passing = doubts.by_rule(bad, ~bad, bad, 0.02)
+    assert "50 of 50 good test windows (100%) fail, where 2.0% was asked for" in failing.text
+    assert "50 of 50 bad test windows (100%) pass" in passing.text
+
+
 @pytest.mark.tools
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore")

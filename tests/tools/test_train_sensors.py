@@ -149,6 +149,63 @@ def test_the_score_of_a_classifier_is_the_share_of_bad_labels(
     assert good.mean() < 0.3
 
 
+def states(path: Path, machines: int = 10, rows: int = 400) -> Path:
+    """Write one file of machines that are easily told apart, every other one worn."""
+    tables = []
+    for seed in range(machines):
+        bad = seed % 2 == 1
+        names = {
+            "machine": np.full(rows, f"m{seed}"),
+            "state": np.full(rows, "worn" if bad else "ok"),
+        }
+        tables.append(vibration(seed, bad=bad, rows=rows) | names)
+    return written(path, joined(tables))
+
+
+STATES = ["--unit", "machine", "--label", "state", "--samples", "16", "--hop", "8"]
+
+
+def test_what_is_easily_told_apart_is_decided_by_the_rule_of_the_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "state"
+    data = states(tmp_path / "machine.csv")
+    assert main(["sensor-classify", str(data), str(out), *STATES, "--good", "ok"]) == 0
+    assert "is ready" in capsys.readouterr().out
+    assert figure(out, "good test windows that fail", "") <= 5
+    assert figure(out, "bad test windows that pass", "") <= 5
+    rule = loaded(out).bundle.manifest.decision.rule
+    for bad in (False, True):
+        path = written(tmp_path / f"{bad}.csv", vibration(77, bad=bad, rows=400))
+        answers = scores(out, path)
+        right = answers >= rule.fail_at if bad else answers < rule.pass_at
+        assert right.mean() > 0.9
+
+
+def test_a_rule_that_leaves_most_windows_uncertain_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "noise.csv"
+    rng = np.random.default_rng(0)
+    rows = 4000
+    columns = {"x": rng.normal(size=rows).round(4), "y": rng.normal(size=rows).round(4)}
+    machine = np.arange(rows) // 400
+    state = np.where(machine % 2 == 1, "worn", "ok")
+    written(data, columns | {"machine": machine, "state": state})
+    out = tmp_path / "state"
+    assert main(["sensor-classify", str(data), str(out), *STATES, "--good", "ok"]) == 0
+    captured = capsys.readouterr()
+    assert "is ready" not in captured.out
+    assert "are uncertain: by the limits in its manifest" in captured.err
+    assert "**Warning**" in (out / "card.md").read_text()
+
+
+def test_without_a_good_label_the_rule_is_about_how_sure_the_model_is(tmp_path: Path) -> None:
+    out = tmp_path / "state"
+    assert main(["sensor-classify", str(states(tmp_path / "a.csv")), str(out), *STATES]) == 0
+    assert loaded(out).bundle.manifest.decision.rule.direction == "below"
+
+
 @pytest.fixture(scope="module", params=["autoencoder", "density"])
 def anomaly_bundle(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -353,3 +410,48 @@ def test_one_machine_is_not_enough_for_a_life(
     arguments = ["--unit", "unit", "--samples", "6"]
     assert main(["life", str(data), str(tmp_path / "m"), *arguments]) == 1
     assert "1 group" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe", ["sensor-classify", "sensor-anomaly", "life", "forecast"])
+@pytest.mark.parametrize("option", ["--hop", "--rate", "--epochs"])
+def test_nothing_of_what_must_be_something_is_refused(
+    recipe: str, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([recipe, str(tmp_path), str(tmp_path / "m"), option, "0"])
+    assert f"argument {option}: 0: wanted is a " in capsys.readouterr().err
+
+
+def test_too_few_windows_name_the_hop_and_one_that_makes_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = states(tmp_path / "a.csv", rows=200)
+    words = ["sensor-classify", str(data), str(tmp_path / "m"), *STATES, "--epochs", "1"]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert "144 windows to train on with --hop 8; 240 are needed" in said
+    assert "record more, or give --hop 4" in said
+    assert main([*words, "--hop", "5"]) == 1
+    assert main([*words, "--hop", "4"]) == 0
+
+
+def test_a_hop_that_would_do_is_not_made_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = states(tmp_path / "a.csv", rows=40)
+    assert main(["sensor-classify", str(data), str(tmp_path / "m"), *STATES]) == 1
+    assert (
+        "with --hop 8; 240 are needed to quantise and to check it: record more, for not even"
+        in (capsys.readouterr().err)
+    )
+
+
+@pytest.mark.parametrize("unit", ["s", "iso8601"])
+def test_a_column_of_text_has_no_times(
+    unit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = states(tmp_path / "a.csv", machines=3)
+    words = ["sensor-classify", str(data), str(tmp_path / "m"), *STATES]
+    assert main([*words, "--time", "state", "--time-unit", unit]) == 1
+    said = capsys.readouterr().err
+    assert f"a.csv, column state has no times: 'ok' in row 2 is none by --time-unit {unit}" in said

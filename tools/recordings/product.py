@@ -21,7 +21,8 @@ from tools.compress.quantise import (
     stored_inputs,
 )
 from tools.recordings.windows import windows
-from tools.training.data_checks import DataUnfit
+from tools.training.data_checks import DataUnfit, Finding
+from tools.training.doubts import on_card
 
 if TYPE_CHECKING:
     import argparse
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 CALIBRATION_SAMPLES = 500
 # With fewer the comparison of int8 with float says nothing.
 HELD_SAMPLES_MIN = 40
+WINDOWS_MIN = CALIBRATION_SAMPLES_MIN + HELD_SAMPLES_MIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,39 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--attribution", default="", help="whom to name for the recordings")
 
 
-def check_count(inputs: Array) -> None:
-    """Raise DataUnfit where so few windows would not do to quantise: before they are trained on."""
-    least = CALIBRATION_SAMPLES_MIN + HELD_SAMPLES_MIN
-    if len(inputs) < least:
-        raise DataUnfit(
-            f"{len(inputs)} windows to train on; {least} are needed to quantise and to check it: "
-            "record more, or give a smaller --hop"
-        )
+def check_count(
+    inputs: Array,
+    shape: WindowPreprocess | None = None,
+    cut: Callable[[WindowPreprocess], Array] | None = None,
+) -> None:
+    """Raise DataUnfit where so few windows would not do to quantise: before they are trained on.
+
+    `cut(shape)` returns the inputs that windows of another hop than that of `shape` would make.
+    """
+    if len(inputs) >= WINDOWS_MIN:
+        return
+    text = f"{len(inputs)} windows to train on"
+    needed = f"{WINDOWS_MIN} are needed to quantise and to check it"
+    if shape is None or cut is None:
+        raise DataUnfit(f"{text}; {needed}: record more")
+    text += f" with --hop {shape.hop}; {needed}"
+    hop = _largest_hop(shape, cut)
+    if hop == 0:
+        smaller = "" if shape.hop == 1 else ", for not even --hop 1 makes so many"
+        raise DataUnfit(f"{text}: record more{smaller}")
+    raise DataUnfit(f"{text}: record more, or give --hop {hop}")
+
+
+def _largest_hop(shape: WindowPreprocess, cut: Callable[[WindowPreprocess], Array]) -> int:
+    """Return the largest hop that makes enough windows, or 0; that of `shape` is too large."""
+    enough, too_large = 0, shape.hop
+    while too_large - enough > 1:
+        middle = (enough + too_large) // 2
+        if len(cut(shape.model_copy(update={"hop": middle}))) >= WINDOWS_MIN:
+            enough = middle
+        else:
+            too_large = middle
+    return enough
 
 
 def quantised(
@@ -133,9 +160,12 @@ def finish(
     options: argparse.Namespace,
     recording: Recording,
     product: Product,
-    figures: Callable[[Path], Sequence[Figure]],
-) -> None:
-    """Write the bundle whole or not at all; `figures(folder)` says how good it is, for the card."""
+    judged: Callable[[Path], tuple[Sequence[Figure], Sequence[Finding]]],
+) -> Sequence[Finding]:
+    """Write the bundle whole or not at all, and return what is doubtful of it.
+
+    `judged(folder)` says how good the bundle is, and what is doubtful, for the card.
+    """
     # Without the folders: where somebody keeps data and bundle must not change the bundle's bytes.
     command = f"python -m tools.train {product.recipe} --seed {options.seed}"
     draft = Draft(
@@ -158,10 +188,12 @@ def finish(
     )
     with fresh_folder(options.out) as folder:
         write_bundle(folder, draft)
+        figures, doubts = judged(folder)
         found = [
-            *figures(folder),
+            *figures,
             ("size of the model file", f"{len(product.model) / 1000:.0f} kB"),
         ]
         for what, value in found:
             print(f"{what}: {value}", flush=True)
-        write_card_of(folder, Account(product.about, command, found))
+        write_card_of(folder, Account(product.about + on_card(doubts), command, found))
+    return doubts

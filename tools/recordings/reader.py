@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_agent.sensing.timestamps import TimeUnit
     from tools.recordings.series import Layout
 
     Numbers = NDArray[np.float64]
@@ -256,11 +257,33 @@ def _target(table: Table, name: str, *, text: bool) -> NDArray[Any]:
 
 
 def _times(table: Table, name: str, layout: Layout) -> Numbers:
+    texts, unit = table.column(name), layout.time_unit
     times = []
-    for row, text in enumerate(table.column(name)):
+    for row, text in enumerate(texts):
         try:
-            value = text if layout.time_unit == "iso8601" else float(text)
-            times.append(parse_time(value, layout.time_unit) / 1e9)
-        except (BadInput, ValueError) as error:
-            raise DataUnfit(f"{table.cell(row, name)}: {error}") from None
+            times.append(_time_s(text, unit))
+        except BadInput as error:
+            if any(_is_time(each, unit) for each in texts):
+                raise DataUnfit(f"{table.cell(row, name)}: {error}") from None
+            raise DataUnfit(
+                f"{table.path.name}, column {name} has no times: {text!r} in row "
+                f"{table.lines[row]} is none by --time-unit {unit}"
+            ) from None
     return np.array(times)
+
+
+def _time_s(text: str, unit: TimeUnit) -> float:
+    """Return seconds since 1970, or raise BadInput."""
+    if unit == "iso8601":
+        return parse_time(text, unit) / 1e9
+    if not _is_number(text):
+        raise BadInput("time", f"{text!r} is not a number of {unit}")
+    return parse_time(float(text), unit) / 1e9
+
+
+def _is_time(text: str, unit: TimeUnit) -> bool:
+    try:
+        _time_s(text, unit)
+    except BadInput:
+        return False
+    return True

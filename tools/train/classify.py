@@ -20,7 +20,7 @@ from tools.training.data_checks import DataUnfit, Finding, print_findings
 from tools.training.doubts import lost_by_int8, on_card, rejects
 from tools.training.photo_recipe import Made, Prepared
 from tools.training.pictures import normalised
-from tools.training.thresholds import limits
+from tools.training.thresholds import UNSURE, limits
 
 if TYPE_CHECKING:
     import argparse
@@ -38,9 +38,6 @@ AREA = 160 * 384
 GATE_PHOTOS = 60
 # Names that people give to folders of good parts.
 GOOD_NAMES = ("good", "ok", "normal", "pass", "clean", "healthy", "fine")
-
-# Where no class is good, a verdict is about how sure the model is of the best one.
-UNSURE = {"kind": "threshold", "direction": "below", "fail_at": 0.4, "pass_at": 0.6}
 
 ABOUT = """
 {what}

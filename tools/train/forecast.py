@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_agent.inference.preprocess import ZScore
 from tools.recordings.checks import rate_hz, read_checked
+from tools.recordings.option_types import above_zero, count
 from tools.recordings.parts import parted
 from tools.recordings.product import (
     Product,
@@ -68,13 +69,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_layout_arguments(parser)
     group = parser.add_argument_group("the model")
     group.add_argument("--target", required=True, help="the channel to forecast")
-    group.add_argument("--ahead", type=int, default=10, help="rows to look ahead")
-    group.add_argument("--samples", type=int, default=30, help="rows in a window")
-    group.add_argument("--hop", type=int, default=1, help="rows from window to window")
-    group.add_argument("--rate", type=float, help="rows a second; by default from --time, else 1")
-    group.add_argument("--epochs", type=int, default=30, help="at most")
-    group.add_argument("--patience", type=int, default=8, help="epochs without a better one")
-    group.add_argument("--hidden", type=int, default=32, help="width of the network")
+    group.add_argument("--ahead", type=count, default=10, help="rows to look ahead")
+    group.add_argument("--samples", type=count, default=30, help="rows in a window")
+    group.add_argument("--hop", type=count, default=1, help="rows from window to window")
+    group.add_argument(
+        "--rate", type=above_zero, help="rows a second; by default from --time, else 1"
+    )
+    group.add_argument("--epochs", type=count, default=30, help="at most")
+    group.add_argument("--patience", type=count, default=8, help="epochs without a better one")
+    group.add_argument("--hidden", type=count, default=32, help="width of the network")
     group.add_argument("--fail-at", type=float, help="value that fails; by default the worst seen")
     group.add_argument("--direction", choices=("above", "below"), default="above",
                        help="the side on which values are bad")  # fmt: skip
@@ -100,7 +103,7 @@ def run(options: argparse.Namespace) -> None:
     )
     shape = shape_of(parts.train, plan, options.rate or rate_hz(recording) or 1.0)
     inputs, coming = learned(parts.train, shape, plan)
-    check_count(inputs)
+    check_count(inputs, shape, lambda other: learned(parts.train, other, plan)[0])
     held = learned(parts.validation, shape, plan)
     network = train(inputs, coming, plan, held, options.patience)
     models = quantised(network, inputs)
@@ -114,7 +117,12 @@ def run(options: argparse.Namespace) -> None:
         atol=0.05,
         about=about(parts, plan, options.target),
     )
-    finish(options, recording, product, lambda folder: figures(parts.test, shape, plan, folder))
+    finish(
+        options,
+        recording,
+        product,
+        lambda folder: (figures(parts.test, shape, plan, folder), ()),
+    )
 
 
 def shape_of(series: Sequence[Series], plan: Plan, rate: float) -> WindowPreprocess:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tools.recordings.checks import rate_hz, read_checked
+from tools.recordings.option_types import above_zero, count
 from tools.recordings.parts import parted
 from tools.recordings.product import (
     Product,
@@ -79,12 +80,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the model")
     group.add_argument("--life", help="column of the remaining life; none: rows to the end")
     group.add_argument("--cap", type=float, default=plan.cap, help="longest life that is taught")
-    group.add_argument("--samples", type=int, default=plan.samples, help="rows in a window")
-    group.add_argument("--hop", type=int, default=plan.hop, help="rows from window to window")
-    group.add_argument("--rate", type=float, help="rows a second; by default from --time, else 1")
+    group.add_argument("--samples", type=count, default=plan.samples, help="rows in a window")
+    group.add_argument("--hop", type=count, default=plan.hop, help="rows from window to window")
+    group.add_argument(
+        "--rate", type=above_zero, help="rows a second; by default from --time, else 1"
+    )
     group.add_argument("--no-age", action="store_true", help="do not show the model the age")
-    group.add_argument("--epochs", type=int, default=30, help="at most")
-    group.add_argument("--patience", type=int, default=8, help="epochs without a better one")
+    group.add_argument("--epochs", type=count, default=30, help="at most")
+    group.add_argument("--patience", type=count, default=8, help="epochs without a better one")
     group.add_argument("--life-unit", default="rows", help="of the life, for the verdicts")
     group.add_argument("--fail-at", type=float, help="life that fails; by default a fifth of --cap")
     add_bundle_arguments(parser)
@@ -103,7 +106,7 @@ def run(options: argparse.Namespace) -> None:
     )
     shape = shape_of(parts.train, plan, options.rate or rate_hz(recording) or 1.0)
     inputs, lives = learned(parts.train, shape, plan)
-    check_count(inputs)
+    check_count(inputs, shape, lambda other: learned(parts.train, other, plan)[0])
     network = train(inputs, lives, plan, learned(parts.validation, shape, plan), options.patience)
     models = quantised(network, inputs)
     fail_at = options.fail_at if options.fail_at is not None else plan.cap / 5
@@ -121,7 +124,7 @@ def run(options: argparse.Namespace) -> None:
         options,
         recording,
         product,
-        lambda folder: figures(parts.test, shape, plan, network, folder),
+        lambda folder: (figures(parts.test, shape, plan, network, folder), ()),
     )
 
 

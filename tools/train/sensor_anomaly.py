@@ -15,6 +15,7 @@ import numpy as np
 
 from tools.compress.quantise import float_model, run_model
 from tools.recordings import checks
+from tools.recordings.option_types import above_zero, count, share
 from tools.recordings.parts import parted
 from tools.recordings.product import (
     Product,
@@ -93,14 +94,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--label", help="column that tells good rows from bad, if there is one")
     group.add_argument("--good", nargs="+", default=["0", "0.0", "ok", "good", "normal"],
                        help="values of --label that are good")  # fmt: skip
-    group.add_argument("--false-alarms", type=float, default=0.01, metavar="SHARE",
+    group.add_argument("--false-alarms", type=share, default=0.01, metavar="SHARE",
                        help="good windows that may be beyond the threshold")  # fmt: skip
-    group.add_argument("--samples", type=int, default=30, help="rows in a window")
-    group.add_argument("--hop", type=int, help="rows from window to window; by default half of one")
-    group.add_argument("--rate", type=float, help="rows a second; by default from --time, else 1")
-    group.add_argument("--code", type=int, default=8, help="values a window is squeezed into")
-    group.add_argument("--epochs", type=int, default=40, help="at most")
-    group.add_argument("--patience", type=int, default=8, help="epochs without a better one")
+    group.add_argument("--samples", type=count, default=30, help="rows in a window")
+    group.add_argument(
+        "--hop", type=count, help="rows from window to window; by default half of one"
+    )
+    group.add_argument(
+        "--rate", type=above_zero, help="rows a second; by default from --time, else 1"
+    )
+    group.add_argument("--code", type=count, default=8, help="values a window is squeezed into")
+    group.add_argument("--epochs", type=count, default=40, help="at most")
+    group.add_argument("--patience", type=count, default=8, help="epochs without a better one")
     add_bundle_arguments(parser)
 
 
@@ -132,7 +137,12 @@ def run(options: argparse.Namespace) -> None:
         atol=0.5,
         about=about(parts, plan, made),
     )
-    finish(options, recording, product, lambda folder: figures(parts.test, made, plan, folder))
+    finish(
+        options,
+        recording,
+        product,
+        lambda folder: (figures(parts.test, made, plan, folder), ()),
+    )
 
 
 def good_only(series: Sequence[Series], plan: Plan) -> list[Series]:
@@ -160,7 +170,7 @@ def model_of(train: Sequence[Series], held: Sequence[Series], plan: Plan, rate: 
     if plan.method == "density":
         model = float_model(density_of(inputs), inputs[:1], picture=False)
     else:
-        check_count(inputs)
+        check_count(inputs, shape, lambda other: examples(train, other).inputs)
         network = trained(inputs, others, plan)
         sizes = residual_sizes(network, others)
         shape = window_shape(

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tools.compress.quantise import run_model
 from tools.recordings import checks
+from tools.recordings.option_types import above_zero, count, share
 from tools.recordings.parts import parted
 from tools.recordings.product import (
     Product,
@@ -24,9 +26,12 @@ from tools.recordings.scores import accuracy, macro_f1
 from tools.recordings.series import add_layout_arguments, layout_of
 from tools.recordings.windows import examples, targets, window_shape, zscore
 from tools.scoring.report import confusion
-from tools.training.data_checks import DataUnfit, settle
+from tools.training.data_checks import DataUnfit, Finding, print_findings, settle
+from tools.training.doubts import by_rule
 from tools.training.fit import Schedule, fit, predict
+from tools.training.logistic import balanced_loss, likelihoods
 from tools.training.nets import mixer
+from tools.training.thresholds import UNSURE, limits
 
 if TYPE_CHECKING:
     import argparse
@@ -42,8 +47,11 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
     Classes = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
 
 SUMMARY = "the condition of a machine, from recordings with labels"
+# Where none can be found: no window held out is good, or none is bad.
+FIXED = {"kind": "threshold", "pass_at": 0.3, "fail_at": 0.7}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +66,43 @@ class Plan:
     patience: int = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The bundle's rule and how its limits were found, in words.
+
+    `good`: labels of machines that are well; `asked`: the share of their windows that may fail.
+    """
+
+    settings: dict[str, Any]
+    text: str
+    good: tuple[str, ...] = ()
+    asked: float = 0.0
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the recipe's own options."""
     add_layout_arguments(parser)
     group = parser.add_argument_group("the model")
     group.add_argument("--label", help="column of the label; none: the folders' names")
     group.add_argument("--good", nargs="+", default=[], help="labels of machines that are well")
-    group.add_argument("--samples", type=int, default=50, help="rows in a window")
-    group.add_argument("--hop", type=int, help="rows from window to window; by default half of one")
-    group.add_argument("--rate", type=float, help="rows a second; by default from --time, else 1")
+    group.add_argument("--false-reject", type=share, default=0.02, metavar="SHARE",
+                       help="good windows that may fail")  # fmt: skip
+    group.add_argument("--samples", type=count, default=50, help="rows in a window")
+    group.add_argument(
+        "--hop", type=count, help="rows from window to window; by default half of one"
+    )
+    group.add_argument(
+        "--rate", type=above_zero, help="rows a second; by default from --time, else 1"
+    )
     spectrum = "give the model so many bands of the spectrum: for vibration"
     group.add_argument("--spectrum", type=int, default=0, metavar="BANDS", help=spectrum)
-    group.add_argument("--epochs", type=int, default=30, help="at most")
-    group.add_argument("--patience", type=int, default=8, help="epochs without a better one")
+    group.add_argument("--epochs", type=count, default=30, help="at most")
+    group.add_argument("--patience", type=count, default=8, help="epochs without a better one")
     add_bundle_arguments(parser)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Train, quantise, test and write the bundle."""
+def run(options: argparse.Namespace) -> Sequence[Finding]:
+    """Train, quantise, test and write the bundle; return what is doubtful of it."""
     layout = layout_of(options, options.label, text=True)
     recording = checks.read_checked(options.data, layout, options.samples)
     if options.label is None:
@@ -84,6 +111,8 @@ def run(options: argparse.Namespace) -> None:
     labels = recording.labels
     if unknown := set(options.good) - set(labels):
         raise DataUnfit(f"--good {', '.join(sorted(unknown))}: the labels are {', '.join(labels)}")
+    if set(options.good) == set(labels):
+        raise DataUnfit(f"--good names all labels, {', '.join(labels)}: none is left to fail")
     plan = Plan(
         labels=labels,
         samples=options.samples,
@@ -94,10 +123,11 @@ def run(options: argparse.Namespace) -> None:
     )
     shape = shape_of(parts.train, plan, options.rate or checks.rate_hz(recording) or 1.0)
     inputs, classes = learned(parts.train, shape, plan)
-    check_count(inputs)
+    check_count(inputs, shape, lambda other: learned(parts.train, other, plan)[0])
     settle(checks.classes([labels[each] for each in classes.tolist()]))
     network = train(inputs, classes, plan, learned(parts.validation, shape, plan))
     models = quantised(network, inputs)
+    rule = rule_of(models.int8, parts.validation, shape, plan, options)
     product = Product(
         recipe="sensor-classify",
         task={
@@ -105,15 +135,17 @@ def run(options: argparse.Namespace) -> None:
             "preprocess": shape.model_dump(mode="json"),
             "postprocess": {"activation": "softmax", "normal": options.good},
         },
-        rule={"kind": "threshold", "pass_at": 0.3, "fail_at": 0.7},
+        rule=rule.settings,
         model=models.int8,
         precision="int8",
         golden=inputs[[0, -1]],
         atol=0.3,
-        about=about(parts, plan, shape),
+        about=about(parts, plan, shape, rule),
         labels=labels,
     )
-    finish(options, recording, product, lambda folder: figures(parts.test, shape, plan, folder))
+    return finish(
+        options, recording, product, lambda folder: judged(parts.test, shape, plan, rule, folder)
+    )
 
 
 def labelled_by_folder(recording: Recording) -> Recording:
@@ -165,7 +197,8 @@ def learned(series: Sequence[Series], shape: WindowPreprocess, plan: Plan) -> tu
 def train(inputs: Array, classes: Classes, plan: Plan, held: tuple[Array, Classes] | None) -> Any:  # noqa: ANN401  a torch module
     """Return the trained network; each class weighs the same.
 
-    With `held` it is that of the epoch that did best on it.
+    With `held` it is that of the epoch that did best on it: by the loss, for the limits are about
+    how sure the network is, and accuracy is often all there long before it is sure.
     """
     import torch  # noqa: PLC0415  of the training environment only
 
@@ -180,23 +213,79 @@ def train(inputs: Array, classes: Classes, plan: Plan, held: tuple[Array, Classe
         windows, truth = held
 
         def validate(now: Any) -> float:  # noqa: ANN401
-            right = (predict(now, windows).argmax(axis=1) == truth).astype(float)
-            return float(np.mean([right[truth == each].mean() for each in np.unique(truth)]))
+            return -balanced_loss(predict(now, windows), truth, len(plan.labels))
 
         schedule = replace(schedule, validate=validate, patience=plan.patience)
     fit(network, inputs, classes, loss, schedule)
     return network
 
 
-def figures(
-    series: Sequence[Series], shape: WindowPreprocess, plan: Plan, folder: Path
-) -> list[Figure]:
-    """Return how many windows never seen are told right, beside the answer of the commonest."""
+def rule_of(
+    model: bytes,
+    held: Sequence[Series],
+    shape: WindowPreprocess,
+    plan: Plan,
+    options: argparse.Namespace,
+) -> Rule:
+    """Return limits that hold on the windows held out, by the model that is bundled."""
+    if not options.good:
+        return Rule(UNSURE, "how sure the model is, for no label was named with --good")
+    found = examples(held, shape)
+    good = np.array([label in options.good for label in plan.labels])
+    bad = ~good[learned(held, shape, plan)[1]]
+    if bad.all() or not bad.any():
+        text = "fixed ones: the part to stop by does not hold both good and bad windows"
+        print_findings([Finding("warning", f"limits are {text}")])
+        return Rule(FIXED, text, tuple(options.good), options.false_reject)
+    likely = likelihoods(run_model(model, found.inputs[:, None]).reshape(len(bad), -1))
+    groups = [held[number].group for number in found.series.tolist()]
+    pass_at, fail_at = limits(likely[:, ~good].sum(axis=1), bad, options.false_reject, groups)
+    return Rule(
+        {"kind": "threshold", "pass_at": pass_at, "fail_at": fail_at},
+        f"found on {len(bad)} windows of the part to stop by; {options.false_reject:.1%} of good "
+        "ones may fail",
+        tuple(options.good),
+        options.false_reject,
+    )
+
+
+def judged(
+    series: Sequence[Series], shape: WindowPreprocess, plan: Plan, rule: Rule, folder: Path
+) -> tuple[list[Figure], list[Finding]]:
+    """Return how the bundle does on windows never seen, and what is doubtful of its rule."""
     _, classes = learned(series, shape, plan)
     truths = [plan.labels[each] for each in classes.tolist()]
-    answers = [each.label for each in answered(folder, series, shape)]
+    predictions = answered(folder, series, shape)
+    found = figures(truths, [each.label for each in predictions], plan, len(series))
+    if not rule.good:
+        return found, []
+    bad = ~np.isin(truths, rule.good)
+    scores = np.array([each.score for each in predictions])
+    passed, failed = scores < rule.settings["pass_at"], scores >= rule.settings["fail_at"]
+    return [*found, *by_limits(passed, failed, bad, rule)], [
+        *by_rule(passed, failed, bad, rule.asked)
+    ]
+
+
+def by_limits(passed: Flags, failed: Flags, bad: Flags, rule: Rule) -> list[Figure]:
+    """Return what the bundle's limits do to test windows: they decide, not the likelier class."""
+    rows = (
+        (f"good test windows that fail, at {rule.settings['fail_at']:g} or more", failed[~bad]),
+        (f"good test windows that pass, below {rule.settings['pass_at']:g}", passed[~bad]),
+        ("bad test windows that pass", passed[bad]),
+        ("bad test windows that fail", failed[bad]),
+        ("test windows that are uncertain", ~(passed | failed)),
+    )
+    return [(what, f"{each.mean():.2%}") for what, each in rows if len(each)]
+
+
+def figures(truths: list[str], answers: list[str], plan: Plan, count: int) -> list[Figure]:
+    """Return how many windows of `count` series never seen are told right.
+
+    Beside it stands the answer of the commonest label.
+    """
     commonest = max(plan.labels, key=truths.count)
-    what = f"{len(truths)} windows of {len(series)} series never seen"
+    what = f"{len(truths)} windows of {count} series never seen"
     return [
         (f"accuracy, {what}, int8, by the agent", f"{accuracy(truths, answers):.2%}"),
         (f"accuracy, {what}, always {commonest}", f"{truths.count(commonest) / len(truths):.2%}"),
@@ -205,7 +294,7 @@ def figures(
     ]
 
 
-def about(parts: Parts, plan: Plan, shape: WindowPreprocess) -> str:
+def about(parts: Parts, plan: Plan, shape: WindowPreprocess, rule: Rule) -> str:
     """Return the card's text."""
     seen = f"{plan.spectrum} bands of the spectrum" if plan.spectrum else f"{plan.samples} rows"
     return f"""
@@ -217,4 +306,6 @@ Condition of a machine, one of {", ".join(plan.labels)}, from {len(shape.channel
 **Input** {seen} of {", ".join(shape.channels)}, scaled by the training part's mean and deviation.
 
 **Network** an MLP-Mixer of two blocks, int8.
+
+**Limits** {rule.text}.
 """

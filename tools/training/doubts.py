@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# Chance aside, more than so many times what was asked for is another model than was asked for.
+FAR_MORE = 2.0
+# A rule that leaves more than this share of items uncertain decides nothing.
+UNCERTAIN_MOST = 0.5
 # So much AUROC two draws of the same photos differ; more is what int8 takes away.
 AUROC_MOST_LOST = 0.03
 # So far int8 may move the median score of good photos.
@@ -27,13 +31,33 @@ def rejects(
 
     `can_calibrate`: the gateway can measure the model against good parts of its own.
     """
-    count, of = int(reached.sum()), len(reached)
-    if count > most_by_chance(of, asked):
+    advice = (
+        "they look unlike those that the limit was found on. Name with --group what belongs "
+        f"together, show it more photos{CALIBRATE if can_calibrate else ''}"
+    )
+    yield from _far_more(what, "fail", reached, asked, advice)
+
+
+def by_rule(
+    passed: NDArray[np.bool_], failed: NDArray[np.bool_], bad: NDArray[np.bool_], asked: float
+) -> Iterator[Finding]:
+    """Doubt the rule of a classifier of windows, by what it says of test windows of known truth.
+
+    `asked`: the share of good ones that may fail, and of bad ones that may pass.
+    """
+    advice = (
+        "other machines look unlike those that the limits were found on. Record more machines, and "
+        "name their column with --unit"
+    )
+    yield from _far_more("good test windows", "fail", failed[~bad], asked, advice)
+    yield from _far_more("bad test windows", "pass", passed[bad], asked, advice)
+    unsure = ~(passed | failed)
+    if unsure.mean() > UNCERTAIN_MOST:
         yield Finding(
             "warning",
-            f"{count} of {of} {what} ({count / of:.0%}) fail, where {asked:.1%} was asked for: "
-            "they look unlike those that the limit was found on. Name with --group what belongs "
-            f"together, show it more photos{CALIBRATE if can_calibrate else ''}",
+            f"{unsure.sum()} of {len(unsure)} test windows ({unsure.mean():.0%}) are uncertain: by "
+            "the limits in its manifest the model decides little. Record more machines, or train "
+            "longer with --epochs and --patience",
         )
 
 
@@ -57,6 +81,18 @@ def moved_by_int8(shift: float) -> Iterator[Finding]:
             "warning",
             f"the bundled model scores good photos {shift:+.0%} beside what the limit was found "
             f"with: int8 moves it. Train once more with --precision float32{CALIBRATE}",
+        )
+
+
+def _far_more(
+    what: str, does: str, reached: NDArray[np.bool_], asked: float, advice: str
+) -> Iterator[Finding]:
+    count, of = int(reached.sum()), len(reached)
+    if count > max(most_by_chance(of, asked), FAR_MORE * asked * of):
+        yield Finding(
+            "warning",
+            f"{count} of {of} {what} ({count / of:.0%}) {does}, where {asked:.1%} was asked for: "
+            f"{advice}",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,13 @@ DIGITS = 3
 MARGIN = 0.01
 # Of the places, parts or days that come later so many may lie beyond what those at hand foretell.
 BEYOND = 0.2
+# Where no class is good, a verdict is about how sure the model is of the best one.
+UNSURE: dict[str, Any] = {
+    "kind": "threshold",
+    "direction": "below",
+    "fail_at": 0.4,
+    "pass_at": 0.6,
+}
 
 
 def limits(
