@@ -99,6 +99,34 @@ def test_the_metric_follows_from_the_targets() -> None:
         chosen_metric("accuracy", likely, None)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "targets", "sentence"),
+    [
+        (2, [0, 4], "targets go to 4, the model has 2 outputs$"),
+        (
+            1,
+            [0, 120],
+            "targets go to 120, the model has 1 output, which tells 0 from 1; for values",
+        ),
+        (2, [-1, 1], "targets begin at -1; classes are counted from 0"),
+        (2, ["ok", "worn"], "targets must be class numbers"),
+        (2, [[0, 1], [1, 0]], r"one class number an item, and the targets hold \[2\]"),
+    ],
+)
+def test_targets_that_are_no_classes_of_the_model_are_refused(
+    outputs: int, targets: list[Any], sentence: str
+) -> None:
+    with pytest.raises(CompressFailed, match=sentence):
+        chosen_metric("accuracy", np.zeros((2, outputs), np.float32), np.array(targets))
+
+
+def test_fewer_classes_than_outputs_and_whole_numbers_as_values_are_taken() -> None:
+    likely = np.zeros((2, 5), np.float32)
+    assert chosen_metric("", likely, np.array([0, 1])).name == "accuracy"
+    assert chosen_metric("rmse", likely[:, :1], np.array([0, 120])).name == "rmse"
+    assert chosen_metric("", likely[:, :1], np.array([False, True])).name == "accuracy"
+
+
 def test_accuracy_of_one_output_takes_half_or_zero_as_its_border() -> None:
     targets = np.array([0, 1, 1])
     likely = np.array([[0.4], [0.6], [0.3]], np.float32)

@@ -123,6 +123,32 @@ def test_files_of_both_kerases_are_read_and_answer_the_same(
 @pytest.mark.tools
 @with_tensorflow
 @LIBRARIES
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_samples_of_another_size_are_refused_though_the_network_would_answer(
+    tmp_path: Path, library: str, suffix: str
+) -> None:
+    layers: Any = importlib.import_module(library).layers
+    for size, fits in (((24, 32, 3), False), ((None, None, 3), True)):
+        model = importlib.import_module(library).Sequential(
+            [
+                layers.Input(size),
+                layers.Conv2D(4, 3),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(2),
+            ]
+        )
+        path = tmp_path / f"model{suffix}"
+        model.save(path)
+        if fits:
+            read_source(path, PICTURES[:1])
+            continue
+        with pytest.raises(CompressFailed, match=r"shape \[1, 12, 12, 3\].*\[-1, 24, 32, 3\]$"):
+            read_source(path, PICTURES[:1])
+
+
+@pytest.mark.tools
+@with_tensorflow
+@LIBRARIES
 def test_channels_go_and_tuning_brings_the_answers_back(tmp_path: Path, library: str) -> None:
     convolutional(library).save(tmp_path / "model.keras")
     source = read_source(tmp_path / "model.keras", PICTURES[:1])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tools.bundling.fresh_folder import fresh_folder
 from tools.compress import measure
 from tools.compress.failures import CompressFailed
+from tools.compress.fitting import check_input
 from tools.compress.scoring import chosen_metric
 from tools.compress.source import read_source
 from tools.compress.table import Row, smallest, table
@@ -186,15 +187,7 @@ def _check_shape(source: Source, samples: Samples) -> None:
     backend.close()
     if len(specs) != 1:
         raise CompressFailed(f"the model has {len(specs)} inputs instead of one")
-    wanted, given = specs[0].shape, (1, *samples.inputs.shape[1:])
-    fits = len(wanted) == len(given) and all(
-        size in {-1, here} for size, here in zip(wanted, given, strict=True)
-    )
-    if not fits:
-        raise CompressFailed(
-            f"the samples have shape {list(given)}; the model's input {specs[0].name} wants "
-            f"{list(wanted)}"
-        )
+    check_input((1, *samples.inputs.shape[1:]), specs[0].shape, specs[0].name)
 
 
 def _held(samples: Samples) -> Array:
