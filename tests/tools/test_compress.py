@@ -106,7 +106,7 @@ def test_the_metric_follows_from_the_targets() -> None:
         (
             1,
             [0, 120],
-            "targets go to 120, the model has 1 output, which tells 0 from 1; for values",
+            "the model has 1 output, which tells 0 from 1; for values instead",
         ),
         (2, [-1, 1], "targets begin at -1; classes are counted from 0"),
         (2, ["ok", "worn"], "targets must be class numbers"),

@@ -270,6 +270,26 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "photos" / "a.jpg").read_text() == "dear"
 
 
+@pytest.mark.parametrize(
+    ("recipe", "share", "sentence"),
+    [
+        ("classify", "2", "2: wanted is a share from 0 to 1, as in 0.02"),
+        ("classify", "1", "1: wanted is a share from 0 to 1, as in 0.02"),
+        ("segment", "-0.1", "-0.1: wanted is a share from 0 to 1, as in 0.02"),
+        ("segment", "2%", "2%: wanted is a share from 0 to 1, as in 0.02"),
+        ("good-photos", "0.5", "0.5: wanted is a share above 0 and below 0.5, as in 0.02"),
+    ],
+)
+def test_a_share_that_is_none_is_refused_before_the_training(
+    recipe: str, share: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="PyTorch is in the training environment only")
+    with pytest.raises(SystemExit):
+        main([recipe, "nowhere", "out", f"--false-reject={share}"])
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].endswith(f"error: argument --false-reject: {sentence}")
+
+
 def test_limits_leave_few_good_parts_to_fail_and_few_bad_ones_to_pass() -> None:
     rng = np.random.default_rng(0)
     good, bad = rng.beta(2, 5, 500), rng.beta(5, 2, 500)

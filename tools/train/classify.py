@@ -20,6 +20,7 @@ from tools.training.data_checks import DataUnfit, Finding, print_findings
 from tools.training.doubts import lost_by_int8, on_card, rejects
 from tools.training.photo_recipe import Made, Prepared
 from tools.training.pictures import normalised
+from tools.training.shares import add_false_reject
 from tools.training.thresholds import limits
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prune", type=float, default=0.0, metavar="SHARE", help="of the channels to take away"
     )
-    parser.add_argument(
-        "--false-reject", type=float, default=0.02, help="share of good parts that may fail"
-    )
+    add_false_reject(parser, 0.02)
 
 
 def run(options: argparse.Namespace) -> list[Finding]:

@@ -37,6 +37,7 @@ from tools.training.good_parts import (
 )
 from tools.training.photo_recipe import Made, Prepared
 from tools.training.pictures import normalised
+from tools.training.shares import add_false_reject, small_share
 from tools.training.splits import Split, grouped_split
 
 if TYPE_CHECKING:
@@ -77,9 +78,7 @@ float32.{doubts}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this recipe."""
     photo_recipe.add_arguments(parser)
-    parser.add_argument(
-        "--false-reject", type=float, default=0.01, help="share of good parts that may fail"
-    )
+    add_false_reject(parser, 0.01, kind=small_share)
     parser.add_argument("--defect", default="anomaly", help="label of the regions")
 
 
@@ -87,8 +86,6 @@ def run(options: argparse.Namespace) -> list[Finding]:
     """Learn from `options.data`, write the bundle `options.out`; return what is doubtful of it."""
     from tools.training.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415  needs torch
 
-    if not 0.0 < options.false_reject < 0.5:
-        raise DataUnfit(f"--false-reject {options.false_reject:g}: wanted is a share below 0.5")
     photos = read(options)
     size = photo_recipe.size_of(options.size, photos, AREA)
     split = parted(photos, options)
