@@ -17,6 +17,7 @@ from tests.tiny_tflite import model_bytes
 from tests.tools.pictures import class_folders
 from tools import keyword_spotting
 from tools.compress import from_files
+from tools.compress.__main__ import main as compress_main
 from tools.compress.failures import CompressFailed
 from tools.compress.measure import Latency
 from tools.compress.quantise import float_model
@@ -314,6 +315,25 @@ def test_a_float_tflite_model_comes_out_smaller_with_its_table(
     assert zeros["zeros"] > 0.45 * zeros["weights"]
     assert zeros["zipped_bytes"] < rows[0]["zipped_bytes"]
     assert "<- chosen" in (tmp_path / "out/table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        (["notes.txt"], "exists and is no folder with variants.json"),
+        (["variants.json", "model.tflite", "manifest.json"], "holds manifest.json beside a model"),
+    ],
+)
+def test_a_folder_with_anything_else_in_it_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], files: list[str], sentence: str
+) -> None:
+    out = tmp_path / "theirs"
+    out.mkdir()
+    for name in files:
+        (out / name).write_text("dear")
+    assert compress_main(["nowhere.tflite", str(out), "--data", "nowhere.npz"]) == 1
+    assert sentence in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == sorted(files)
 
 
 @pytest.mark.tools

@@ -238,6 +238,18 @@ def test_a_bundle_that_is_to_be_replaced_is_said_to_be_there(
     assert (tmp_path / "model" / "manifest.json").read_text() == "{}"
 
 
+def test_a_folder_that_is_no_bundle_is_refused_before_the_data_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "a.txt").write_text("dear")
+    assert main(["classify", str(tmp_path / "nowhere"), str(tmp_path / "theirs")]) == 1
+    said = capsys.readouterr().err
+    assert "theirs exists and is no bundle: choose another place, or remove it" in said
+    assert "nowhere" not in said
+    assert (tmp_path / "theirs" / "a.txt").read_text() == "dear"
+
+
 def test_a_failure_leaves_the_bundle_that_was_there(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     with fresh_folder(out) as folder:

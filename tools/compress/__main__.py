@@ -19,7 +19,7 @@ from edge_agent.errors import ModelError
 from tools.compress import from_files
 from tools.compress.failures import CompressFailed, MissingFramework
 from tools.compress.quantise import QuantisationFailed
-from tools.compress.run import TABLE, compress, write
+from tools.compress.run import TABLE, check_out, compress, write
 from tools.compress.samples import read_samples
 from tools.compress.scoring import METRICS
 from tools.compress.tflite_file import NotTflite
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table and write the chosen model; return 1 with a sentence where that fails."""
     options = _parser().parse_args(arguments)
     try:
+        check_out(options.out)
         _check_quantiser()
         if (options.out / TABLE).is_file():
             print(f"{options.out} holds a model of this tool already: this one replaces it")

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tools.bundling.fresh_folder import fresh_folder
+from tools.bundling.fresh_folder import check_replaceable, fresh_folder
 from tools.compress import measure
 from tools.compress.failures import CompressFailed
 from tools.compress.fitting import check_input
@@ -21,6 +21,7 @@ from tools.compress.variants import (
     shapes,
     variants,
 )
+from tools.training.data_checks import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 TABLE = "variants.json"
+WRITTEN = frozenset({TABLE, "table.md", "model.tflite", "model.onnx"})
 # As many held samples show a spoilt model; more only take time.
 GATE_SAMPLES = 500
 
@@ -107,8 +109,20 @@ def compress(
     return Outcome(chosen, tuple(rows), tuple(stopped), tuple(lines), source.runtime)
 
 
+def check_out(out: Path) -> None:
+    """Raise FileExistsError where `out` holds anything that this tool did not write."""
+    check_replaceable(out, marker=TABLE)
+    there = {each.name for each in out.iterdir()} if out.exists() else set()
+    others = sorted(there - WRITTEN)
+    if others:
+        raise FileExistsError(
+            f"{out} holds {named(others)} beside a model of this tool: choose another place"
+        )
+
+
 def write(out: Path, outcome: Outcome) -> None:
     """Write the chosen model, the table and its figures into folder `out`, whole or not at all."""
+    check_out(out)
     with fresh_folder(out, marker=TABLE) as folder:
         (folder / f"model.{outcome.runtime}").write_bytes(outcome.chosen.variant.model)
         (folder / "table.md").write_text("\n".join(outcome.lines) + "\n", encoding="utf-8")
