@@ -181,6 +181,18 @@ def test_data_that_will_not_do_is_a_sentence_and_nothing_is_written(
 
 
 @pytest.mark.tools
+@pytest.mark.parametrize("recipe", ["classify", "good-photos"])
+def test_a_good_label_that_no_photo_has_is_refused_with_those_there_are(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = class_folders(tmp_path / "data", 20), tmp_path / "out"
+    words = [recipe, str(data), str(out), "--group", r"part_(\d+)", "--good", "ok"]
+    assert main(words) == 1
+    assert "error: --good ok: the labels are good, pitted" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.tools
 def test_segmenting_without_marks_names_the_other_way(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -295,7 +307,6 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
 def test_a_share_that_is_none_is_refused_before_the_training(
     recipe: str, share: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("torch", reason="PyTorch is in the training environment only")
     with pytest.raises(SystemExit):
         main([recipe, "nowhere", "out", f"--false-reject={share}"])
     said = capsys.readouterr().err.splitlines()

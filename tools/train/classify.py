@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tools.compress.quantise import run_model
+from tools.photos import check_good, options_of
 from tools.scoring.merit import alarms
 from tools.scoring.report import auroc, confusion
 from tools.training import logistic, photo_recipe
@@ -83,7 +84,8 @@ def run(options: argparse.Namespace) -> list[Finding]:
     if not 0 <= options.prune < 1 or not 0 <= options.depth <= 16:
         raise DataUnfit("--prune must be a share below 1, and --depth 16 at most")
     ready = photo_recipe.prepared(options, photo_nets.PREPROCESS, least=PHOTOS_MIN, area=AREA)
-    names, has_good = class_names(ready, options.good)
+    check_good(ready.photos, options.good)
+    names, has_good = class_names(ready, options_of(options).good)
     classes = np.array([names.index(label) for label in ready.labels], np.int64)
     lesson, trained = _trained(ready, classes, len(names), options)
     samples = photo_recipe.calibration(ready, lesson.rest, options.seed)

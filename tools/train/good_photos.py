@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_agent.commands.verification import verify
 from edge_agent.errors import ModelError
-from tools.photos import Photo, check_photos, options_of, read_photos
+from tools.photos import Photo, check_good, check_photos, options_of, read_photos
 from tools.photos.layout import PICTURES, pictures
 from tools.photos.reading import grouped
 from tools.scoring.report import auroc
@@ -131,11 +131,13 @@ def made_into(precision: str, network: Any, lesson: Lesson) -> tuple[bytes, list
 
 
 def read(options: argparse.Namespace) -> list[Photo]:
-    """Return the photos, good ones labelled `options.good`; raise DataUnfit."""
+    """Return the photos, good ones labelled as `--good` says; raise DataUnfit."""
     photos, findings = _found(options)
+    check_good(photos, options.good)
     photos, more = check_photos(photos, least=0)
     findings += more
-    good = sum(photo.label == options.good for photo in photos)
+    label = options_of(options).good
+    good = sum(photo.label == label for photo in photos)
     if good < PHOTOS_MIN:
         text = f"{good} usable photos of good parts; at least {PHOTOS_MIN} are needed"
         findings.append(Finding("error", text))
@@ -151,7 +153,8 @@ def parted(photos: Sequence[Photo], options: argparse.Namespace) -> Split:
 
     Bad photos are for testing, and so is a share of the good ones where there are bad ones.
     """
-    good = np.array([photo.label == options.good for photo in photos])
+    label = options_of(options).good
+    good = np.array([photo.label == label for photo in photos])
     given = np.array([photo.part == "test" for photo in photos])
     nobody = np.zeros(0, np.int64)
     if good.all() or (given & good).any():
@@ -186,7 +189,8 @@ def judged(
         *rejects("good photos held out", reached, options.false_reject, can_calibrate=True),
     ]
     test = ready.split.test
-    bad = np.array([ready.photos[index].label != options.good for index in test.tolist()], bool)
+    label = options_of(options).good
+    bad = np.array([ready.photos[index].label != label for index in test.tolist()], bool)
     if not len(test):
         return figures, doubts
     _, scores = maps_and_scores(model, inputs_of(ready, test))
@@ -235,7 +239,8 @@ def _share(reached: NDArray[np.bool_]) -> str:
 def _about(
     ready: Prepared, limits: Limits, doubts: Sequence[Finding], options: argparse.Namespace
 ) -> str:
-    bad = sum(photo.label != options.good for photo in ready.photos)
+    label = options_of(options).good
+    bad = sum(photo.label != label for photo in ready.photos)
     return ABOUT.format(
         good=len(ready.photos) - bad,
         bad=f", {bad} of bad ones for testing alone" if bad else "",
