@@ -95,13 +95,13 @@ def test_engines_are_parted_whole_and_items_hold_what_the_inputs_were_made_of(
 
 
 @pytest.mark.skipif(HAS_TENSORFLOW, reason="TensorFlow is here")
-def test_without_tensorflow_one_sentence_names_the_requirements(tmp_path: Path) -> None:
+def test_without_tensorflow_one_sentence_names_the_python_that_has_it(tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_bytes(b"")
     with pytest.raises(MissingFramework) as failure:
         read_source(tmp_path / "model.keras", PICTURES[:1])
     assert str(failure.value) == (
-        "model.keras needs TensorFlow, which is not installed here: make the environment that "
-        "tools/requirements-keras.txt describes, and run this command with its python"
+        "model.keras needs TensorFlow, which is not installed here: run it with "
+        ".venv-keras/bin/python (`make training-environment` makes it)"
     )
 
 

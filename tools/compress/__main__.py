@@ -121,7 +121,7 @@ def _check_quantiser() -> None:
     try:
         import ai_edge_quantizer  # noqa: F401, PLC0415  of the tools' environments only
     except ImportError:
-        raise MissingFramework("compress", "ai-edge-quantizer", "requirements-train.txt") from None
+        raise MissingFramework("compress", "ai-edge-quantizer", ".venv-train") from None
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def read(path: Path, sample: NDArray[np.float32]) -> Source:
     try:
         importlib.import_module("onnx")
     except ImportError:
-        raise MissingFramework(path.name, "onnx", "requirements-train.txt") from None
+        raise MissingFramework(path.name, "onnx", ".venv-train") from None
     try:
         return _converted(path, sample, answer)
     except (QuantisationFailed, CompressFailed) as reason:
