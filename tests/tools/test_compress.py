@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -315,6 +316,21 @@ def test_a_float_tflite_model_comes_out_smaller_with_its_table(
     assert zeros["zeros"] > 0.45 * zeros["weights"]
     assert zeros["zipped_bytes"] < rows[0]["zipped_bytes"]
     assert "<- chosen" in (tmp_path / "out/table.md").read_text()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("ai_edge_quantizer") is not None, reason="the quantiser is here"
+)
+@pytest.mark.parametrize(
+    ("name", "environment"), [("m.keras", ".venv-keras"), ("m.onnx", ".venv-train")]
+)
+def test_without_the_quantiser_the_python_that_can_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, environment: str
+) -> None:
+    (tmp_path / name).touch()
+    words = [str(tmp_path / name), str(tmp_path / "out"), "--data", "nowhere.npz"]
+    assert compress_main(words) == 1
+    assert f"run it with {environment}/bin/python" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
