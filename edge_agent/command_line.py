@@ -148,7 +148,8 @@ def _add_bundle(bundle: argparse.ArgumentParser) -> None:
         "--samples",
         type=Path,
         metavar="FOLDER",
-        help="make golden samples of these pictures, or .npz files of windows or inputs",
+        help="make golden samples of these pictures, or .npz files of windows or inputs; evenly of "
+        "each folder in it",
     )
     bundle.set_defaults(command="bundle")
 

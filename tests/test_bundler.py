@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_agent.cli import main
+from edge_agent.commands import golden_samples
 from edge_agent.commands.golden_samples import entry
 from edge_agent.inference import golden
 from edge_agent.modelstore.manifest import load_bundle
@@ -143,6 +144,29 @@ def test_pictures_become_golden_samples_that_hold_and_tell(
     changed(tmp_path / "mine")
     assert main(["verify", str(tmp_path / "mine")]) == 69
     assert "golden sample golden_in_7.npz: " in capsys.readouterr().out
+
+
+def test_golden_samples_come_evenly_from_class_folders(tmp_path: Path) -> None:
+    for name, count in (("good", 40), ("scratched", 30), ("few", 1), (".thumbnails", 9)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            (tmp_path / name / f"{number:02}.jpg").touch()
+    found = golden_samples._chosen(golden_samples._files(tmp_path))
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "few/00.jpg",
+        *(f"good/{number:02}.jpg" for number in (0, 13, 26, 39)),
+        *(f"scratched/{number:02}.jpg" for number in (0, 14, 29)),
+    ]
+
+
+@pytest.mark.tflite
+def test_class_folders_become_golden_samples(tmp_path: Path) -> None:
+    samples = tmp_path / "parts"
+    samples.mkdir()
+    plates(samples / "good", 3)
+    plates(samples / "scratched", 3)
+    assert bundled("conveyor-parts", tmp_path / "mine", samples) == 0
+    assert len(load_bundle(tmp_path / "mine").manifest.selftest.cases) == 6
 
 
 @pytest.mark.tflite

@@ -38,10 +38,10 @@ def add_golden_samples(folder: Path, model: Model, samples: Path) -> int:
     """Put golden samples into the bundle `folder`, which `model` is; return how many.
 
     `samples`: a folder of pictures, or of .npz files: windows as evidence is kept, or the model's
-    inputs by their names. At most CASES of them are taken, spread over the names. Raises ModelError
-    that names the file.
+    inputs by their names; or one with a folder of them for each class. At most CASES of them are
+    taken, of each folder as many, spread over the names. Raises ModelError that names the file.
     """
-    files = _spread(_files(samples))
+    files = _chosen(_files(samples))
     atol: dict[str, float] = {}
     contents: dict[str, tuple[str, bytes]] = {}
     for number, file in enumerate(files):
@@ -68,19 +68,36 @@ def entry(path: str, role: str, content: bytes) -> dict[str, Any]:
     return {"path": path, "role": role, "sha256": sha256, "length": len(content)}
 
 
-def _files(samples: Path) -> list[Path]:
+def _files(samples: Path) -> list[list[Path]]:
+    """Return the files right in the folder, and those of each folder in it."""
     if not samples.is_dir():
         raise ModelError(f"no such folder: {samples}")
-    found = sorted(path for path in samples.iterdir() if path.suffix.lower() in {*ENDINGS, NPZ})
-    if not found:
+    by_folder: dict[Path, list[Path]] = {}
+    for path in sorted(samples.rglob("*")):
+        hidden = any(name.startswith(".") for name in path.relative_to(samples).parts)
+        if path.suffix.lower() in {*ENDINGS, NPZ} and not hidden and path.is_file():
+            by_folder.setdefault(path.parent, []).append(path)
+    if not by_folder:
         kinds = ", ".join(sorted(ENDINGS))
         raise ModelError(f"{samples}: no picture ({kinds}) and no {NPZ} file in it")
-    return found
+    return [by_folder[folder] for folder in sorted(by_folder)]
 
 
-def _spread(files: list[Path]) -> list[Path]:
-    """Return the first, the last and what lies evenly between."""
-    count = min(CASES, len(files))
+def _chosen(folders: list[list[Path]]) -> list[Path]:
+    """Return at most CASES files: of each folder as many, those of small ones made up for."""
+    counts = [0] * len(folders)
+    while sum(counts) < CASES:
+        # Of folders with files left, the one that has given least; the first of equals.
+        left = [at for at, files in enumerate(folders) if counts[at] < len(files)]
+        if not left:
+            break
+        counts[min(left, key=counts.__getitem__)] += 1
+    chosen = zip(folders, counts, strict=True)
+    return [file for files, count in chosen for file in _spread(files, count)]
+
+
+def _spread(files: list[Path], count: int) -> list[Path]:
+    """Return `count` files: the first, the last and what lies evenly between."""
     return [files[round(number * (len(files) - 1) / max(1, count - 1))] for number in range(count)]
 
 

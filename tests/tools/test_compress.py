@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from tests.tiny_tflite import model_bytes
 from tests.tools.pictures import class_folders
 from tools import keyword_spotting
 from tools.compress import from_files
+from tools.compress.__main__ import main as compress_main
 from tools.compress.failures import CompressFailed
 from tools.compress.measure import Latency
 from tools.compress.quantise import float_model
@@ -97,6 +99,34 @@ def test_the_metric_follows_from_the_targets() -> None:
     assert chosen_metric("", likely, None).name == "difference"
     with pytest.raises(CompressFailed, match="--metric accuracy needs targets"):
         chosen_metric("accuracy", likely, None)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "sentence"),
+    [
+        (2, [0, 4], "targets go to 4, the model has 2 outputs$"),
+        (
+            1,
+            [0, 120],
+            "the model has 1 output, which tells 0 from 1; for values instead",
+        ),
+        (2, [-1, 1], "targets begin at -1; classes are counted from 0"),
+        (2, ["ok", "worn"], "targets must be class numbers"),
+        (2, [[0, 1], [1, 0]], r"one class number an item, and the targets hold \[2\]"),
+    ],
+)
+def test_targets_that_are_no_classes_of_the_model_are_refused(
+    outputs: int, targets: list[Any], sentence: str
+) -> None:
+    with pytest.raises(CompressFailed, match=sentence):
+        chosen_metric("accuracy", np.zeros((2, outputs), np.float32), np.array(targets))
+
+
+def test_fewer_classes_than_outputs_and_whole_numbers_as_values_are_taken() -> None:
+    likely = np.zeros((2, 5), np.float32)
+    assert chosen_metric("", likely, np.array([0, 1])).name == "accuracy"
+    assert chosen_metric("rmse", likely[:, :1], np.array([0, 120])).name == "rmse"
+    assert chosen_metric("", likely[:, :1], np.array([False, True])).name == "accuracy"
 
 
 def test_accuracy_of_one_output_takes_half_or_zero_as_its_border() -> None:
@@ -286,6 +316,40 @@ def test_a_float_tflite_model_comes_out_smaller_with_its_table(
     assert zeros["zeros"] > 0.45 * zeros["weights"]
     assert zeros["zipped_bytes"] < rows[0]["zipped_bytes"]
     assert "<- chosen" in (tmp_path / "out/table.md").read_text()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("ai_edge_quantizer") is not None, reason="the quantiser is here"
+)
+@pytest.mark.parametrize(
+    ("name", "environment"), [("m.keras", ".venv-keras"), ("m.onnx", ".venv-train")]
+)
+def test_without_the_quantiser_the_python_that_can_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, environment: str
+) -> None:
+    (tmp_path / name).touch()
+    words = [str(tmp_path / name), str(tmp_path / "out"), "--data", "nowhere.npz"]
+    assert compress_main(words) == 1
+    assert f"run it with {environment}/bin/python" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        (["notes.txt"], "exists and is no folder with variants.json"),
+        (["variants.json", "model.tflite", "manifest.json"], "holds manifest.json beside a model"),
+    ],
+)
+def test_a_folder_with_anything_else_in_it_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], files: list[str], sentence: str
+) -> None:
+    out = tmp_path / "theirs"
+    out.mkdir()
+    for name in files:
+        (out / name).write_text("dear")
+    assert compress_main(["nowhere.tflite", str(out), "--data", "nowhere.npz"]) == 1
+    assert sentence in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == sorted(files)
 
 
 @pytest.mark.tools

@@ -95,13 +95,13 @@ def test_engines_are_parted_whole_and_items_hold_what_the_inputs_were_made_of(
 
 
 @pytest.mark.skipif(HAS_TENSORFLOW, reason="TensorFlow is here")
-def test_without_tensorflow_one_sentence_names_the_requirements(tmp_path: Path) -> None:
+def test_without_tensorflow_one_sentence_names_the_python_that_has_it(tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_bytes(b"")
     with pytest.raises(MissingFramework) as failure:
         read_source(tmp_path / "model.keras", PICTURES[:1])
     assert str(failure.value) == (
-        "model.keras needs TensorFlow, which is not installed here: make the environment that "
-        "tools/requirements-keras.txt describes, and run this command with its python"
+        "model.keras needs TensorFlow, which is not installed here: run it with "
+        ".venv-keras/bin/python (`make training-environment` makes it)"
     )
 
 
@@ -118,6 +118,32 @@ def test_files_of_both_kerases_are_read_and_answer_the_same(
     source = read_source(path, PICTURES[:1])
     answers = run_model(source.whole, [picture[None] for picture in PICTURES])
     assert np.allclose(answers, model.predict(PICTURES, verbose=0), atol=1e-4)
+
+
+@pytest.mark.tools
+@with_tensorflow
+@LIBRARIES
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_samples_of_another_size_are_refused_though_the_network_would_answer(
+    tmp_path: Path, library: str, suffix: str
+) -> None:
+    layers: Any = importlib.import_module(library).layers
+    for size, fits in (((24, 32, 3), False), ((None, None, 3), True)):
+        model = importlib.import_module(library).Sequential(
+            [
+                layers.Input(size),
+                layers.Conv2D(4, 3),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(2),
+            ]
+        )
+        path = tmp_path / f"model{suffix}"
+        model.save(path)
+        if fits:
+            read_source(path, PICTURES[:1])
+            continue
+        with pytest.raises(CompressFailed, match=r"shape \[1, 12, 12, 3\].*\[-1, 24, 32, 3\]$"):
+            read_source(path, PICTURES[:1])
 
 
 @pytest.mark.tools

@@ -181,6 +181,18 @@ def test_data_that_will_not_do_is_a_sentence_and_nothing_is_written(
 
 
 @pytest.mark.tools
+@pytest.mark.parametrize("recipe", ["classify", "good-photos"])
+def test_a_good_label_that_no_photo_has_is_refused_with_those_there_are(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = class_folders(tmp_path / "data", 20), tmp_path / "out"
+    words = [recipe, str(data), str(out), "--group", r"part_(\d+)", "--good", "ok"]
+    assert main(words) == 1
+    assert "error: --good ok: the labels are good, pitted" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.tools
 def test_segmenting_without_marks_names_the_other_way(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,6 +250,18 @@ def test_a_bundle_that_is_to_be_replaced_is_said_to_be_there(
     assert (tmp_path / "model" / "manifest.json").read_text() == "{}"
 
 
+def test_a_folder_that_is_no_bundle_is_refused_before_the_data_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "a.txt").write_text("dear")
+    assert main(["classify", str(tmp_path / "nowhere"), str(tmp_path / "theirs")]) == 1
+    said = capsys.readouterr().err
+    assert "theirs exists and is no bundle: choose another place, or remove it" in said
+    assert "nowhere" not in said
+    assert (tmp_path / "theirs" / "a.txt").read_text() == "dear"
+
+
 def test_a_failure_leaves_the_bundle_that_was_there(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     with fresh_folder(out) as folder:
@@ -268,6 +292,25 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="is no bundle"):
         write()
     assert (tmp_path / "photos" / "a.jpg").read_text() == "dear"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "share", "sentence"),
+    [
+        ("classify", "2", "2: wanted is a share from 0 to 1, as in 0.02"),
+        ("classify", "1", "1: wanted is a share from 0 to 1, as in 0.02"),
+        ("segment", "-0.1", "-0.1: wanted is a share from 0 to 1, as in 0.02"),
+        ("segment", "2%", "2%: wanted is a share from 0 to 1, as in 0.02"),
+        ("good-photos", "0.5", "0.5: wanted is a share above 0 and below 0.5, as in 0.02"),
+    ],
+)
+def test_a_share_that_is_none_is_refused_before_the_training(
+    recipe: str, share: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([recipe, "nowhere", "out", f"--false-reject={share}"])
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].endswith(f"error: argument --false-reject: {sentence}")
 
 
 def test_limits_leave_few_good_parts_to_fail_and_few_bad_ones_to_pass() -> None:

@@ -19,9 +19,7 @@ def fresh_folder(out: Path, *, marker: str = "manifest.json") -> Iterator[Path]:
     as it is on any failure. Raises FileExistsError where `out` is something else that holds files:
     that is nobody's to delete.
     """
-    if out.exists() and not _replaceable(out, marker):
-        what = "bundle" if marker == "manifest.json" else f"folder with {marker}"
-        raise FileExistsError(f"{out} exists and is no {what}: choose another place, or remove it")
+    check_replaceable(out, marker=marker)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         made = Path(scratch) / "made"
@@ -30,6 +28,13 @@ def fresh_folder(out: Path, *, marker: str = "manifest.json") -> Iterator[Path]:
         if out.exists():
             out.rename(Path(scratch) / "before")
         made.rename(out)
+
+
+def check_replaceable(out: Path, *, marker: str = "manifest.json") -> None:
+    """Raise FileExistsError where `fresh_folder` would: to be known before hours of training."""
+    if out.exists() and not _replaceable(out, marker):
+        what = "bundle" if marker == "manifest.json" else f"folder with {marker}"
+        raise FileExistsError(f"{out} exists and is no {what}: choose another place, or remove it")
 
 
 def _replaceable(out: Path, marker: str) -> bool:

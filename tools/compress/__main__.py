@@ -3,8 +3,8 @@
     python -m tools.compress MODEL OUT --data samples.npz [--metric accuracy] [--loss-allowed 0.5]
 
 MODEL is a .keras, .h5, SavedModel, PyTorch (.pt), .onnx or float .tflite model. Keras models and
-SavedModels need the environment of tools/requirements-keras.txt, the others that of
-tools/requirements-train.txt. OUT becomes a folder with the chosen model, the table of all variants
+SavedModels need .venv-keras/bin/python, the others .venv-train/bin/python: both are made by
+`make training-environment`. OUT becomes a folder with the chosen model, the table of all variants
 as Markdown and as JSON.
 """
 
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from edge_agent.errors import ModelError
 from tools.compress import from_files
 from tools.compress.failures import CompressFailed, MissingFramework
+from tools.compress.formats import keras, saved_model
 from tools.compress.quantise import QuantisationFailed
-from tools.compress.run import TABLE, compress, write
+from tools.compress.run import TABLE, check_out, compress, write
 from tools.compress.samples import read_samples
 from tools.compress.scoring import METRICS
 from tools.compress.tflite_file import NotTflite
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table and write the chosen model; return 1 with a sentence where that fails."""
     options = _parser().parse_args(arguments)
     try:
-        _check_quantiser()
+        check_out(options.out)
+        _check_quantiser(options.model)
         if (options.out / TABLE).is_file():
             print(f"{options.out} holds a model of this tool already: this one replaces it")
         shares = tuple(options.shares)
@@ -116,11 +118,13 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
 
 
-def _check_quantiser() -> None:
+def _check_quantiser(model: Path) -> None:
     try:
         import ai_edge_quantizer  # noqa: F401, PLC0415  of the tools' environments only
     except ImportError:
-        raise MissingFramework("compress", "ai-edge-quantizer", "requirements-train.txt") from None
+        of_keras = keras.is_format(model) or saved_model.is_format(model)
+        environment = ".venv-keras" if of_keras else ".venv-train"
+        raise MissingFramework("compress", "ai-edge-quantizer", environment) from None
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ class CompressFailed(Exception):
 class MissingFramework(CompressFailed):
     """A format needs a framework that this environment has not."""
 
-    def __init__(self, what: str, framework: str, requirements: str) -> None:
+    def __init__(self, what: str, framework: str, environment: str) -> None:
         super().__init__(
-            f"{what} needs {framework}, which is not installed here: make the environment that "
-            f"tools/{requirements} describes, and run this command with its python"
+            f"{what} needs {framework}, which is not installed here: run it with "
+            f"{environment}/bin/python (`make training-environment` makes it)"
         )

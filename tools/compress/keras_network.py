@@ -17,6 +17,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from tools.compress import keras_narrow
 from tools.compress.failures import CompressFailed
+from tools.compress.fitting import check_input
 from tools.compress.quantise import QuantisationFailed
 
 if TYPE_CHECKING:
@@ -38,13 +39,16 @@ class KerasNetwork:
 
     def __init__(self, model: Any, library: Any, sample: Array) -> None:  # noqa: ANN401  untyped
         self._model, self._library, self._sample = model, library, sample
+        # Not left to the call: a network that pools over the picture answers at any size.
+        wanted = _input_shape(model)
+        if wanted is not None:
+            check_input(sample.shape, wanted)
         try:
             self._model(sample, training=False)
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-            wanted = [-1 if size is None else size for size in getattr(model, "input_shape", ())]
             raise CompressFailed(
-                f"the samples have shape {list(sample.shape)}; the model's input wants {wanted} "
-                f"({str(error).splitlines()[0][:120]})"
+                f"the model does not take samples of shape {list(sample.shape)}: "
+                f"{str(error).splitlines()[0][:120]}"
             ) from None
 
     def copy(self) -> KerasNetwork:
@@ -143,6 +147,16 @@ class KerasNetwork:
         layers = getattr(self._model, "_flatten_layers", None)
         found = layers() if callable(layers) else self._model.layers
         return [layer for layer in found if getattr(layer, "kernel", None) is not None]
+
+
+def _input_shape(model: Any) -> list[int] | None:  # noqa: ANN401  untyped
+    """Return the shape of the model's one input, -1 for any size; None where it has none yet."""
+    inputs = getattr(model, "inputs", None)
+    if not inputs:
+        return None
+    if len(inputs) != 1:
+        raise CompressFailed(f"the model has {len(inputs)} inputs instead of one")
+    return [-1 if size is None else int(size) for size in inputs[0].shape]
 
 
 def converted(converter: Any) -> bytes:  # noqa: ANN401  a TFLiteConverter

@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tools.bundling.fresh_folder import fresh_folder
+from tools.bundling.fresh_folder import check_replaceable, fresh_folder
 from tools.compress import measure
 from tools.compress.failures import CompressFailed
+from tools.compress.fitting import check_input
 from tools.compress.scoring import chosen_metric
 from tools.compress.source import read_source
 from tools.compress.table import Row, smallest, table
@@ -20,6 +21,7 @@ from tools.compress.variants import (
     shapes,
     variants,
 )
+from tools.training.data_checks import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 TABLE = "variants.json"
+WRITTEN = frozenset({TABLE, "table.md", "model.tflite", "model.onnx"})
 # As many held samples show a spoilt model; more only take time.
 GATE_SAMPLES = 500
 
@@ -106,8 +109,20 @@ def compress(
     return Outcome(chosen, tuple(rows), tuple(stopped), tuple(lines), source.runtime)
 
 
+def check_out(out: Path) -> None:
+    """Raise FileExistsError where `out` holds anything that this tool did not write."""
+    check_replaceable(out, marker=TABLE)
+    there = {each.name for each in out.iterdir()} if out.exists() else set()
+    others = sorted(there - WRITTEN)
+    if others:
+        raise FileExistsError(
+            f"{out} holds {named(others)} beside a model of this tool: choose another place"
+        )
+
+
 def write(out: Path, outcome: Outcome) -> None:
     """Write the chosen model, the table and its figures into folder `out`, whole or not at all."""
+    check_out(out)
     with fresh_folder(out, marker=TABLE) as folder:
         (folder / f"model.{outcome.runtime}").write_bytes(outcome.chosen.variant.model)
         (folder / "table.md").write_text("\n".join(outcome.lines) + "\n", encoding="utf-8")
@@ -186,15 +201,7 @@ def _check_shape(source: Source, samples: Samples) -> None:
     backend.close()
     if len(specs) != 1:
         raise CompressFailed(f"the model has {len(specs)} inputs instead of one")
-    wanted, given = specs[0].shape, (1, *samples.inputs.shape[1:])
-    fits = len(wanted) == len(given) and all(
-        size in {-1, here} for size, here in zip(wanted, given, strict=True)
-    )
-    if not fits:
-        raise CompressFailed(
-            f"the samples have shape {list(given)}; the model's input {specs[0].name} wants "
-            f"{list(wanted)}"
-        )
+    check_input((1, *samples.inputs.shape[1:]), specs[0].shape, specs[0].name)
 
 
 def _held(samples: Samples) -> Array:

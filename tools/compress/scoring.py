@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tools.compress.failures import CompressFailed
+from tools.compress.fitting import check_classes
 from tools.scoring.report import auroc
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ class Metric:
 
 
 def chosen_metric(name: str, answers: Array, targets: NDArray[np.generic] | None) -> Metric:
-    """Return the metric `name`, or for "" the one that suits the targets."""
+    """Return the metric `name`, or for "" the one that suits the targets.
+
+    Raises CompressFailed where the answers cannot be judged by it.
+    """
     if not name:
         if targets is None:
             name = "difference"
@@ -90,5 +94,7 @@ def chosen_metric(name: str, answers: Array, targets: NDArray[np.generic] | None
             name = "accuracy" if targets.dtype.kind in "iub" else "rmse"
     if targets is None and name != "difference":
         raise CompressFailed(f"--metric {name} needs targets, and the data holds none")
+    if targets is not None and name == "accuracy":
+        check_classes(targets, answers[0].size)
     logits = bool(answers.min() < 0 or answers.max() > 1)
     return Metric(name, logits)

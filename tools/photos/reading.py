@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # In the order in which a folder is asked what it is.
 LAYOUTS = {"labelme": labelme, "coco": coco, "voc": voc, "yolo": yolo, "folders": folders}
+DEFAULT_GOOD = "good"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Reading:
     layout: str = ""
     group: str = ""
     groups: Path | None = None
-    good: str = "good"
+    good: str = DEFAULT_GOOD
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,14 +55,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--groups", type=Path, default=None, metavar="CSV", help="the same, as columns file,group"
     )
+    # No default here: only a name that was said must be one of the labels.
     parser.add_argument(
-        "--good", default="good", help="the label of good parts, and of photos without marks"
+        "--good",
+        default="",
+        metavar="LABEL",
+        help=f"of good parts, and of photos without marks; left out: {DEFAULT_GOOD}",
     )
 
 
 def options_of(options: argparse.Namespace) -> Reading:
     """Return what the user said on the command line."""
-    return Reading(options.layout, options.group, options.groups, options.good)
+    good = options.good or DEFAULT_GOOD
+    return Reading(options.layout, options.group, options.groups, good)
+
+
+def check_good(photos: Sequence[Photo], said: str) -> None:
+    """Raise DataUnfit where the label that the user said is good ("": none) is none of them."""
+    labels = sorted({photo.label for photo in photos})
+    if said and said not in labels:
+        raise DataUnfit(f"--good {said}: the labels are {named(labels)}")
 
 
 def read_photos(root: Path, reading: Reading | None = None) -> tuple[list[Photo], list[Finding]]:

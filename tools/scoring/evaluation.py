@@ -16,6 +16,7 @@ from tools.scoring.assessment import Wanted
 from tools.scoring.judged import inspected, write_answers
 from tools.scoring.report import table
 from tools.training.data_checks import DataUnfit, named, print_findings
+from tools.training.shares import share
 
 if TYPE_CHECKING:
     import argparse
@@ -38,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--good", nargs="+", default=[], help="labels of good items")
     group.add_argument("--label", help="recordings: the column of the class")
     group.add_argument("--target", help="recordings: the column of the number to be predicted")
-    group.add_argument("--false-reject", type=float, metavar="SHARE", help="threshold for it")
-    group.add_argument("--escape", type=float, metavar="SHARE", help="threshold for it")
+    group.add_argument("--false-reject", type=share, metavar="SHARE", help="threshold for it")
+    group.add_argument("--escape", type=share, metavar="SHARE", help="threshold for it")
     group.add_argument(
         "--test-part", action="store_true", help="only what the recipes hold back with --seed"
     )

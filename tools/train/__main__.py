@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import tools.train
 from edge_agent.errors import EdgeAgentError
+from tools.bundling.fresh_folder import check_replaceable
 from tools.compress.quantise import QuantisationFailed
 from tools.training.data_checks import DataUnfit, Finding, print_findings
 
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     if (options.out / "manifest.json").is_file():
         print(f"{options.out} is a bundle already: this one replaces it once it is done")
     try:
+        check_replaceable(options.out)
         doubts = options.run(options)
     except ModuleNotFoundError as error:
         return _not_installed(error)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tools.compress.quantise import run_model
+from tools.photos import check_good, options_of
 from tools.scoring.merit import alarms
 from tools.scoring.report import auroc, confusion
 from tools.training import logistic, photo_recipe
@@ -20,6 +21,7 @@ from tools.training.data_checks import DataUnfit, Finding, print_findings
 from tools.training.doubts import lost_by_int8, on_card, rejects
 from tools.training.photo_recipe import Made, Prepared
 from tools.training.pictures import normalised
+from tools.training.shares import add_false_reject
 from tools.training.thresholds import UNSURE, limits
 
 if TYPE_CHECKING:
@@ -69,9 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prune", type=float, default=0.0, metavar="SHARE", help="of the channels to take away"
     )
-    parser.add_argument(
-        "--false-reject", type=float, default=0.02, help="share of good parts that may fail"
-    )
+    add_false_reject(parser, 0.02)
 
 
 def run(options: argparse.Namespace) -> list[Finding]:
@@ -81,7 +81,8 @@ def run(options: argparse.Namespace) -> list[Finding]:
     if not 0 <= options.prune < 1 or not 0 <= options.depth <= 16:
         raise DataUnfit("--prune must be a share below 1, and --depth 16 at most")
     ready = photo_recipe.prepared(options, photo_nets.PREPROCESS, least=PHOTOS_MIN, area=AREA)
-    names, has_good = class_names(ready, options.good)
+    check_good(ready.photos, options.good)
+    names, has_good = class_names(ready, options_of(options).good)
     classes = np.array([names.index(label) for label in ready.labels], np.int64)
     lesson, trained = _trained(ready, classes, len(names), options)
     samples = photo_recipe.calibration(ready, lesson.rest, options.seed)

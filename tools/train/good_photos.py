@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_agent.commands.verification import verify
 from edge_agent.errors import ModelError
-from tools.photos import Photo, check_photos, options_of, read_photos
+from tools.photos import Photo, check_good, check_photos, options_of, read_photos
 from tools.photos.layout import PICTURES, pictures
 from tools.photos.reading import grouped
 from tools.scoring.report import auroc
@@ -37,6 +37,7 @@ from tools.training.good_parts import (
 )
 from tools.training.photo_recipe import Made, Prepared
 from tools.training.pictures import normalised
+from tools.training.shares import add_false_reject, small_share
 from tools.training.splits import Split, grouped_split
 
 if TYPE_CHECKING:
@@ -77,9 +78,7 @@ float32.{doubts}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this recipe."""
     photo_recipe.add_arguments(parser)
-    parser.add_argument(
-        "--false-reject", type=float, default=0.01, help="share of good parts that may fail"
-    )
+    add_false_reject(parser, 0.01, kind=small_share)
     parser.add_argument("--defect", default="anomaly", help="label of the regions")
 
 
@@ -87,8 +86,6 @@ def run(options: argparse.Namespace) -> list[Finding]:
     """Learn from `options.data`, write the bundle `options.out`; return what is doubtful of it."""
     from tools.training.photo_nets import ATTRIBUTION, PREPROCESS  # noqa: PLC0415  needs torch
 
-    if not 0.0 < options.false_reject < 0.5:
-        raise DataUnfit(f"--false-reject {options.false_reject:g}: wanted is a share below 0.5")
     photos = read(options)
     size = photo_recipe.size_of(options.size, photos, AREA)
     split = parted(photos, options)
@@ -134,11 +131,13 @@ def made_into(precision: str, network: Any, lesson: Lesson) -> tuple[bytes, list
 
 
 def read(options: argparse.Namespace) -> list[Photo]:
-    """Return the photos, good ones labelled `options.good`; raise DataUnfit."""
+    """Return the photos, good ones labelled as `--good` says; raise DataUnfit."""
     photos, findings = _found(options)
+    check_good(photos, options.good)
     photos, more = check_photos(photos, least=0)
     findings += more
-    good = sum(photo.label == options.good for photo in photos)
+    label = options_of(options).good
+    good = sum(photo.label == label for photo in photos)
     if good < PHOTOS_MIN:
         text = f"{good} usable photos of good parts; at least {PHOTOS_MIN} are needed"
         findings.append(Finding("error", text))
@@ -154,7 +153,8 @@ def parted(photos: Sequence[Photo], options: argparse.Namespace) -> Split:
 
     Bad photos are for testing, and so is a share of the good ones where there are bad ones.
     """
-    good = np.array([photo.label == options.good for photo in photos])
+    label = options_of(options).good
+    good = np.array([photo.label == label for photo in photos])
     given = np.array([photo.part == "test" for photo in photos])
     nobody = np.zeros(0, np.int64)
     if good.all() or (given & good).any():
@@ -189,7 +189,8 @@ def judged(
         *rejects("good photos held out", reached, options.false_reject, can_calibrate=True),
     ]
     test = ready.split.test
-    bad = np.array([ready.photos[index].label != options.good for index in test.tolist()], bool)
+    label = options_of(options).good
+    bad = np.array([ready.photos[index].label != label for index in test.tolist()], bool)
     if not len(test):
         return figures, doubts
     _, scores = maps_and_scores(model, inputs_of(ready, test))
@@ -238,7 +239,8 @@ def _share(reached: NDArray[np.bool_]) -> str:
 def _about(
     ready: Prepared, limits: Limits, doubts: Sequence[Finding], options: argparse.Namespace
 ) -> str:
-    bad = sum(photo.label != options.good for photo in ready.photos)
+    label = options_of(options).good
+    bad = sum(photo.label != label for photo in ready.photos)
     return ABOUT.format(
         good=len(ready.photos) - bad,
         bad=f", {bad} of bad ones for testing alone" if bad else "",

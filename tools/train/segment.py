@@ -19,6 +19,7 @@ from tools.training.data_checks import DataUnfit, Finding
 from tools.training.doubts import on_card, rejects
 from tools.training.photo_recipe import Made, Prepared
 from tools.training.pictures import normalised
+from tools.training.shares import add_false_reject
 
 if TYPE_CHECKING:
     import argparse
@@ -55,9 +56,7 @@ regression on each cell. Input {width} x {height}.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this recipe."""
     photo_recipe.add_arguments(parser)
-    parser.add_argument(
-        "--false-reject", type=float, default=0.02, help="share of good photos that may fail"
-    )
+    add_false_reject(parser, 0.02, "good photos")
 
 
 def run(options: argparse.Namespace) -> list[Finding]:

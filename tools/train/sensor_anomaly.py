@@ -15,7 +15,7 @@ import numpy as np
 
 from tools.compress.quantise import float_model, run_model
 from tools.recordings import checks
-from tools.recordings.option_types import above_zero, count, share
+from tools.recordings.option_types import above_zero, count
 from tools.recordings.parts import parted
 from tools.recordings.product import (
     Product,
@@ -31,6 +31,7 @@ from tools.scoring.merit import alarms, auroc
 from tools.training.data_checks import DataUnfit, named
 from tools.training.fit import Schedule, fit, predict
 from tools.training.nets import autoencoder, density, rescaled, window_statistics
+from tools.training.shares import share
 
 if TYPE_CHECKING:
     import argparse

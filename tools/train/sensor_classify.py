@@ -12,7 +12,7 @@ import numpy as np
 
 from tools.compress.quantise import run_model
 from tools.recordings import checks
-from tools.recordings.option_types import above_zero, count, share
+from tools.recordings.option_types import above_zero, count
 from tools.recordings.parts import parted
 from tools.recordings.product import (
     Product,
@@ -31,6 +31,7 @@ from tools.training.doubts import by_rule
 from tools.training.fit import Schedule, fit, predict
 from tools.training.logistic import balanced_loss, likelihoods
 from tools.training.nets import mixer
+from tools.training.shares import share
 from tools.training.thresholds import UNSURE, limits
 
 if TYPE_CHECKING:

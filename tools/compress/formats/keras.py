@@ -42,7 +42,7 @@ def check_tensorflow(what: str) -> None:
     try:
         importlib.import_module("tensorflow")
     except ImportError:
-        raise MissingFramework(what, "TensorFlow", "requirements-keras.txt") from None
+        raise MissingFramework(what, "TensorFlow", ".venv-keras") from None
 
 
 def _loaded(path: Path) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from edge_agent.backends import onnx as onnx_backend
 from edge_agent.backends.base import BackendContext
 from tools.compress.failures import CompressFailed, MissingFramework
+from tools.compress.fitting import check_input
 from tools.compress.quantise import QuantisationFailed, run_model
 from tools.compress.source import Source
 
@@ -37,7 +38,7 @@ def read(path: Path, sample: NDArray[np.float32]) -> Source:
     try:
         importlib.import_module("onnx")
     except ImportError:
-        raise MissingFramework(path.name, "onnx", "requirements-train.txt") from None
+        raise MissingFramework(path.name, "onnx", ".venv-train") from None
     try:
         return _converted(path, sample, answer)
     except (QuantisationFailed, CompressFailed) as reason:
@@ -50,14 +51,7 @@ def _answer(model: bytes, sample: NDArray[np.float32]) -> NDArray[np.float32]:
     if len(backend.inputs) != 1:
         raise CompressFailed(f"the model has {len(backend.inputs)} inputs instead of one")
     (source,), target = backend.inputs, backend.outputs[0]
-    fits = len(source.shape) == sample.ndim and all(
-        size in {-1, given} for size, given in zip(source.shape, sample.shape, strict=True)
-    )
-    if not fits:
-        raise CompressFailed(
-            f"the samples have shape {list(sample.shape)}; the model's input {source.name} wants "
-            f"{list(source.shape)}"
-        )
+    check_input(sample.shape, source.shape, source.name)
     answer = backend.run({source.name: sample})[target.name].astype(np.float32)
     backend.close()
     return answer

@@ -33,7 +33,7 @@ def read(path: Path, sample: NDArray[np.float32]) -> Source:
         torch: Any = importlib.import_module("torch")
         from tools.compress.torch_network import TorchNetwork  # noqa: PLC0415  needs torch
     except ImportError:
-        raise MissingFramework(path.name, "PyTorch", "requirements-train.txt") from None
+        raise MissingFramework(path.name, "PyTorch", ".venv-train") from None
     network = TorchNetwork(_loaded(torch, path), sample)
     return Source(network.tflite(), network=network)
 
