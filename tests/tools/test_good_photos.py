@@ -229,7 +229,6 @@ def test_a_folder_without_photos_is_said_to_be_so(
     ("more", "text"),
     [
         ((), "12 usable photos of good parts; at least 20 are needed"),
-        (("--false-reject", "0.9"), "wanted is a share below 0.5"),
         (("--group", "position_(.)"), "is not in"),
     ],
 )
