@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -31,6 +32,7 @@ from tests.broker.conftest import Connect, Scripted, at
 def test_a_killed_broker_is_reported_at_once_and_the_connection_comes_back(
     mosquitto: Mosquitto, connect: Connect, wait_for: WaitFor, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "edge_agent.mqtt.broker")
     heard: list[Message] = []
     connection, trace = connect(at(mosquitto), subscriptions=[Subscription("in", 1, heard.append)])
     wait_for(lambda: connection.connected)

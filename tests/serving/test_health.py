@@ -185,6 +185,9 @@ def test_a_restart_that_was_asked_for_is_no_warning_and_a_stop_is_no_end(
     asked = Asked(tmp_path, mosquitto)
     try:
         wait_for(asked.ready)
+        # Commands have a connection of their own: it listens once it has said what is in force.
+        mqtt_client.subscribe(f"{ROOT}/config/reported")
+        wait_for(lambda: mqtt_client.payloads(f"{ROOT}/config/reported"))
         mqtt_client.publish(f"{ROOT}/cmd/restart", b'{"v": 1, "id": "r1", "pipeline": "camera"}')
         wait_for(lambda: told("running") == 2)
         wait_for(asked.ready)
