@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 import random
@@ -57,6 +58,14 @@ def wait_until(predicate: Callable[[], T], timeout_s: float = 60) -> T:
             nothing = ": the list that it looks at is empty" if empty else ""
             pytest.fail(f"not within {timeout_s} s{nothing}")
         time.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def _log_level() -> Iterator[None]:
+    """Commands set how much is logged: for themselves, and not for the tests that follow."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 @pytest.fixture

@@ -132,15 +132,14 @@ class Commands:
     # ------------------------------------------------------------------ verbs
 
     def _restart(self, command: Command, sender: Sender) -> None:
-        items = self._standing(command.pipeline).items
+        before = self._standing(command.pipeline)
         self._ordered(wire.Restart(command.pipeline), command)
-        left: list[str] = []
 
         def running() -> dict[str, Any] | None:
-            standing = self._standing(command.pipeline)
-            if standing.state != "running" or standing.items < items:
-                left.append(standing.state)
-            return {"state": standing.state} if left and standing.state == "running" else None
+            now = self._standing(command.pipeline)
+            # A state between two looks counts, too: a small model is back in no time.
+            anew = now.left > before.left or before.state != "running"
+            return {"state": now.state} if anew and now.state == "running" else None
 
         self._wait("restart", command, sender, running)
 

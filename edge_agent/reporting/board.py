@@ -46,6 +46,7 @@ class _Pipeline:
     reported_s: float | None = None
     restarts: int = 0
     begins_anew: bool = False
+    left: int = 0  # how often it went from running to another state
     condition: Condition | None = None
     shown: Condition | None = None
 
@@ -125,7 +126,7 @@ class Board:
         """Return how each pipeline stands."""
         with self._lock:
             return {
-                name: standing(each.state, each.detail, each.restarts, each.report)
+                name: standing(each.state, each.detail, each.restarts, each.left, each.report)
                 for name, each in self._pipelines.items()
             }
 
@@ -211,6 +212,7 @@ class Board:
 
     def _enter(self, pipeline: _Pipeline, state: str, detail: str) -> bool:
         changed = (pipeline.state, pipeline.detail) != (state, detail)
+        pipeline.left += pipeline.state == "running" != state
         pipeline.state, pipeline.detail = state, detail
         loads = state == "loading" and pipeline.begins_anew
         pipeline.begins_anew = loads or state == "stopped"
