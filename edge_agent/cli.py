@@ -196,6 +196,7 @@ def _config(options: argparse.Namespace) -> int:
     logging.getLogger().setLevel(logging.WARNING)
     broker = _broker(options)
     key = (options.key[0], Path(options.key[1])) if options.key else None
+    tree = remote.read_tree(options.config) if options.verb in {"set", "patch"} else {}
     with remote.Remote(remote.Target(options.device.rstrip("/"), broker, key)) as agent:
         if options.verb == "get":
             print(remote_lines.pretty(agent.reported()))
@@ -209,7 +210,7 @@ def _config(options: argparse.Namespace) -> int:
         if options.verb == "confirm":
             answer = remote.confirm(agent, options.rev)
         else:
-            sent, lines = remote.change(agent, options)
+            sent, lines = remote.change(agent, options, tree)
             if sent is None:
                 print("nothing was sent" if lines else "that is in force already")
                 return 0 if not lines else EXIT_UNAVAILABLE

@@ -52,7 +52,7 @@ def test_a_change_is_shown_agreed_to_and_answered(
     assert no.returncode == 69
     yes = call(mosquitto, "patch", file, said="y\n")
     assert yes.stdout.endswith("applied (200); revision 2 is in force\n")
-    assert yes.stderr == "sent; waiting up to 90 s for the agent's answer\n"
+    assert yes.stderr == "revision 2 is on trial: do its pipelines run?\n"
     assert yes.returncode == 0
     again = call(mosquitto, "patch", file, "--yes")
     assert (again.stdout, again.returncode) == ("that is in force already\n", 0)
@@ -189,6 +189,19 @@ def test_what_is_watched_is_shown_whole_only_where_the_config_is_another_one(
     assert shown.count("{\n") == 2, "once at the start, and once for the change"
 
 
-def test_a_file_that_is_not_there_is_named_before_anything_is_asked(mosquitto: Mosquitto) -> None:
+def test_where_no_broker_is_a_sentence_says_so_and_what_to_do(mosquitto: Mosquitto) -> None:
+    mosquitto.stop()
+    done = call(mosquitto, "get")
+    where = f"broker {mosquitto.host}:{mosquitto.port}"
+    todo = "nothing listens there: is the broker running, are host and port right?"
+    said = done.stderr.splitlines()[-1]
+    assert said == f"edge-agent: {where}: Connection refused; {todo}"
+    assert done.returncode == 69
+
+
+def test_a_file_that_is_not_there_is_named_before_a_broker_is_looked_for(
+    mosquitto: Mosquitto,
+) -> None:
+    mosquitto.stop()
     done = call(mosquitto, "patch", "nofile.json")
     assert (done.stderr, done.returncode) == ("edge-agent: nofile.json: no such file\n", 69)

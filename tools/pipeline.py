@@ -17,11 +17,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edge_agent.commands.checks import check_pipelines
 from edge_agent.config import parse_toml
-from edge_agent.errors import ConfigError, ModelError
+from edge_agent.errors import BadInput, ConfigError, EdgeAgentError, ModelError
 from edge_agent.inference.preprocess import WindowPreprocess
 from edge_agent.modelstore.manifest import load_bundle
+from edge_agent.sensing.recordings import RecordingLayout, read_recording
 from tools.photos.layout import pictures
 
 if TYPE_CHECKING:
@@ -78,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for field in error.fields:
             print(f"error: {field.path}: {field.message}", file=sys.stderr)
         return 1
-    except (ModelError, OSError) as error:
+    except (EdgeAgentError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{options.config}: good. Start it: edge-agent run {options.config}")
@@ -86,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def written(options: argparse.Namespace) -> None:
-    """Write the config once it has been checked. Raises ModelError, ConfigError, OSError."""
+    """Write the config once it has been checked. Raises EdgeAgentError, OSError."""
     manifest = load_bundle(options.bundle).manifest
     if options.config.exists():
         raise FileExistsError(f"{options.config} exists: name another file, or change it by hand")
@@ -96,6 +99,8 @@ def written(options: argparse.Namespace) -> None:
         raise ModelError(f"{manifest.model_id} reads {wants}")
     if options.folder is not None:
         _check_pictures(options.folder)
+    if options.recording is not None:
+        _check_samples(options.recording, options.unit, manifest.task.preprocess.channels)
     folder = options.config.resolve().parent
     text = CONFIG.format(
         model_id=manifest.model_id,
@@ -131,10 +136,21 @@ def _source(options: argparse.Namespace, folder: Path, manifest: Manifest) -> st
 
 
 def _check_pictures(folder: Path) -> None:
-    """Raise FileNotFoundError where the pictures lie deeper: the agent reads one folder alone."""
+    """Raise FileNotFoundError where no folder is, or the pictures lie deeper: it alone is read."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
     found = next(pictures(folder), None)
     if found is not None and not any(path.parent == folder for path in pictures(folder)):
         raise FileNotFoundError(f"{folder} holds folders of pictures: say --folder {found.parent}")
+
+
+def _check_samples(recording: Path, unit: str | None, channels: Sequence[str]) -> None:
+    """Raise NotConnected, BadInput where a recording does not begin with the channels' samples."""
+    block = next(read_recording(recording, RecordingLayout(unit=unit), channels), None)
+    if block is None:
+        raise BadInput("recording", f"{recording}: no rows")
+    if np.isnan(block.values).all():
+        raise BadInput("recording", f"{recording}: no numbers below {', '.join(channels)}")
 
 
 def quoted(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.commands.doctor_findings import Finding
 from edge_agent.mqtt.broker import Connection
+from edge_agent.mqtt.broker_advice import advice, is_final
 from edge_agent.mqtt.broker_options import Subscription
 from edge_agent.reporting.topics import topics
 
@@ -21,23 +22,6 @@ if TYPE_CHECKING:
     from edge_agent.reporting.topics import Topics
 
 ANSWER_S = 5.0
-UNSUPPORTED = "unsupported protocol"  # MQTT 3.1.1 is tried next
-# Words in what a connection says of itself, and what to do then.
-ADVICE = (
-    (
-        "password_file",
-        "does the file exist? systemd hands it over: LoadCredential= (docs/service.md)",
-    ),
-    ("tls", "do the files of [broker.tls] exist, and may this user read them?"),
-    ("certificate", "does ca_file belong to the broker, and is the clock right?"),
-    ("refused: ", "the broker does not know this username and password; ask who runs it"),
-    (
-        "Connection refused",
-        "nothing listens there: is the broker running, are host and port right?",
-    ),
-    ("Name or service", "the name is unknown: DNS, or a typing mistake in broker.host"),
-    ("", "is the broker there, and no firewall before it? `ping` the host"),
-)
 
 
 def check_broker(gateway: Gateway) -> Iterator[Finding]:
@@ -61,9 +45,9 @@ def check_broker(gateway: Gateway) -> Iterator[Finding]:
             yield from _connected(connection, config, time.monotonic() - began_s)
             yield from _publishes(connection, gateway, config, answers)
         else:
-            advice = next(todo for words, todo in ADVICE if words in connection.detail)
             where = f"{config.broker.host}:{config.broker.port}"
-            yield Finding("fail", "broker", f"{where}: {connection.detail}", advice)
+            detail = connection.detail
+            yield Finding("fail", "broker", f"{where}: {detail}", advice(detail))
     finally:
         connection.stop()
 
@@ -73,8 +57,7 @@ def _opens(connection: Connection, opened: threading.Event, config: Config) -> b
     # A broker that is silent to MQTT 5 is tried with 3.1.1 in the end.
     deadline_s = time.monotonic() + 2 * config.broker.connect_timeout_s + ANSWER_S
     while not opened.wait(0.1) and time.monotonic() < deadline_s:
-        known = any(words and words in connection.detail for words, _ in ADVICE)
-        if known and UNSUPPORTED not in connection.detail:
+        if is_final(connection.detail):
             return False
     return opened.is_set()
 
@@ -86,11 +69,11 @@ def _connected(connection: Connection, config: Config, took_s: float) -> Iterato
     if connection.protocol == "5":
         yield Finding("ok", "broker", text)
     else:
-        advice = "let it speak MQTT 5: before that it does not say when it refuses a message"
-        yield Finding("warn", "broker", text, advice)
+        todo = "let it speak MQTT 5: before that it does not say when it refuses a message"
+        yield Finding("warn", "broker", text, todo)
     if connection.detail:
-        advice = "let the broker's access list allow this user to read there"
-        yield Finding("fail", "broker", connection.detail, advice)
+        todo = "let the broker's access list allow this user to read there"
+        yield Finding("fail", "broker", connection.detail, todo)
     elif received := _received(config):
         yield Finding("ok", "broker", f"may subscribe to {', '.join(received)}")
 

@@ -17,6 +17,7 @@ from edge_agent.control.signature import sign
 from edge_agent.control.trees import merged
 from edge_agent.errors import ConfigError, EdgeAgentError, FieldError
 from edge_agent.mqtt.broker import Connection
+from edge_agent.mqtt.broker_advice import advice, is_final
 from edge_agent.mqtt.broker_options import BrokerOptions, Subscription
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ WORD_S = 1.0
 ANSWER_S = 90.0
 POLL_S = 0.2
 LOST = "connection lost"
+TRIAL = "trial"
 # What is reported has these, and no config has.
 ENVELOPE = {"rev", "config"}
 
@@ -68,10 +70,13 @@ class Remote:
 
     def __enter__(self) -> Self:
         self._connection.start()
-        if not _within(CONNECT_S, lambda: self._connection.connected):
-            options, detail = self._target.broker, self._connection.detail
-            self._connection.stop()
-            raise EdgeAgentError(f"broker {options.host}:{options.port}: {detail}")
+        connection = self._connection
+        _within(CONNECT_S, lambda: connection.connected or is_final(connection.detail))
+        if not connection.connected:
+            options, detail = self._target.broker, connection.detail
+            connection.stop()
+            where = f"broker {options.host}:{options.port}"
+            raise EdgeAgentError(f"{where}: {detail}; {advice(detail)}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,7 +114,8 @@ class Remote:
             raise EdgeAgentError("the connection was lost before the request could be sent")
         answer = self._answer(request["id"], WORD_S)
         if answer is None:
-            sys.stderr.write(f"sent; waiting up to {ANSWER_S:g} s for the agent's answer\n")
+            if self._seen.get("reported", {}).get("status") != TRIAL:
+                sys.stderr.write(f"sent; waiting up to {ANSWER_S:g} s for the agent's answer\n")
             answer = self._answer(request["id"], ANSWER_S)
         if answer is None:
             raise EdgeAgentError(f"no answer within {ANSWER_S:g} s")
@@ -126,6 +132,8 @@ class Remote:
         for leaf, found in self._messages(timeout_s):
             if leaf == "result" and found["id"] in {request_id, ""}:
                 return found
+            if leaf == "reported" and found["status"] == TRIAL:
+                sys.stderr.write(f"revision {found['rev']} is on trial: do its pipelines run?\n")
         return None
 
     def _latest(self, leaf: str, timeout_s: float) -> dict[str, Any] | None:
@@ -147,13 +155,15 @@ class Remote:
                 yield leaf, self._seen[leaf]
 
 
-def change(remote: Remote, options: argparse.Namespace) -> tuple[dict[str, Any] | None, list[str]]:
+def change(
+    remote: Remote, options: argparse.Namespace, tree: dict[str, Any]
+) -> tuple[dict[str, Any] | None, list[str]]:
     """Send a whole config (`set`) or a patch; return the answer, and what differs, in lines.
 
     A whole config may be what was reported, too: it is then based on the revision that says so.
     Whoever is asked sees the difference; if they say no, nothing is sent and there is no answer.
     """
-    tree, base_rev = read_tree(options.config), options.base_rev
+    base_rev = options.base_rev
     if options.verb == "set" and tree.keys() >= ENVELOPE:
         base_rev = tree["rev"] if base_rev is None else base_rev
         tree = tree["config"]

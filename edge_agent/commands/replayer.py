@@ -14,6 +14,7 @@ from edge_agent.errors import NotConnected
 from edge_agent.lazy import lazy_module
 from edge_agent.line.pacing import Schedule, is_due
 from edge_agent.mqtt.broker import Connection
+from edge_agent.mqtt.broker_advice import advice
 from edge_agent.sensing.recordings import RecordingLayout, read_recording
 
 if TYPE_CHECKING:
@@ -193,7 +194,8 @@ class _Sender:
         deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
         while not self._connected.wait(POLL_S) and not stop.is_set():
             if time.monotonic() > deadline_s:
-                raise NotConnected(f"broker: {self._connection.detail}")
+                detail = self._connection.detail
+                raise NotConnected(f"broker: {detail}; {advice(detail)}")
 
     def send(self, topic: str, payload: bytes, stop: threading.Event) -> None:
         """Publish, waiting while too much is under way. Raises NotConnected."""

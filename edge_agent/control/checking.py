@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,8 @@ def _look(pipe: Connection, config: Config, folder: Path) -> None:
     limit = int(config.worker_memory_mb * 1e6)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     found = (wrong_pipelines(config, folder), _missing(config, folder))
-    pipe.send([[astuple(each) for each in fields] for fields in found])
+    with suppress(BrokenPipeError):  # the agent was killed meanwhile: nobody waits for the answer
+        pipe.send([[astuple(each) for each in fields] for fields in found])
 
 
 def _missing(config: Config, folder: Path) -> list[FieldError]:

@@ -184,7 +184,8 @@ class Connection:
             if not self._stopping.is_set():
                 detail = life.run(self._stopping)
         except (NotConnected, OSError) as error:
-            detail = str(error) or type(error).__name__
+            words = error.strerror if isinstance(error, OSError) else ""
+            detail = words or str(error) or type(error).__name__
         finally:
             was_open, self._open_life, self._life = self._open_life is life, None, None
             self._learn(life, was_open=was_open)

@@ -9,6 +9,7 @@ import pytest
 
 from edge_agent.commands.checks import check_pipelines
 from edge_agent.config import parse_toml
+from edge_agent.modelstore.manifest import load_bundle
 from edge_agent.sources import folder, mqtt_sensor, replay
 from tools import pipeline
 
@@ -24,6 +25,13 @@ def read(path: Path) -> PipelineOptions:
     check_pipelines(config, path.parent)
     (options,) = config.pipelines.values()
     return options
+
+
+def recording(file: Path, value: str) -> None:
+    """Write one row of an engine, semicolons between its numbers."""
+    channels = load_bundle(MODELS / "turbofan-rul").manifest.task.preprocess.channels
+    rows = (["engine", *channels], ["7", *[value] * len(channels)])
+    file.write_text("".join(";".join(row) + "\n" for row in rows))
 
 
 def test_a_folder_of_pictures_becomes_a_pipeline_of_quality(tmp_path: Path) -> None:
@@ -52,12 +60,31 @@ def test_a_folder_of_class_folders_is_not_one_of_pictures(
 def test_a_recording_becomes_a_pipeline_of_a_machine_s_condition(tmp_path: Path) -> None:
     config = tmp_path / "sub" / "my.toml"
     config.parent.mkdir()
+    recording(tmp_path / "x.csv", "1.5")
     arguments = [TURBOFAN, str(config), "--recording", str(tmp_path / "x.csv")]
     assert pipeline.main([*arguments, "--unit", "engine", "--speed", "0"]) == 0
     options = read(config)
     assert options.family == "pdm"
     assert isinstance(options.source, replay.Options)
     assert (options.source.file, options.source.unit_column) == ("../x.csv", "engine")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "sentence"),
+    [
+        ("1,5", "engine", "no numbers below s2, s3"),
+        ("1.5", "machine", "no column machine; there are engine, s2, "),
+    ],
+)
+def test_a_recording_that_the_agent_could_not_read_is_refused_before_it_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str, unit: str, sentence: str
+) -> None:
+    config, file = tmp_path / "my.toml", tmp_path / "x.csv"
+    recording(file, value)
+    arguments = [TURBOFAN, str(config), "--recording", str(file), "--unit", unit]
+    assert pipeline.main(arguments) == 1
+    assert sentence in capsys.readouterr().err
+    assert not config.exists()
 
 
 def test_a_topic_becomes_a_pipeline_with_a_place_for_each_channel(tmp_path: Path) -> None:
@@ -76,6 +103,8 @@ def test_a_topic_becomes_a_pipeline_with_a_place_for_each_channel(tmp_path: Path
         ([CONVEYOR, "--topic", "x"], "conveyor-parts reads pictures"),
         (["nowhere", "--camera", "0"], "nowhere"),
         ([TURBOFAN, "--topic", "a/#/b"], "topic"),
+        ([CONVEYOR, "--folder", "nowhere"], "nowhere: no such folder"),
+        ([TURBOFAN, "--recording", "nowhere.csv"], "nowhere.csv: No such file"),
     ],
 )
 def test_what_does_not_fit_is_said_and_nothing_is_written(
