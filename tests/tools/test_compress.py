@@ -1,12 +1,10 @@
-"""Compressing a model: structures, metrics, readers, the table, and what is refused."""
+"""The command that compresses a model: what comes out, and what is refused."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import importlib.util
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,22 +13,14 @@ import pytest
 from edge_agent.backends import tflite
 from edge_agent.backends.base import BackendContext
 from tests.tiny_tflite import model_bytes
-from tests.tools.pictures import class_folders
+from tests.tools.arrays import kernel, saved
 from tools import keyword_spotting
-from tools.compress import from_files
 from tools.compress.__main__ import main as compress_main
-from tools.compress.failures import CompressFailed
-from tools.compress.measure import Latency
 from tools.compress.quantise import float_model
-from tools.compress.samples import read_samples
-from tools.compress.scoring import Metric, chosen_metric
-from tools.compress.structures import applied, clipped, clusters, magnitude
-from tools.compress.table import CHOSEN, Row, smallest, table
-from tools.compress.tflite_file import Weights
-from tools.compress.variants import Variant
-from tools.training.data_checks import DataUnfit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
@@ -43,240 +33,6 @@ pytestmark = [
 ]
 
 KWS = "mlperf_tiny/models/kws_ref_model_float32.tflite"
-
-
-def kernel(*shape: int) -> Array:
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
-
-
-# --- structures ----------------------------------------------------------------------------------
-
-
-def test_magnitude_pruning_zeroes_the_smallest_and_holds_them_there() -> None:
-    given = kernel(16, 8)
-    hold = magnitude(0.25)(given)
-    held = hold(given)
-    assert (held == 0).sum() == 32
-    assert np.abs(given[held == 0]).max() <= np.abs(given[held != 0]).min()
-    assert ((hold(given + 1) == 0) == (held == 0)).all()
-
-
-def test_clustering_leaves_so_many_values_near_the_old_ones() -> None:
-    given = kernel(32, 32)
-    held = applied(clusters(16), given)
-    assert len(np.unique(held)) <= 16
-    assert np.corrcoef(given.ravel(), held.ravel())[0, 1] > 0.99
-
-
-def test_clustered_values_move_together_while_training_goes_on() -> None:
-    given = kernel(32, 32)
-    hold = clusters(8)(given)
-    moved = hold(given + kernel(32, 32) * 0.1)
-    assert len(np.unique(moved)) <= 8
-
-
-def test_clipping_takes_the_outlier_of_one_channel_and_leaves_the_others() -> None:
-    given = kernel(4, 64)
-    given[2, 5] = 50.0
-    held = applied(clipped(4.0), given)
-    assert held[2, 5] < 30
-    assert (held[[0, 1, 3]] == given[[0, 1, 3]]).all()
-
-
-def test_small_kernels_stay_as_they_are() -> None:
-    given = kernel(4, 4)
-    for structure in (magnitude(0.5), clusters(4), clipped(0.1)):
-        assert (applied(structure, given) == given).all()
-
-
-# --- metrics -------------------------------------------------------------------------------------
-
-
-def test_the_metric_follows_from_the_targets() -> None:
-    likely = np.array([[0.2, 0.8], [0.9, 0.1]], np.float32)
-    assert chosen_metric("", likely, np.array([1, 0])).name == "accuracy"
-    assert chosen_metric("", likely, np.array([0.5, 0.1])).name == "rmse"
-    assert chosen_metric("", likely, None).name == "difference"
-    with pytest.raises(CompressFailed, match="--metric accuracy needs targets"):
-        chosen_metric("accuracy", likely, None)
-
-
-@pytest.mark.parametrize(
-    ("outputs", "targets", "sentence"),
-    [
-        (2, [0, 4], "targets go to 4, the model has 2 outputs$"),
-        (
-            1,
-            [0, 120],
-            "the model has 1 output, which tells 0 from 1; for values instead",
-        ),
-        (2, [-1, 1], "targets begin at -1; classes are counted from 0"),
-        (2, ["ok", "worn"], "targets must be class numbers"),
-        (2, [[0, 1], [1, 0]], r"one class number an item, and the targets hold \[2\]"),
-    ],
-)
-def test_targets_that_are_no_classes_of_the_model_are_refused(
-    outputs: int, targets: list[Any], sentence: str
-) -> None:
-    with pytest.raises(CompressFailed, match=sentence):
-        chosen_metric("accuracy", np.zeros((2, outputs), np.float32), np.array(targets))
-
-
-def test_fewer_classes_than_outputs_and_whole_numbers_as_values_are_taken() -> None:
-    likely = np.zeros((2, 5), np.float32)
-    assert chosen_metric("", likely, np.array([0, 1])).name == "accuracy"
-    assert chosen_metric("rmse", likely[:, :1], np.array([0, 120])).name == "rmse"
-    assert chosen_metric("", likely[:, :1], np.array([False, True])).name == "accuracy"
-
-
-def test_accuracy_of_one_output_takes_half_or_zero_as_its_border() -> None:
-    targets = np.array([0, 1, 1])
-    likely = np.array([[0.4], [0.6], [0.3]], np.float32)
-    assert Metric("accuracy").value(likely, targets) == pytest.approx(2 / 3)
-    assert Metric("accuracy", logits=True).value(likely - 0.35, targets) == pytest.approx(1 / 3)
-
-
-def test_losses_are_in_points_or_in_percent_of_the_float_models_error() -> None:
-    assert Metric("accuracy").lost(0.9, 0.895) == pytest.approx(0.5)
-    assert Metric("rmse").lost(10.0, 10.1) == pytest.approx(1.0)
-
-
-def test_targets_of_another_shape_than_the_answers_are_refused() -> None:
-    with pytest.raises(CompressFailed, match=r"answers \[4\] values an item and the targets"):
-        Metric("rmse").value(np.zeros((3, 4), np.float32), np.zeros((3, 2)))
-
-
-# --- the table -----------------------------------------------------------------------------------
-
-
-def row(name: str, size: int, validation: float, test: float, p50_ms: float = 0.1) -> Row:
-    variant = Variant(name, "int8", b"x" * size)
-    return Row(variant, size // 2, Weights(100, 10), validation, test, Latency(p50_ms, 0.2))
-
-
-def test_the_smallest_variant_within_the_loss_allowed_on_validation_is_chosen() -> None:
-    rows = [row("whole", 900, 0.90, 0.90), row("good", 300, 0.897, 0.88), row("bad", 100, 0.5, 0.9)]
-    metric = Metric("accuracy")
-    assert smallest(rows, metric, 0.5).variant.shape == "good"
-    assert smallest(rows, metric, 0.1).variant.shape == "whole"
-    lines = table(rows, [Variant("x", "int8", failure="saturated")], metric, rows[1])
-    assert len({len(line) for line in lines[:-1]}) == 1
-    assert CHOSEN in lines[3]
-    assert "+0.30" in lines[3], "lost on the validation part, which is what it is chosen by"
-    assert "+2.00" in lines[3]
-    assert lines[-1] == "stopped: x, int8: saturated"
-
-
-def test_of_files_as_small_the_one_that_loses_least_is_chosen_and_then_the_fastest() -> None:
-    whole = row("whole", 9000, 0.90, 0.90)
-    slow, fast = row("slow", 3000, 0.897, 0.9, p50_ms=0.3), row("fast", 3010, 0.897, 0.9)
-    better = row("better", 3020, 0.899, 0.9, p50_ms=0.3)
-    metric = Metric("accuracy")
-    assert smallest([whole, slow, fast], metric, 0.5) is fast
-    assert smallest([whole, slow, fast, better], metric, 0.5) is better
-
-
-def test_a_metric_knows_what_looking_at_nothing_gets() -> None:
-    targets = np.repeat([0, 1], [60, 40])
-    assert Metric("accuracy").chance(targets) == pytest.approx(0.6 + 2 * np.sqrt(0.24 / 100))
-    assert 0.5 < (Metric("auroc").chance(targets) or 0) < 0.65
-    assert Metric("rmse").chance(np.array([1.0, 3.0])) == 1.0
-    assert Metric("difference").chance(targets) is None
-
-
-# --- samples -------------------------------------------------------------------------------------
-
-
-def saved(path: Path, **arrays: Any) -> Path:
-    np.savez(path, **arrays)
-    return path
-
-
-def test_samples_of_one_group_stay_in_one_part(tmp_path: Path) -> None:
-    groups = np.repeat(np.arange(20), 5)
-    path = saved(tmp_path / "a.npz", inputs=kernel(100, 3), groups=groups)
-    parts = [set(groups[part]) for _, part in read_samples(path).split.parts()]
-    assert all(parts)
-    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]  # noqa: PT018
-
-
-@pytest.mark.parametrize(
-    ("arrays", "sentence"),
-    [
-        ({"other": np.zeros(3)}, "holds no array `inputs`; it has other"),
-        ({"inputs": np.full((9, 2), np.nan)}, "9 of 9 inputs hold NaN or infinity"),
-        ({"inputs": np.zeros((9, 2)), "targets": np.zeros(8)}, "9 inputs and 8 targets"),
-        ({"inputs": np.zeros((9, 2)), "groups": np.zeros(8)}, "9 inputs and 8 groups"),
-        ({"inputs": np.array([["a"]])}, "inputs must be numbers"),
-        ({"inputs": np.zeros((9, 2)), "parts": np.array(["x"] * 9)}, "parts must name train or"),
-    ],
-)
-def test_unfit_samples_are_refused_in_a_sentence(
-    tmp_path: Path, arrays: dict[str, Any], sentence: str
-) -> None:
-    with pytest.raises(CompressFailed, match=sentence):
-        read_samples(saved(tmp_path / "a.npz", **arrays))
-
-
-def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.npz").write_bytes(b"hello")
-    with pytest.raises(CompressFailed, match=r"not a readable \.npz file"):
-        read_samples(tmp_path / "a.npz")
-
-
-def said(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
-    from_files.add_arguments(parser)
-    return parser.parse_args(words)
-
-
-SHARES = (0.6, 0.2, 0.2)
-
-
-def test_photos_in_class_folders_are_samples_at_the_size_and_scale_of_the_model(
-    tmp_path: Path,
-) -> None:
-    folder = class_folders(tmp_path / "screws", 12)
-    words = ["--data", str(folder), "--size", "24x32", "--group", r"part_(\d+)"]
-    found = from_files.samples_of_files(said(*words), SHARES)
-    assert found.inputs.shape == (24, 24, 32, 3)
-    assert 0 <= found.inputs.min() < 0.2
-    assert 0.5 < found.inputs.max() <= 1
-    assert found.targets is not None
-    assert np.bincount(found.targets.astype(np.int64)).tolist() == [12, 12]
-    # Pits are dark, and class 1 is `pitted`.
-    darkest = found.inputs.min(axis=(1, 2, 3))
-    assert darkest[found.targets == 1].max() < darkest[found.targets == 0].min()
-    with pytest.raises(DataUnfit, match="photos need --size HxW"):
-        from_files.samples_of_files(said(*words[:2]), SHARES)
-
-
-def test_rows_of_a_csv_are_samples_and_machines_stay_together(tmp_path: Path) -> None:
-    path = tmp_path / "machines.csv"
-    rng = np.random.default_rng(0)
-    states = ["worn" if number % 40 > 20 else "ok" for number in range(200)]
-    rows = [
-        f"m{number // 20},{rng.normal():.3f},{rng.normal():.3f},{state}"
-        for number, state in enumerate(states)
-    ]
-    path.write_text("\n".join(["machine,a,b,state", *rows]) + "\n")
-    words = ["--data", str(path), "--unit", "machine", "--label", "state"]
-    found = from_files.samples_of_files(said(*words), SHARES)
-    assert found.inputs.shape == (200, 2)
-    assert [f"{value:.3f}" for value in found.inputs[7]] == rows[7].split(",")[1:3]
-    assert found.targets is not None
-    assert found.targets[21] == 1
-    assert found.targets[0] == 0
-    machines = [set((part // 20).tolist()) for _, part in found.split.parts()]
-    assert sorted(each for part in machines for each in part) == list(range(10))
-    assert from_files.samples_of_files(said(*words, "--rows", "5"), SHARES).inputs.shape[1:] == (
-        5,
-        2,
-    )
-    with pytest.raises(DataUnfit, match="needs --label COLUMN"):
-        from_files.samples_of_files(said(*words[:4]), SHARES)
 
 
 # --- the command itself, with the quantiser ------------------------------------------------------
