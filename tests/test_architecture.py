@@ -64,6 +64,7 @@ LAYERS = (
         "agent",
         {"agent", "control.", "commands.calibrating", "commands.checks", "commands.bundler"}
         | {"commands.fitting", "commands.golden_samples", "commands.named_files"}
+        | {"commands.named_pipeline"}
         | {"commands.selftest", "commands.verification", "modelstore.models", "modelstore.synced"}
         | {"upload.sending", "upload.uploader", "upload.uploads"},
     ),

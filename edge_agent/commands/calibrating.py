@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent import registry
 from edge_agent.clock import utc_text
-from edge_agent.errors import BadInput, ConfigError, EndOfStream, FieldError, NotConnected, no_such
+from edge_agent.commands.named_pipeline import pipeline_of
+from edge_agent.errors import BadInput, ConfigError, EndOfStream, FieldError, NotConnected
 from edge_agent.inference import calibration, calibration_file
 from edge_agent.inference.calibration import PARTS_MIN, CalibrationFailed
 from edge_agent.inference.model import load_model
@@ -119,7 +120,7 @@ def forget(config: Config, state_folder: Path, pipeline: str) -> bool:
 
     Raises ConfigError where the config has no such pipeline.
     """
-    _known(config, pipeline)
+    pipeline_of(config, pipeline)
     file = calibration_file.file_of(state_folder, pipeline)
     there = file.is_file()
     file.unlink(missing_ok=True)
@@ -134,7 +135,7 @@ class _Seen:
 
 
 def _pipeline(config: Config, wanted: Wanted) -> PipelineOptions:
-    options = _known(config, wanted.pipeline)
+    options = pipeline_of(config, wanted.pipeline)
     if not 0.0 < wanted.false_reject < 0.5:  # noqa: PLR2004  beyond half, most good parts fail
         raise CalibrationFailed(f"{wanted.false_reject:g} is no share of good parts that may fail")
     if wanted.parts < PARTS_MIN:
@@ -145,14 +146,6 @@ def _pipeline(config: Config, wanted: Wanted) -> PipelineOptions:
             "--from FOLDER, a folder of pictures of good parts"
         )
         raise ConfigError([FieldError(f"/pipelines/{wanted.pipeline}/trigger", "trigger", message)])
-    return options
-
-
-def _known(config: Config, pipeline: str) -> PipelineOptions:
-    options = config.pipelines.get(pipeline)
-    if options is None:
-        message = no_such("pipeline", pipeline, config.pipelines)
-        raise ConfigError([FieldError(f"/pipelines/{pipeline}", "unknown", message)])
     return options
 
 

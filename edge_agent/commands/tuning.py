@@ -17,9 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 from edge_agent import registry
 from edge_agent.clock import utc_text
 from edge_agent.commands import tune_table
+from edge_agent.commands.named_pipeline import pipeline_of
 from edge_agent.commands.tune_runs import CHILD, Bench, Measured, Refused, Setting, measure
 from edge_agent.commands.tune_table import Row, Tuning
-from edge_agent.errors import ConfigError, EdgeAgentError, FieldError, no_such
+from edge_agent.errors import EdgeAgentError
 from edge_agent.inference.accelerator import CPU, Accelerator, AcceleratorOptions
 from edge_agent.modelstore.manifest import load_bundle
 
@@ -151,15 +152,6 @@ def tune(
             for word, each in config.accelerators.items()
         },
     )
-
-
-def pipeline_of(config: Config, name: str) -> PipelineOptions:
-    """Return the pipeline's options. Raises ConfigError where there is none."""
-    options = config.pipelines.get(name)
-    if options is None:
-        message = no_such("pipeline", name, config.pipelines)
-        raise ConfigError([FieldError(f"/pipelines/{name}", "unknown", message)])
-    return options
 
 
 def _present(bench: Bench, options: PipelineOptions) -> tuple[Setting, str]:

@@ -14,7 +14,6 @@ class Standing:
     """`config_rev`, `recipe`: what it follows; `restarts`: of its worker, after a death.
 
     `left`: how often it went from running to another state, also where that was over at once.
-
     `items`, `errors`: verdicts of all kinds and those of `error`, since it was started.
     """
 
