@@ -159,6 +159,16 @@ def test_golden_samples_come_evenly_from_class_folders(tmp_path: Path) -> None:
     ]
 
 
+def test_of_more_class_folders_than_golden_samples_the_last_ones_are_seen_too(
+    tmp_path: Path,
+) -> None:
+    for number in range(15):
+        (tmp_path / f"{number:02}").mkdir()
+        (tmp_path / f"{number:02}" / "a.jpg").touch()
+    found = golden_samples._chosen(golden_samples._files(tmp_path))
+    assert [int(path.parent.name) for path in found] == [0, 2, 4, 6, 8, 10, 12, 14]
+
+
 @pytest.mark.tflite
 def test_class_folders_become_golden_samples(tmp_path: Path) -> None:
     samples = tmp_path / "parts"

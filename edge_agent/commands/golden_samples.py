@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from edge_agent.errors import BadInput, ModelError
 from edge_agent.inference import golden
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from edge_agent.types import Tensors
 else:
     np = lazy_module("numpy")
+
+T = TypeVar("T")
 
 # As many as the bundles of this project have: each is run at every load of the model.
 CASES = 8
@@ -84,7 +86,11 @@ def _files(samples: Path) -> list[list[Path]]:
 
 
 def _chosen(folders: list[list[Path]]) -> list[Path]:
-    """Return at most CASES files: of each folder as many, those of small ones made up for."""
+    """Return at most CASES files: of each folder as many, those of small ones made up for.
+
+    Of more folders than that, those are taken that lie evenly between the first and the last.
+    """
+    folders = _spread(folders, min(CASES, len(folders)))
     counts = [0] * len(folders)
     while sum(counts) < CASES:
         # Of folders with files left, the one that has given least; the first of equals.
@@ -96,9 +102,10 @@ def _chosen(folders: list[list[Path]]) -> list[Path]:
     return [file for files, count in chosen for file in _spread(files, count)]
 
 
-def _spread(files: list[Path], count: int) -> list[Path]:
-    """Return `count` files: the first, the last and what lies evenly between."""
-    return [files[round(number * (len(files) - 1) / max(1, count - 1))] for number in range(count)]
+def _spread(all_of_them: list[T], count: int) -> list[T]:
+    """Return `count` of them: the first, the last and what lies evenly between."""
+    step = (len(all_of_them) - 1) / max(1, count - 1)
+    return [all_of_them[round(number * step)] for number in range(count)]
 
 
 def _inputs(model: Model, file: Path) -> Tensors:
