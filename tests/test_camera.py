@@ -196,9 +196,10 @@ def test_a_looped_file_begins_again(video: Path) -> None:
 def test_a_file_in_real_time_is_no_faster_than_it_was_recorded(video: Path) -> None:
     source = file_source(video, realtime=True)
     source.connect()
+    time.sleep(2 / 50)  # as where opening a file takes longer than two of its pictures
     items = frames(read_all(source))
     assert len(items) == 10
-    assert items[-1].captured_mono_ns - items[0].captured_mono_ns >= 0.95 * 9e9 / 50
+    assert items[-1].captured_mono_ns - items[0].captured_mono_ns >= 0.999 * 9e9 / 50
 
 
 def test_a_file_may_stand_in_for_a_live_camera(video: Path) -> None:

@@ -145,7 +145,7 @@ def causal_mean(rows: Rows, count: int) -> Rows:
 def autoencoder_of(recording: Recording, seed: int) -> Score:
     """Train the recipe's autoencoder; return what its int8 model makes of rows, causally."""
     from tools.compress.quantise import run_model  # noqa: PLC0415
-    from tools.train.sensor_anomaly import Plan, model_of  # noqa: PLC0415
+    from tools.recordings.usual import Plan, model_of  # noqa: PLC0415
     from tools.training.fit import Schedule  # noqa: PLC0415  of the training environment only
 
     parts = parted(recording, seed)

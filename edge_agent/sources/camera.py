@@ -147,6 +147,9 @@ class CameraSource:
         if not good:
             self._missed()
             return None
+        if not self._read_since_open:
+            # What opening and the first picture took must not bring the second one earlier.
+            self._due_s = mono_ns / 1e9 + self._period_s
         self._read_since_open = True
         self._index += 1
         return Frame(pixels, wall_ns, mono_ns, self._index - 1, origin=self._name)  # type: ignore[arg-type]

@@ -53,6 +53,22 @@ def test_int8_that_lost_or_moved_much_is_doubted_and_the_way_out_is_named() -> N
     assert not [*doubts.lost_by_int8("AUROC", 0.98, 0.97), *doubts.moved_by_int8(-0.01)]
 
 
+def test_a_model_of_windows_that_learned_nothing_is_doubted_and_one_that_did_is_not() -> None:
+    (useless,) = doubts.learned_nothing(2.0, 2.0, "the mean life each time")
+    assert (
+        "RMSE on test windows is 2, and 2 for whoever says the mean life each time" in useless.text
+    )
+    (blind,) = doubts.tells_little(0.61, 0.65)
+    assert "AUROC on test windows is 0.610, and 0.650 without any model" in blind.text
+    (loud,) = doubts.false_alarms(np.arange(100) < 30, 0.01)
+    assert "30 of 100 good test windows (30%) exceed the threshold, where 1.0% was" in loud.text
+    assert not [
+        *doubts.learned_nothing(1.9, 2.0, "x"),
+        *doubts.tells_little(0.9, 0.65),
+        *doubts.false_alarms(np.arange(100) < 2, 0.01),
+    ]
+
+
 def test_a_rule_that_decides_little_or_wrongly_is_doubted_and_a_good_one_is_not() -> None:
     bad = np.arange(100) >= 50
     nothing = np.zeros(100, bool)

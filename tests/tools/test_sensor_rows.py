@@ -12,9 +12,10 @@ from tests.tools.machines import vibration, written
 torch = pytest.importorskip("torch")
 
 from tools import train_ballscrew_wear, train_turbofan  # noqa: E402
+from tools.recordings import usual  # noqa: E402
 from tools.recordings.reader import read  # noqa: E402
 from tools.recordings.series import Layout, Series  # noqa: E402
-from tools.train import forecast, life, sensor_anomaly, sensor_classify  # noqa: E402
+from tools.train import forecast, life, sensor_classify  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,9 +37,9 @@ def test_folders_name_the_class_where_no_column_does(tmp_path: Path) -> None:
 
 
 def test_bad_rows_are_never_learned() -> None:
-    plan = sensor_anomaly.Plan("density", 4, 1, 0.01, ("0",), life.SCHEDULE)
+    plan = usual.Plan("density", 4, 1, 0.01, ("0",), life.SCHEDULE)
     one = Series("a", "a", ("x",), np.ones((4, 1)), np.arange(4), None, np.array(list("0011")))
-    assert np.isnan(sensor_anomaly.good_only([one], plan)[0].values[:, 0]).tolist() == [
+    assert np.isnan(usual.good_only([one], plan)[0].values[:, 0]).tolist() == [
         False,
         False,
         True,

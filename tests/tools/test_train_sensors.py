@@ -82,6 +82,22 @@ def test_constant_channels_are_no_input_and_the_rule_points_down(life_bundle: Pa
     assert len(manifest.selftest.cases) == 2
 
 
+def test_a_life_that_no_channel_tells_of_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = [
+        {"unit": np.full(100, seed), "x": np.random.default_rng(seed).normal(size=100).round(4)}
+        for seed in range(12)
+    ]
+    data = written(tmp_path / "lives.csv", joined(noise))
+    arguments = ["--unit", "unit", "--samples", "10", "--cap", "80", "--no-age", "--epochs", "2"]
+    assert main(["life", str(data), str(tmp_path / "wear"), *arguments]) == 0
+    said = capsys.readouterr()
+    assert "for whoever says the mean life each time: do not use this model" in said.err
+    assert "see the warning above" in said.out
+    assert "**Warning** RMSE" in (tmp_path / "wear" / "card.md").read_text()
+
+
 @pytest.fixture(scope="module")
 def classes_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classes")

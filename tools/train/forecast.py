@@ -27,7 +27,8 @@ from tools.recordings.product import (
 from tools.recordings.series import add_layout_arguments, layout_of
 from tools.recordings.windows import examples, window_shape, zscore
 from tools.scoring.merit import rmse
-from tools.training.data_checks import DataUnfit, Finding, print_findings
+from tools.training.data_checks import DataUnfit
+from tools.training.doubts import learned_nothing
 from tools.training.fit import Schedule, fit, predict
 from tools.training.nets import forecaster
 
@@ -43,10 +44,14 @@ if TYPE_CHECKING:
     from tools.recordings.series import Series
     from tools.recordings.windows import Examples
     from tools.scoring.report import Figure
+    from tools.training.data_checks import Finding
 
     Array = NDArray[np.float32]
 
 SUMMARY = "the next values of a channel, from the last ones of all"
+
+# Rows of the table of errors.
+BY_AGENT, STAYS = "int8, by the agent", "all stays as it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle_arguments(parser)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Train, quantise, test and write the bundle."""
+def run(options: argparse.Namespace) -> Sequence[Finding]:
+    """Train, quantise, test and write the bundle; return what is doubtful of it."""
     needed = options.samples + options.ahead
     recording = read_checked(options.data, layout_of(options), needed)
     if options.target not in recording.channels:
@@ -117,11 +122,8 @@ def run(options: argparse.Namespace) -> None:
         atol=0.05,
         about=about(parts, plan, options.target),
     )
-    finish(
-        options,
-        recording,
-        product,
-        lambda folder: (figures(parts.test, shape, plan, folder), ()),
+    return finish(
+        options, recording, product, lambda folder: judged(parts.test, shape, plan, folder)
     )
 
 
@@ -196,10 +198,13 @@ def rule_of(
     return {"kind": "threshold", "direction": direction, "fail_at": fail_at}
 
 
-def figures(
+def judged(
     series: Sequence[Series], shape: WindowPreprocess, plan: Plan, folder: Path
-) -> list[Figure]:
-    """Return the error of the furthest value on rows never seen, beside two that learn nothing."""
+) -> tuple[list[Figure], list[Finding]]:
+    """Return the error of the furthest value on rows never seen, beside two that learn nothing.
+
+    And what is doubtful of it.
+    """
     inputs, coming = learned(series, shape, plan)
     mean, std = scale(shape, plan)
     truth = coming[:, -1] * std + mean
@@ -208,17 +213,14 @@ def figures(
     past = inputs[:, :, plan.place] * std + mean
     slope = (past[:, -1] - past[:, 0]) / (plan.samples - 1)
     rows = {
-        "int8, by the agent": scores,
-        "all stays as it is": past[:, -1],
+        BY_AGENT: scores,
+        STAYS: past[:, -1],
         "as the window went, so it goes on": past[:, -1] + plan.ahead * slope,
     }
     what = f"RMSE, {plan.ahead} rows ahead, {len(truth)} windows never seen"
-    found = [(f"{what}, {name}", f"{rmse(each - truth):.4g}") for name, each in rows.items()]
-    if rmse(scores - truth) >= rmse(past[:, -1] - truth):
-        text = "the forecast is no better than to say that all stays as it is: do not use it"
-        print_findings([Finding("warning", text)])
-        found.append(("better than to say that all stays as it is", "no"))
-    return found
+    errors = {name: rmse(each - truth) for name, each in rows.items()}
+    doubts = learned_nothing(errors[BY_AGENT], errors[STAYS], "that all stays as it is")
+    return [(f"{what}, {name}", f"{error:.4g}") for name, error in errors.items()], [*doubts]
 
 
 def about(parts: Parts, plan: Plan, channel: str) -> str:

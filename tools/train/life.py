@@ -27,6 +27,7 @@ from tools.recordings.series import add_layout_arguments, layout_of
 from tools.recordings.windows import examples, targets, window_shape, zscore
 from tools.scoring.merit import nasa_score, rmse
 from tools.training.data_checks import DataUnfit
+from tools.training.doubts import learned_nothing
 from tools.training.fit import Schedule, fit, predict
 from tools.training.nets import mixer
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tools.recordings.parts import Parts
     from tools.recordings.series import Series
     from tools.scoring.report import Figure
+    from tools.training.data_checks import Finding
 
     Array = NDArray[np.float32]
 
@@ -93,8 +95,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle_arguments(parser)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Train, quantise, test and write the bundle."""
+def run(options: argparse.Namespace) -> Sequence[Finding]:
+    """Train, quantise, test and write the bundle; return what is doubtful of it."""
     recording = read_checked(options.data, layout_of(options, options.life), options.samples)
     parts = parted(recording, options.seed, whole=True)
     plan = Plan(
@@ -120,11 +122,8 @@ def run(options: argparse.Namespace) -> None:
         atol=0.02,
         about=about(parts, plan, shape),
     )
-    finish(
-        options,
-        recording,
-        product,
-        lambda folder: (figures(parts.test, shape, plan, network, folder), ()),
+    return finish(
+        options, recording, product, lambda folder: judged(parts.test, shape, plan, network, folder)
     )
 
 
@@ -224,14 +223,17 @@ def rule_of(fail_at: float, plan: Plan) -> dict[str, Any]:
     }
 
 
-def figures(
+def judged(
     series: Sequence[Series],
     shape: WindowPreprocess,
     plan: Plan,
     network: Any,  # noqa: ANN401  a torch module
     folder: Path,
-) -> list[Figure]:
-    """Return the errors on whole machines never seen: every row, and cut short at random."""
+) -> tuple[list[Figure], list[Finding]]:
+    """Return the errors on whole machines never seen: every row, and cut short at random.
+
+    And what is doubtful of them.
+    """
     inputs, lives = learned(series, shape, plan)
     truth = lives[:, 0] * plan.cap
     by_agent = np.array([each.score for each in answered(folder, series, shape)])
@@ -246,7 +248,8 @@ def figures(
         errors = answers - truth
         at_cuts = f"{rmse(errors[cuts]):.2f} / {nasa_score(errors[cuts]) / len(cuts):.2f}"
         found += [(f"{every}, {name}", f"{rmse(errors):.2f}"), (f"{short}, {name}", at_cuts)]
-    return found
+    doubts = learned_nothing(rmse(by_agent - truth), rmse(usual - truth), "the mean life each time")
+    return found, [*doubts]
 
 
 def _cuts(series: NDArray[np.int64]) -> NDArray[np.int64]:

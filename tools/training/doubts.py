@@ -21,7 +21,8 @@ UNCERTAIN_MOST = 0.5
 AUROC_MOST_LOST = 0.03
 # So far int8 may move the median score of good photos.
 SHIFT_MOST = 0.05
-CALIBRATE = ", or calibrate on the gateway (`edge-agent calibrate PIPELINE`)"
+ON_GATEWAY = "calibrate on the gateway (`edge-agent calibrate PIPELINE`)"
+CALIBRATE = f", or {ON_GATEWAY}"
 
 
 def rejects(
@@ -58,6 +59,35 @@ def by_rule(
             f"{unsure.sum()} of {len(unsure)} test windows ({unsure.mean():.0%}) are uncertain: by "
             "the limits in its manifest the model decides little. Record more machines, or train "
             "longer with --epochs and --patience",
+        )
+
+
+def false_alarms(alarmed: NDArray[np.bool_], asked: float) -> Iterator[Finding]:
+    """Doubt a threshold that far more good test windows exceed than `asked`, a share."""
+    advice = (
+        "they look unlike those that the threshold was found on. Record more machines, name their "
+        f"column with --unit, or {ON_GATEWAY}"
+    )
+    yield from _far_more("good test windows", "exceed the threshold", alarmed, asked, advice)
+
+
+def tells_little(measured: float, trivial: float) -> Iterator[Finding]:
+    """Doubt a model whose AUROC is not above that of one that always answers zero."""
+    if measured <= trivial:
+        yield Finding(
+            "warning",
+            f"AUROC on test windows is {measured:.3f}, and {trivial:.3f} without any model, by how "
+            "far from its mean everything lies: the model adds nothing",
+        )
+
+
+def learned_nothing(rmse: float, trivial: float, answer: str) -> Iterator[Finding]:
+    """Doubt a model whose error on test windows is not below that of an `answer` in words."""
+    if rmse >= trivial:
+        yield Finding(
+            "warning",
+            f"RMSE on test windows is {rmse:.4g}, and {trivial:.4g} for whoever says {answer}: do "
+            "not use this model. Record more, or other channels",
         )
 
 
