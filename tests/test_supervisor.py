@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from edge_agent.config import parse_json
-from edge_agent.processes import forkserver, gathering, supervisor, wire
+from edge_agent.processes import forkserver, wire
 from edge_agent.processes.supervisor import Listener, Supervisor
 from edge_agent.processes.worker_options import WorkerOptions
 from tests.agents import DEVICE
@@ -105,22 +105,6 @@ def line(tmp_path: Path, shared_data: Path) -> Iterator[Line]:
 def pipeline(fps: float | None = 50, *, loop: bool = True, model: str = "model") -> dict[str, Any]:
     source = {"kind": "folder", "path": "pictures", "loop": loop} | ({"fps": fps} if fps else {})
     return {"family": "qc", "model": model, "source": source, "evidence": {"keep": []}}
-
-
-@pytest.mark.parametrize(("fps", "gathers"), [(50, True), (5, False)])
-def test_verdicts_that_come_fast_are_taken_several_at_a_time_and_others_at_once(
-    line: Line, monkeypatch: pytest.MonkeyPatch, fps: int, *, gathers: bool
-) -> None:
-    monkeypatch.setattr(gathering, "FAST_PER_S", 20.0)
-    monkeypatch.setattr(supervisor, "GATHER_S", 0.2)
-    line.start({"w": {"one": pipeline(fps)}})
-    line.until(lambda: len(line.verdicts) >= 10)
-    at_once: list[int] = []
-    while sum(at_once) < 20:
-        before = len(line.verdicts)
-        line.supervisor.step(5)
-        at_once.append(len(line.verdicts) - before)
-    assert (max(at_once) >= 5) == gathers, at_once
 
 
 def test_no_thread_of_a_worker_stops_another_in_the_middle_of_a_picture(line: Line) -> None:

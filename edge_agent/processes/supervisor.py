@@ -24,7 +24,6 @@ import msgspec
 
 from edge_agent.errors import EdgeAgentError
 from edge_agent.processes import wire
-from edge_agent.processes.gathering import GATHER_S, Gathering
 from edge_agent.processes.one_worker import (
     Worker,
     ending,
@@ -47,7 +46,6 @@ LOOK_S = 0.1  # how soon a worker that is silent for too long is noticed
 HEALTHY_S = 60.0  # after this time alive, a death counts as the first again
 LEAVE_S = 0.2  # between closing its pipe and having left
 KILL_S = 5.0  # a killed process is gone well before that
-ROUNDS = 100  # then something else has its turn, however much there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,6 @@ class Supervisor:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._pipes.register(self._bell, selectors.EVENT_READ)
         self._workers = [resting(options) for options in workers]
-        self._gathering = Gathering()
         self._look_s = 0.0
 
     def step(self, timeout_s: float) -> None:
@@ -173,20 +170,7 @@ class Supervisor:
         due = [entry.since for entry in self._workers if entry.state == "resting"]
         if due:
             timeout_s = min(timeout_s, max(0.0, min(due) - time.monotonic()))
-        ready = self._pipes.select(timeout_s)
-        if not ready or not self._gathering.pays:
-            self._take(ready)
-        else:
-            time.sleep(GATHER_S)
-            for _ in range(ROUNDS):
-                if not (ready := self._pipes.select(0)):
-                    break
-                self._take(ready)
-        self._gathering.look(time.monotonic())
-
-    def _take(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
-        """Take one message from each pipe that has any."""
-        for key, _ in ready:
+        for key, _ in self._pipes.select(timeout_s):
             if key.fileobj == self._bell:
                 os.eventfd_read(self._bell)
             else:
@@ -205,7 +189,6 @@ class Supervisor:
             self._lose(entry, f"spoke for pipelines that it does not run: {', '.join(unknown)}")
             return
         entry.heard = time.monotonic()
-        self._gathering.came()
         if isinstance(message, wire.Report):
             entry.reports = {report.pipeline: report for report in message.pipelines}
             if entry.state == "starting":
