@@ -19,6 +19,9 @@ class Counters:
         self._fault = ("", 0.0)
         self.captures = Histogram()
         """How long the reads took that brought an item, with the wait for it."""
+        self.heard_s = 0.0
+        """When, on the monotonic clock, something came that makes no item yet: one sample of many;
+        or when nothing was due."""
 
     def fault(self, text: str) -> None:
         """Note in words what was wrong with the latest input that was dropped."""

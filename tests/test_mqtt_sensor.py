@@ -45,6 +45,11 @@ class Bench:
         assert self._context is not None
         return self._context.counters.totals()
 
+    @property
+    def heard_s(self) -> float:
+        assert self._context is not None
+        return self._context.counters.heard_s
+
     def open(self, shape: WindowPreprocess | None = None, **options: object) -> None:
         self._context = source_context(self._broker, window=shape or window_shape())
         self._source = create(self._context, kind="mqtt_sensor", qos=1, **options)
@@ -102,6 +107,13 @@ def test_scalars_become_windows(bench: Bench) -> None:
     assert before_ns <= first.captured_ns <= time.time_ns()
     assert first.captured_mono_ns <= time.monotonic_ns()
     assert first.origin == "t"
+
+
+def test_a_sample_is_heard_of_before_it_makes_a_window(bench: Bench, wait_for: WaitFor) -> None:
+    bench.open(topic="t", channels={"x": {}})
+    assert bench.heard_s == 0
+    bench.send("t", 1)
+    wait_for(lambda: bench.heard_s)
 
 
 def test_objects_bring_several_channels_and_their_time(bench: Bench) -> None:

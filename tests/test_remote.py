@@ -131,6 +131,14 @@ def test_an_agent_that_is_not_there_is_said_to_be_away(mosquitto: Mosquitto) -> 
     done = call(mosquitto, "get")
     assert done.returncode == 69
     assert done.stderr.strip().endswith(f"no agent reports its config on {ROOT}/config/reported")
+    short = ROOT.replace("/edge/", "/")
+    done = subprocess.run(
+        [short if word == ROOT else word for word in words(mosquitto, "get")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.strip().endswith("a gateway's topics have `edge` before its name")
 
 
 def test_a_change_for_an_agent_that_is_stopped_is_not_sent_and_get_says_so(

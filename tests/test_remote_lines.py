@@ -45,6 +45,10 @@ def test_a_pipeline_that_comes_or_goes_is_a_line_that_says_which_one_it_is() -> 
     assert change_lines({"pipelines": {}}, {"pipelines": {"one": one}}) == [f"+ {line}"]
     assert change_lines({"pipelines": {"one": one}}, {"pipelines": {}}) == [f"- {line}"]
     assert change_lines({"pipelines": {}}, {"pipelines": {"one": 5}}) == ["+ /pipelines/one: 5"]
+    (part,) = change_lines({"pipelines": {}}, {"pipelines": {"one": {"threads": 2}}})
+    assert part == '+ /pipelines/one: {"threads": 2}', (
+        "a slip of the pen: there is no such pipeline"
+    )
 
 
 @pytest.mark.parametrize("command", ["check", "doctor", "run"])

@@ -200,6 +200,18 @@ def test_objects_that_lack_or_mix_channels_are_refused(payload: bytes, reason: s
 
 
 @pytest.mark.parametrize(
+    ("payload", "sentence"),
+    [
+        (b'{"x": 1, "y": "4,1"}', "/y is '4,1', no number"),
+        (b'{"x": 1, "y": ' + b'{"a":' * 500 + b"1" + b"}" * 501, "/y is dict, no number"),
+    ],
+)
+def test_what_is_no_number_is_named(payload: bytes, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        decoder(Layout("json", Fields(("/x", "/y"))))(payload)
+
+
+@pytest.mark.parametrize(
     ("rows", "reason"),
     [
         ("[1, 2]", "shape"),

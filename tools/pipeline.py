@@ -70,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     source.add_argument("--camera", type=int, metavar="NUMBER", help="/dev/videoNUMBER")
     source.add_argument("--recording", type=Path, help="a CSV or NPZ file")
     source.add_argument("--topic", help="MQTT topic whose messages are objects of numbers")
-    parser.add_argument("--unit", help="recordings: the column that names the machine or part")
+    parser.add_argument(
+        "--unit", help="the column, or place in a message, that names the machine or part"
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="recordings: 0 is at once")
     parser.add_argument("--host", default="127.0.0.1", help="of the MQTT broker")
     parser.add_argument("--port", type=int, default=1883)
@@ -127,11 +129,12 @@ def _source(options: argparse.Namespace, folder: Path, manifest: Manifest) -> st
             lines.append(f"unit_column = {quoted(options.unit)}")
         return "\n".join(lines) + "\n"
     lines = ['kind = "mqtt_sensor"', f"topic = {quoted(options.topic)}"]
+    if options.unit:
+        lines.append(f"part_id = {quoted(_pointer(options.unit))}")
     lines.append("# Each message is an object; where in it each channel stands (RFC 6901).")
     for name in manifest.task.preprocess.channels:
         key = name if BARE_KEY.fullmatch(name) else quoted(name)
-        pointer = "/" + name.replace("~", "~0").replace("/", "~1")
-        lines.append(f"channels.{key}.pointer = {quoted(pointer)}")
+        lines.append(f"channels.{key}.pointer = {quoted(_pointer(name))}")
     return "\n".join(lines) + "\n"
 
 
@@ -151,6 +154,11 @@ def _check_samples(recording: Path, unit: str | None, channels: Sequence[str]) -
         raise BadInput("recording", f"{recording}: no rows")
     if np.isnan(block.values).all():
         raise BadInput("recording", f"{recording}: no numbers below {', '.join(channels)}")
+
+
+def _pointer(name: str) -> str:
+    """Return where in a message that is an object this name stands (RFC 6901)."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def quoted(text: str) -> str:

@@ -86,8 +86,9 @@ class Remote:
         """Return the config in force as the agent reports it. Raises EdgeAgentError."""
         found = self._latest("reported", REPORTED_S)
         if found is None:
-            topic = f"{self._target.root}/config/reported"
-            raise EdgeAgentError(f"no agent reports its config on {topic}")
+            root = self._target.root
+            hint = "" if "/edge/" in root else "; a gateway's topics have `edge` before its name"
+            raise EdgeAgentError(f"no agent reports its config on {root}/config/reported{hint}")
         return found
 
     def offline(self) -> str:

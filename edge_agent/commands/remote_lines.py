@@ -76,7 +76,7 @@ def _line(path: str, before: object, after: object) -> str:
 
 def _shown(path: str, value: object) -> str:
     """Return a value as JSON, and of a whole pipeline no more than which one it is."""
-    if not PIPELINE.fullmatch(path) or not isinstance(value, dict):
+    if not PIPELINE.fullmatch(path) or not isinstance(value, dict) or "model" not in value:
         return json.dumps(value, ensure_ascii=False)
     source = value.get("source")
     kind = source.get("kind") if isinstance(source, dict) else source

@@ -258,7 +258,8 @@ class PipelineThread:
     def _trouble(self) -> str:
         """Return what is wrong with a source that is connected; log it when it begins."""
         detail = self._counters.latest_fault(FAULT_SHOWN_S)
-        if not detail and self._triggers is None and time.monotonic() - self._read_s > SILENCE_S:
+        silent_s = time.monotonic() - max(self._read_s, self._counters.heard_s)
+        if not detail and self._triggers is None and silent_s > SILENCE_S:
             detail = "connected, but nothing comes"
         if detail and not self._in_trouble:
             log.warning("%s: %s", self.name, detail)

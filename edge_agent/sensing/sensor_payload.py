@@ -139,7 +139,8 @@ def _tree_reader(format_: Format) -> Getter:
 def _values_reader(layout: Layout) -> Callable[[Any], Sequence[float] | Rows]:
     if isinstance(layout.values, Table):
         return _table_reader(layout.values, layout.max_samples)
-    get = _fields_getter(layout.values.pointers)
+    pointers = layout.values.pointers
+    get = _fields_getter(pointers)
     max_samples = layout.max_samples
 
     def read(tree: Any) -> Sequence[float] | Rows:  # noqa: ANN401
@@ -153,10 +154,19 @@ def _values_reader(layout: Layout) -> Callable[[Any], Sequence[float] | Rows]:
         if kinds <= _NUMBERS:
             return [_number(value) for value in values]
         if not kinds <= {list, bytes}:
-            raise BadInput("type", f"{', '.join(sorted(kind.__name__ for kind in kinds))}")
+            raise BadInput("type", _no_number(pointers, values))
         return _side_by_side([_column(value, max_samples) for value in values])
 
     return read
+
+
+def _no_number(pointers: Sequence[str], values: Sequence[Any]) -> str:
+    """Name the first value that is no number, where others are or where none is a list."""
+    pairs = zip(pointers, values, strict=True)
+    where, value = next(pair for pair in pairs if type(pair[1]) not in _NUMBERS)
+    # A text may be "4,1"; anything else may be nested too deep to be shown.
+    shown = f"{value!r:.40}" if isinstance(value, str) else type(value).__name__
+    return f"{where or 'the message'} is {shown}, no number"
 
 
 def _fields_getter(pointers: tuple[str, ...]) -> Getter:

@@ -71,6 +71,7 @@ class ReplaySource:
     def __init__(self, options: Options, context: SourceContext, shape: WindowPreprocess) -> None:
         self._options = options
         self._path: Path = context.folder / options.file
+        self._counters = context.counters
         self._columns = [options.channels.get(name, name) for name in shape.channels]
         self._period_ns = round(1e9 / shape.rate_hz)
         timing = Timing(
@@ -110,6 +111,7 @@ class ReplaySource:
         if not is_due(self._schedule.due_s(window.captured_ns), timeout_s, self._closed):
             if self._closed.is_set():
                 raise EndOfStream(f"{self._path.name}: closed")
+            self._counters.heard_s = time.monotonic()
             return None
         self._done.popleft()
         timed = self._options.time_column is not None

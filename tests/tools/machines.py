@@ -44,6 +44,14 @@ def wearing(seed: int) -> dict[str, np.ndarray]:
     }
 
 
+def noise(seed: int, rows: int = 100) -> dict[str, np.ndarray]:
+    """Return a machine of which its one channel says nothing."""
+    return {
+        "unit": np.full(rows, seed),
+        "x": np.random.default_rng(seed).normal(size=rows).round(4),
+    }
+
+
 def joined(tables: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([each[name] for each in tables]) for name in tables[0]}
 

@@ -54,16 +54,19 @@ def test_int8_that_lost_or_moved_much_is_doubted_and_the_way_out_is_named() -> N
 
 
 def test_a_model_of_windows_that_learned_nothing_is_doubted_and_one_that_did_is_not() -> None:
-    (useless,) = doubts.learned_nothing(2.0, 2.0, "the mean life each time")
-    assert (
-        "RMSE on test windows is 2, and 2 for whoever says the mean life each time" in useless.text
-    )
+    (useless,) = doubts.learned_nothing(1.95, {"the last": 3.0, "the mean": 2.0})
+    assert "RMSE on test windows is 1.95, and 2 without any model" in useless.text
+    assert "for whoever says the mean: do not use this one" in useless.text
+    (guessed,) = doubts.guesses(27, 59, 29)
+    assert "27 of 59 test windows are told right, and 29 by always saying" in guessed.text
     (blind,) = doubts.tells_little(0.61, 0.65)
     assert "AUROC on test windows is 0.610, and 0.650 without any model" in blind.text
     (loud,) = doubts.false_alarms(np.arange(100) < 30, 0.01)
     assert "30 of 100 good test windows (30%) exceed the threshold, where 1.0% was" in loud.text
     assert not [
-        *doubts.learned_nothing(1.9, 2.0, "x"),
+        *doubts.learned_nothing(1.89, {"the last": 3.0, "the mean": 2.0}),
+        *doubts.guesses(50, 59, 29),
+        *doubts.tells_little(1.0, 1.0),
         *doubts.tells_little(0.9, 0.65),
         *doubts.false_alarms(np.arange(100) < 2, 0.01),
     ]

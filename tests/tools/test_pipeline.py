@@ -89,10 +89,12 @@ def test_a_recording_that_the_agent_could_not_read_is_refused_before_it_runs(
 
 def test_a_topic_becomes_a_pipeline_with_a_place_for_each_channel(tmp_path: Path) -> None:
     config = tmp_path / "my.toml"
-    assert pipeline.main([TURBOFAN, str(config), "--topic", "plant/engine"]) == 0
+    arguments = [TURBOFAN, str(config), "--topic", "plant/engine", "--unit", "a/b"]
+    assert pipeline.main(arguments) == 0
     options = read(config)
     assert isinstance(options.source, mqtt_sensor.Options)
     assert options.source.channels["s11"].pointer == "/s11"
+    assert options.source.part_id == "/a~1b"
     assert len(options.source.channels) == 14
 
 

@@ -170,6 +170,18 @@ def test_a_constant_channel_that_was_asked_for_is_an_error(tmp_path: Path) -> No
         checks.read_checked(tmp_path, Layout(columns=("x", "y")), 4)
 
 
+def test_a_column_that_names_machines_by_numbers_is_warned_of_and_a_counter_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{row // 40},{row},{row % 3},{row % 7}" for row in range(120)]
+    checks.read_checked(written(tmp_path / "a.csv", "machine,count,x,y", *rows), PLAIN, 10)
+    said = capsys.readouterr()
+    assert "column machine holds 3 whole numbers, each in one stretch of rows" in said.err
+    assert "say --unit machine" in said.err
+    assert said.err.count("\n") == 1
+    assert "  channels: machine, count, x, y\n" in said.out
+
+
 def test_recordings_that_are_too_short_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -262,6 +262,15 @@ def test_a_folder_that_is_no_bundle_is_refused_before_the_data_are_read(
     assert (tmp_path / "theirs" / "a.txt").read_text() == "dear"
 
 
+def test_a_place_where_nothing_can_be_written_is_named_before_the_data_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["classify", str(tmp_path / "nowhere"), "/proc/self/models/m"]) == 1
+    said = capsys.readouterr().err
+    assert "error: /proc/self/models/m: nothing can be written to /proc/" in said
+    assert "nowhere" not in said
+
+
 def test_a_failure_leaves_the_bundle_that_was_there(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     with fresh_folder(out) as folder:

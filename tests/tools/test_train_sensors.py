@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_agent.inference.model import load_model
-from tests.tools.machines import ROWS, STATES, joined, states, vibration, wearing, written
+from tests.tools.machines import ROWS, STATES, joined, noise, states, vibration, wearing, written
 
 pytest.importorskip("torch")
 
@@ -82,18 +82,15 @@ def test_constant_channels_are_no_input_and_the_rule_points_down(life_bundle: Pa
     assert len(manifest.selftest.cases) == 2
 
 
+@pytest.mark.parametrize("age", [["--no-age"], []], ids=["sensors", "age"])
 def test_a_life_that_no_channel_tells_of_is_warned_of(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], age: list[str]
 ) -> None:
-    noise = [
-        {"unit": np.full(100, seed), "x": np.random.default_rng(seed).normal(size=100).round(4)}
-        for seed in range(12)
-    ]
-    data = written(tmp_path / "lives.csv", joined(noise))
-    arguments = ["--unit", "unit", "--samples", "10", "--cap", "80", "--no-age", "--epochs", "2"]
+    data = written(tmp_path / "lives.csv", joined([noise(seed) for seed in range(12)]))
+    arguments = ["--unit", "unit", "--samples", "10", "--cap", "80", "--epochs", "6", *age]
     assert main(["life", str(data), str(tmp_path / "wear"), *arguments]) == 0
     said = capsys.readouterr()
-    assert "for whoever says the mean life each time: do not use this model" in said.err
+    assert "had left: do not use this one" in said.err
     assert "see the warning above" in said.out
     assert "**Warning** RMSE" in (tmp_path / "wear" / "card.md").read_text()
 
@@ -207,6 +204,30 @@ def forecast_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_forecast_beats_all_stays_as_it_is(forecast_bundle: Path) -> None:
     by_agent = figure(forecast_bundle, "RMSE", "by the agent")
     assert by_agent < 0.5 * figure(forecast_bundle, "RMSE", "all stays as it is")
+
+
+def test_a_forecast_of_noise_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(6):
+        written(tmp_path / "data" / f"run{seed}.csv", {"x": noise(seed)["x"]})
+    arguments = ["--target", "x", "--ahead", "5", "--samples", "16", "--epochs", "6"]
+    assert main(["forecast", str(tmp_path / "data"), str(tmp_path / "next"), *arguments]) == 0
+    said = capsys.readouterr().err
+    assert "whoever says `always the mean of the training part`: do not use this one" in said
+
+
+def test_classes_that_the_channels_do_not_tell_apart_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = [
+        noise(seed) | {"state": np.full(100, "ok" if seed % 2 else "worn")} for seed in range(12)
+    ]
+    data = written(tmp_path / "a.csv", joined(tables))
+    arguments = ["--unit", "unit", "--label", "state", "--samples", "10", "--hop", "1"]
+    more = ["--good", "ok", "--epochs", "6"]
+    assert main(["sensor-classify", str(data), str(tmp_path / "m"), *arguments, *more]) == 0
+    assert "these channels do not tell the classes apart" in capsys.readouterr().err
 
 
 def test_a_forecast_answers_every_coming_value_and_scores_the_last(forecast_bundle: Path) -> None:

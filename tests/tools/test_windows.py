@@ -119,6 +119,21 @@ def test_classes_of_a_part_are_said_where_a_machine_has_one_of_them(
         assert line.endswith(f"1 items of 1 groups{said}")
 
 
+def test_machines_that_each_hold_all_classes_are_parted_by_their_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(10):
+        # Most rows of every other machine are of the second class.
+        rows = [
+            f"{i * 7 % 11},{'ok' if i < (14 if number % 2 else 6) else 'worn'}" for i in range(20)
+        ]
+        written(tmp_path / f"m{number}.csv", "x,state", *rows)
+    recording, _ = read(tmp_path, Layout(target="state", target_is_text=True))
+    parts = parted(recording, 0, by_label=True)
+    assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [6, 2, 2]
+    assert capsys.readouterr().err == ""
+
+
 def test_a_single_recording_is_parted_in_time_and_that_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

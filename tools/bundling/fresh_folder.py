@@ -35,6 +35,11 @@ def check_replaceable(out: Path, *, marker: str = "manifest.json") -> None:
     if out.exists() and not _replaceable(out, marker):
         what = "bundle" if marker == "manifest.json" else f"folder with {marker}"
         raise FileExistsError(f"{out} exists and is no {what}: choose another place, or remove it")
+    above = next(folder for folder in out.resolve().parents if folder.exists())
+    try:
+        tempfile.TemporaryDirectory(dir=above).cleanup()
+    except OSError as error:
+        raise OSError(f"{out}: nothing can be written to {above}: {error.strerror}") from None
 
 
 def _replaceable(out: Path, marker: str) -> bool:

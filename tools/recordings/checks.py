@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # A class with fewer windows than this is not learned but remembered.
 FEWEST_OF_CLASS = 20
+# A name of a machine stands in this many rows at least.
+FEWEST_ROWS_OF_A_NAME = 20
 # One class so many times another: a model that always says the large one looks good.
 UNBALANCED = 10
 # Steps that differ by more than this from the usual one, as a fraction of it.
@@ -48,8 +50,29 @@ def read_checked(path: Path, layout: Layout, samples: int) -> Recording:
             findings.append(Finding("warning", f"{what}, left out"))
     if not moving:
         findings.append(Finding("error", f"{path.name}: no channel ever changes"))
+    findings += names_of_machines(recording.only(moving))
     settle(findings)
+    print(f"  channels: {', '.join(moving)}", flush=True)
     return recording.only(moving)
+
+
+def names_of_machines(recording: Recording) -> Iterator[Finding]:
+    """Find channels of whole numbers that change as a name does: each value in one stretch of rows.
+
+    A model that sees them knows the machine, and learns what was true of it.
+    """
+    for place, channel in enumerate(recording.channels):
+        values = np.concatenate([each.values[:, place] for each in recording.series])
+        values = values[np.isfinite(values)]
+        stretches, distinct = 1 + np.count_nonzero(np.diff(values)), len(np.unique(values))
+        whole = (values == np.round(values)).all()
+        if whole and stretches == distinct and len(values) >= FEWEST_ROWS_OF_A_NAME * distinct:
+            yield Finding(
+                "warning",
+                f"column {channel} holds {distinct} whole numbers, each in one stretch of rows: if "
+                f"it names the machine or run say --unit {channel}; if no sensor feels it say "
+                f"--ignore {channel}",
+            )
 
 
 def constant(recording: Recording) -> list[str]:

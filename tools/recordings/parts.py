@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,10 +43,10 @@ def parted(
         text = f"by time: {STRETCHES} stretches of each of {len(set(recording.groups))} recordings"
         print_findings([Finding("warning", f"parted {text}; another machine was not tested")])
     groups = [each.group for each in series]
-    labels = [_most(each) for each in series] if by_label else None
+    labels = [_classes(each) for each in series] if by_label else None
     split = grouped_split(groups, seed=seed, labels=labels)
     print_findings(split.findings)
-    # Which label most rows of a machine have says little where a machine has several.
+    # How many machines hold the same classes says little of how many rows each class has.
     mixed = any(each.target is not None and len(set(each.target.tolist())) > 1 for each in series)
     for line in described(split, groups, None if mixed else labels):
         print(f"  {line}", flush=True)
@@ -55,8 +54,8 @@ def parted(
     return Parts(chosen[0], chosen[1], chosen[2], text)
 
 
-def _most(series: Series) -> str:
-    """Return the label that most rows have."""
+def _classes(series: Series) -> str:
+    """Return the labels of its rows: machines that hold the same ones are spread over the parts."""
     if series.target is None:
         raise ValueError(f"{series.file} was read without labels")
-    return str(Counter(series.target.tolist()).most_common(1)[0][0])
+    return " and ".join(sorted({str(label) for label in series.target.tolist()}))

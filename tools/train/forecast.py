@@ -50,8 +50,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "the next values of a channel, from the last ones of all"
 
-# Rows of the table of errors.
-BY_AGENT, STAYS = "int8, by the agent", "all stays as it is"
+BY_AGENT = "int8, by the agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +200,7 @@ def rule_of(
 def judged(
     series: Sequence[Series], shape: WindowPreprocess, plan: Plan, folder: Path
 ) -> tuple[list[Figure], list[Finding]]:
-    """Return the error of the furthest value on rows never seen, beside two that learn nothing.
+    """Return the error of the furthest value on rows never seen, beside answers that learn nothing.
 
     And what is doubtful of it.
     """
@@ -214,12 +213,14 @@ def judged(
     slope = (past[:, -1] - past[:, 0]) / (plan.samples - 1)
     rows = {
         BY_AGENT: scores,
-        STAYS: past[:, -1],
+        "all stays as it is": past[:, -1],
         "as the window went, so it goes on": past[:, -1] + plan.ahead * slope,
+        "always the mean of the training part": np.full_like(truth, mean),
     }
     what = f"RMSE, {plan.ahead} rows ahead, {len(truth)} windows never seen"
     errors = {name: rmse(each - truth) for name, each in rows.items()}
-    doubts = learned_nothing(errors[BY_AGENT], errors[STAYS], "that all stays as it is")
+    others = {f"`{name}`": error for name, error in errors.items() if name != BY_AGENT}
+    doubts = learned_nothing(errors[BY_AGENT], others)
     return [(f"{what}, {name}", f"{error:.4g}") for name, error in errors.items()], [*doubts]
 
 

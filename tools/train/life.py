@@ -123,7 +123,7 @@ def run(options: argparse.Namespace) -> Sequence[Finding]:
         about=about(parts, plan, shape),
     )
     return finish(
-        options, recording, product, lambda folder: judged(parts.test, shape, plan, network, folder)
+        options, recording, product, lambda folder: judged(parts, shape, plan, network, folder)
     )
 
 
@@ -224,7 +224,7 @@ def rule_of(fail_at: float, plan: Plan) -> dict[str, Any]:
 
 
 def judged(
-    series: Sequence[Series],
+    parts: Parts,
     shape: WindowPreprocess,
     plan: Plan,
     network: Any,  # noqa: ANN401  a torch module
@@ -234,22 +234,44 @@ def judged(
 
     And what is doubtful of them.
     """
+    series = parts.test
     inputs, lives = learned(series, shape, plan)
+    found = examples(series, shape)
     truth = lives[:, 0] * plan.cap
     by_agent = np.array([each.score for each in answered(folder, series, shape)])
     by_float = predict(network, inputs)[:, 0] * plan.cap
-    cuts = _cuts(examples(series, shape).series)
+    cuts = _cuts(found.series)
     usual = np.full_like(truth, truth.mean())
+    aged = usual_lives(parts.train, plan)
+    by_age = aged[np.minimum(found.newest, len(aged) - 1)]
     every = f"RMSE, every window of {len(series)} machines never seen"
     short = f"RMSE / NASA score a machine, {CUTS} cuts of each at random"
-    found = []
-    named = (("int8, by the agent", by_agent), ("float", by_float), ("always the mean", usual))
-    for name, answers in named:
+    figures: list[Figure] = []
+    named = {
+        "int8, by the agent": by_agent,
+        "float": by_float,
+        "always the mean": usual,
+        "what machines of that age had left": by_age,
+    }
+    for name, answers in named.items():
         errors = answers - truth
         at_cuts = f"{rmse(errors[cuts]):.2f} / {nasa_score(errors[cuts]) / len(cuts):.2f}"
-        found += [(f"{every}, {name}", f"{rmse(errors):.2f}"), (f"{short}, {name}", at_cuts)]
-    doubts = learned_nothing(rmse(by_agent - truth), rmse(usual - truth), "the mean life each time")
-    return found, [*doubts]
+        figures += [(f"{every}, {name}", f"{rmse(errors):.2f}"), (f"{short}, {name}", at_cuts)]
+    others = {
+        "the mean life each time": rmse(usual - truth),
+        "what other machines of that age had left": rmse(by_age - truth),
+    }
+    return figures, [*learned_nothing(rmse(by_agent - truth), others)]
+
+
+def usual_lives(series: Sequence[Series], plan: Plan) -> NDArray[np.float64]:
+    """Return the mean life, as it is taught, of these machines at each row; 0 after the longest."""
+    told = [with_life(each).target for each in series]
+    lives = [np.minimum(each, plan.cap) for each in told if each is not None]
+    left = np.zeros(max(map(len, lives)) + 1)
+    for row in range(len(left) - 1):
+        left[row] = np.mean([each[row] for each in lives if row < len(each)])
+    return left
 
 
 def _cuts(series: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -128,7 +128,7 @@ def judged(
     level = np.quantile(np.square(made.inputs).mean(axis=(1, 2)), 1 - plan.false_alarms)
     rows = {
         f"{plan.method}, by the agent": (scores, scores >= 1),
-        "a model that always answers zero": (zero, zero >= level),
+        "without a model, by how far all lies from its mean": (zero, zero >= level),
         "alarm at every window": (np.zeros(len(bad)), np.ones(len(bad), bool)),
     }
     out = []

@@ -27,7 +27,7 @@ from tools.recordings.series import add_layout_arguments, layout_of
 from tools.recordings.windows import examples, targets, window_shape, zscore
 from tools.scoring.report import confusion
 from tools.training.data_checks import DataUnfit, Finding, print_findings, settle
-from tools.training.doubts import by_rule
+from tools.training.doubts import by_rule, guesses
 from tools.training.fit import Schedule, fit, predict
 from tools.training.logistic import balanced_loss, likelihoods
 from tools.training.nets import mixer
@@ -257,15 +257,17 @@ def judged(
     _, classes = learned(series, shape, plan)
     truths = [plan.labels[each] for each in classes.tolist()]
     predictions = answered(folder, series, shape)
-    found = figures(truths, [each.label for each in predictions], plan, len(series))
+    answers = [each.label for each in predictions]
+    found = figures(truths, answers, plan, len(series))
+    right = sum(truth == answer for truth, answer in zip(truths, answers, strict=True))
+    doubts = [*guesses(right, len(truths), max(map(truths.count, plan.labels)))]
     if not rule.good:
-        return found, []
+        return found, doubts
     bad = ~np.isin(truths, rule.good)
     scores = np.array([each.score for each in predictions])
     passed, failed = scores < rule.settings["pass_at"], scores >= rule.settings["fail_at"]
-    return [*found, *by_limits(passed, failed, bad, rule)], [
-        *by_rule(passed, failed, bad, rule.asked)
-    ]
+    doubts = doubts or [*by_rule(passed, failed, bad, rule.asked)]
+    return [*found, *by_limits(passed, failed, bad, rule)], doubts
 
 
 def by_limits(passed: Flags, failed: Flags, bad: Flags, rule: Rule) -> list[Figure]:

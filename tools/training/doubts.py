@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tools.training.data_checks import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FAR_MORE = 2.0
 # A rule that leaves more than this share of items uncertain decides nothing.
 UNCERTAIN_MOST = 0.5
+# A model whose error is not lower than another answer's by this share is not worth its trouble.
+LEAST_GAIN = 0.05
 # So much AUROC two draws of the same photos differ; more is what int8 takes away.
 AUROC_MOST_LOST = 0.03
 # So far int8 may move the median score of good photos.
@@ -73,7 +75,7 @@ def false_alarms(alarmed: NDArray[np.bool_], asked: float) -> Iterator[Finding]:
 
 def tells_little(measured: float, trivial: float) -> Iterator[Finding]:
     """Doubt a model whose AUROC is not above that of one that always answers zero."""
-    if measured <= trivial:
+    if measured < trivial:
         yield Finding(
             "warning",
             f"AUROC on test windows is {measured:.3f}, and {trivial:.3f} without any model, by how "
@@ -81,13 +83,29 @@ def tells_little(measured: float, trivial: float) -> Iterator[Finding]:
         )
 
 
-def learned_nothing(rmse: float, trivial: float, answer: str) -> Iterator[Finding]:
-    """Doubt a model whose error on test windows is not below that of an `answer` in words."""
-    if rmse >= trivial:
+def learned_nothing(rmse: float, trivial: Mapping[str, float]) -> Iterator[Finding]:
+    """Doubt a model whose error on test windows is hardly below that of an answer without one.
+
+    `trivial`: such answers in words, and their errors.
+    """
+    answer = min(trivial, key=trivial.__getitem__)
+    if rmse > (1 - LEAST_GAIN) * trivial[answer]:
         yield Finding(
             "warning",
-            f"RMSE on test windows is {rmse:.4g}, and {trivial:.4g} for whoever says {answer}: do "
-            "not use this model. Record more, or other channels",
+            f"RMSE on test windows is {rmse:.4g}, and {trivial[answer]:.4g} without any model for "
+            f"whoever says {answer}: do not use this one. Record more, or other channels",
+        )
+
+
+def guesses(right: int, of: int, commonest: int) -> Iterator[Finding]:
+    """Doubt a classifier with as many `right` as always saying the `commonest` class would have."""
+    share = commonest / of
+    if right / of <= share + sqrt(share * (1 - share) / of):
+        yield Finding(
+            "warning",
+            f"{right} of {of} test windows are told right, and {commonest} by always saying the "
+            "commonest class: these channels do not tell the classes apart. Record other ones, or "
+            "take longer windows with --samples",
         )
 
 

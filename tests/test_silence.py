@@ -1,0 +1,82 @@
+"""A source that is connected and silent is worth a word; one whose next item is not due is not."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edge_agent.config import PipelineOptions
+from edge_agent.line import pipeline_thread
+from edge_agent.line.pipeline import Identity
+from edge_agent.line.pipeline_context import PipelineContext
+from edge_agent.line.pipeline_thread import PipelineThread
+from edge_agent.modelstore.manifest import load_bundle
+from edge_agent.mqtt.broker_options import BrokerOptions
+from tests.agents import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Mosquitto, WaitFor
+
+CHANNELS = load_bundle(MODELS / "turbofan-rul").manifest.task.preprocess.channels
+SILENCE_S = 0.2
+
+
+@pytest.fixture
+def thread(
+    tmp_path: Path, mosquitto: Mosquitto, request: pytest.FixtureRequest
+) -> Iterator[PipelineThread]:
+    row = ",".join("1.5" for _ in CHANNELS)
+    (tmp_path / "engine.csv").write_text("\n".join([",".join(CHANNELS), *[row] * 200]))
+    options: dict[str, Any] = {
+        "family": "pdm",
+        "model": str(MODELS / "turbofan-rul"),
+        "source": request.param,
+    }
+    context = PipelineContext(
+        identity=Identity("engine", "pdm", 1),
+        device="gw",
+        folder=tmp_path,
+        evidence_folder=tmp_path / "evidence",
+        broker=BrokerOptions(host=mosquitto.host, port=mosquitto.port),
+        emit=lambda _: None,
+        taken=lambda _: None,
+        seen=lambda *_: None,
+    )
+    made = PipelineThread(PipelineOptions.model_validate_json(json.dumps(options)), context)
+    made.start()
+    yield made
+    made.stop()
+    made.join(10)
+
+
+SENSOR = {
+    "kind": "mqtt_sensor",
+    "topic": "plant/engine",
+    "channels": {name: {"pointer": f"/{name}"} for name in CHANNELS},
+}
+RECORDING = {"kind": "replay", "file": "engine.csv"}
+
+
+@pytest.mark.parametrize(
+    ("thread", "said"),
+    [(SENSOR, "connected, but nothing comes"), (RECORDING, "")],
+    ids=["sensor", "recording"],
+    indirect=["thread"],
+)
+def test_a_silent_topic_is_told_of_and_a_recording_between_two_rows_is_not(
+    thread: PipelineThread, said: str, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_thread, "SILENCE_S", SILENCE_S)
+    wait_for(lambda: thread.state == "running")
+    # Rows of the recording come once a second.
+    by_s = time.monotonic() + 60
+    while time.monotonic() - thread._read_s < 3 * SILENCE_S:
+        assert time.monotonic() < by_s
+        time.sleep(0.01)
+    assert thread.report().detail == said
