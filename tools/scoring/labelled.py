@@ -129,6 +129,9 @@ def _windows(recording: Sequence[Series], shape: WindowPreprocess) -> Iterator[L
 
 def _truth(target: Any, row: int) -> str | float:  # noqa: ANN401  an array of text or of numbers
     if target is None:
-        raise DataUnfit("the recording has no truth: name its column with --target or --label")
+        raise DataUnfit(
+            "the recording has no truth: name its column with --target or --label. Of a life it is "
+            "a column of what is left at each row, which the recipe counts by itself"
+        )
     value = target[row]
     return str(value) if isinstance(value, np.str_) else float(value)
