@@ -66,6 +66,7 @@ def test_a_model_of_windows_that_learned_nothing_is_doubted_and_one_that_did_is_
     assert not [
         *doubts.learned_nothing(1.89, {"the last": 3.0, "the mean": 2.0}),
         *doubts.guesses(50, 59, 29),
+        *doubts.guesses(59, 59, 59),
         *doubts.tells_little(1.0, 1.0),
         *doubts.tells_little(0.9, 0.65),
         *doubts.false_alarms(np.arange(100) < 2, 0.01),

@@ -74,7 +74,7 @@ def false_alarms(alarmed: NDArray[np.bool_], asked: float) -> Iterator[Finding]:
 
 
 def tells_little(measured: float, trivial: float) -> Iterator[Finding]:
-    """Doubt a model whose AUROC is not above that of one that always answers zero."""
+    """Doubt a model whose AUROC is below that of one that always answers zero."""
     if measured < trivial:
         yield Finding(
             "warning",
@@ -98,9 +98,12 @@ def learned_nothing(rmse: float, trivial: Mapping[str, float]) -> Iterator[Findi
 
 
 def guesses(right: int, of: int, commonest: int) -> Iterator[Finding]:
-    """Doubt a classifier with as many `right` as always saying the `commonest` class would have."""
+    """Doubt a classifier with as many `right` as always saying the `commonest` class would have.
+
+    Where the test part holds that class alone, which the split has warned of, nothing can be told.
+    """
     share = commonest / of
-    if right / of <= share + sqrt(share * (1 - share) / of):
+    if commonest < of and right / of <= share + sqrt(share * (1 - share) / of):
         yield Finding(
             "warning",
             f"{right} of {of} test windows are told right, and {commonest} by always saying the "
