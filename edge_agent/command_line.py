@@ -237,7 +237,12 @@ def _add_replay(replay: argparse.ArgumentParser) -> None:
     replay.add_argument("--names", nargs="+", help="names of the columns, for a file without any")
     replay.add_argument("--delimiter", default="", help="default: found out from the first line")
     replay.add_argument("--time", help="column that holds the time")
-    replay.add_argument("--time-unit", default="s", choices=["s", "ms", "us", "ns"])
+    replay.add_argument(
+        "--time-unit",
+        default="s",
+        choices=["s", "ms", "us", "ns", "iso8601"],
+        help="of that column; iso8601: 2026-01-31T06:00:00Z",
+    )
     replay.add_argument("--unit", help="column that names the machine or part")
     replay.add_argument("--rate", type=float, default=1.0, help="rows a second, without --time")
     replay.add_argument("--rows", type=int, default=1, help="rows in one message")

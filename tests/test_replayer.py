@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge_agent.commands.replayer import WINDOW, Replay, replay
+from edge_agent.command_line import parser
+from edge_agent.commands.replayer import WINDOW, Replay, answer, replay
 from edge_agent.errors import NotConnected
 from edge_agent.mqtt.broker import BrokerOptions
 from edge_agent.sensing.recordings import RecordingLayout
@@ -55,6 +56,20 @@ def test_each_row_is_an_object_with_time_and_unit(
         "x": 1.0,
         "y": -0.5,
     }
+
+
+def test_times_may_be_written_out(
+    mosquitto: Mosquitto, mqtt_client: Recorder, tmp_path: Path, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe("t")
+    path = tmp_path / "run.csv"
+    path.write_text("when,x\n1970-01-01T01:00:00Z,5\n")
+    where = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--topic", "t"]
+    asked = [*where, "--time", "when", "--time-unit", "iso8601"]
+    said = parser().parse_args(["replay", str(path), *asked])
+    assert answer(said, options_of(mosquitto), threading.Event()) == 1
+    wait_for(lambda: mqtt_client.payloads("t"))
+    assert json.loads(mqtt_client.payloads("t")[0]) == {"ts": 3_600_000.0, "x": 5.0}
 
 
 def test_rows_may_be_gathered_into_arrays(

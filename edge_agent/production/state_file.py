@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# 5,000 parts take some 130 kB, a baseline of 10,000 points 200 kB.
+# 5,000 parts take some 50 kB, a baseline of 10,000 points 200 kB.
 MAX_BYTES = 2_000_000
 
 

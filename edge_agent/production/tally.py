@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from edge_agent.production.recent_parts import RecentParts
+
 if TYPE_CHECKING:
     from edge_agent.types import Outcome, Verdict
 
-# A part that comes again after so many others counts as a new one: memory has an end.
-RECENT_PARTS = 5000
-FORGET_PARTS = 1000
 # Classes come from a model's labels, but a model may be anything.
 MOST_CLASSES = 100
 OTHER = "(other)"
-KEY_BYTES = 6  # two of 5,000 ids are taken for the same once in 20 million
 
 
 class Tally(msgspec.Struct):
-    """What was counted in a shift.
-
-    `recent` holds, by a hash of the part's id, the first and the last outcome of each.
-    """
+    """What was counted in a shift."""
 
     outcomes: dict[str, int] = msgspec.field(default_factory=dict)
     """Parts by their last verdict: pass, fail, uncertain."""
@@ -35,7 +29,8 @@ class Tally(msgspec.Struct):
     """Verdicts on parts that had one already."""
     defects: dict[str, int] = msgspec.field(default_factory=dict)
     """Fails of a first verdict by their class."""
-    recent: dict[str, str] = msgspec.field(default_factory=dict)
+    recent_parts: RecentParts = msgspec.field(default_factory=RecentParts)
+    """Whose verdicts are repeats."""
 
     @property
     def parts(self) -> int:
@@ -57,13 +52,9 @@ class Tally(msgspec.Struct):
         if verdict.outcome == "error":
             self.errors += 1
             return False
-        key = _key(verdict.part_id) if verdict.part_id else ""
-        before = self.recent.pop(key, None) if key else None
-        if key:
-            self.recent[key] = verdict.outcome
-            if len(self.recent) >= RECENT_PARTS + FORGET_PARTS:
-                # Many at a time: the first key of a dict is slow to find behind deleted ones.
-                self.recent = dict(list(self.recent.items())[FORGET_PARTS:])
+        before = None
+        if verdict.part_id:
+            before = self.recent_parts.put(verdict.part_id, verdict.outcome)
         if before is not None:
             self.repeats += 1
             self.outcomes[before] -= 1
@@ -82,7 +73,3 @@ class Tally(msgspec.Struct):
 
 def _count(counts: dict[str, int], name: Outcome | str) -> None:
     counts[name] = counts.get(name, 0) + 1
-
-
-def _key(part_id: str) -> str:
-    return hashlib.blake2b(part_id.encode(errors="replace"), digest_size=KEY_BYTES).hexdigest()

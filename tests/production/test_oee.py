@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.production.oee import Oee, oee, pareto
-from edge_agent.production.tally import FORGET_PARTS, MOST_CLASSES, RECENT_PARTS, Tally
+from edge_agent.production.tally import MOST_CLASSES, Tally
 from tests.verdicts import verdict
 
 
@@ -87,12 +87,10 @@ def test_parts_without_an_id_are_each_their_own() -> None:
     assert tally.parts == 3
 
 
-def test_memory_of_parts_and_classes_has_an_end() -> None:
+def test_memory_of_classes_has_an_end() -> None:
     tally = Tally()
-    made = 3 * RECENT_PARTS
+    made = 2 * MOST_CLASSES
     for number in range(made):
         tally.add(verdict(number, "fail", part_id=f"P{number}", label=f"class {number}"))
-    assert RECENT_PARTS <= len(tally.recent) < RECENT_PARTS + FORGET_PARTS
-    assert not tally.add(verdict(1, part_id=f"P{made - RECENT_PARTS}"))
     assert len(tally.defects) == MOST_CLASSES + 1
     assert sum(tally.defects.values()) == tally.parts == made

@@ -102,7 +102,12 @@ def add_layout_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--delimiter", default="", help="'' finds it out, ' ' is any white space")
     group.add_argument("--unit", help="column that names the machine, part or experiment")
     group.add_argument("--time", help="column of the time")
-    group.add_argument("--time-unit", default="s", choices=("s", "ms", "us", "ns", "iso8601"))
+    group.add_argument(
+        "--time-unit",
+        default="s",
+        choices=("s", "ms", "us", "ns", "iso8601"),
+        help="of that column; iso8601: 2026-01-31T06:00:00Z",
+    )
 
 
 def layout_of(
