@@ -120,6 +120,8 @@ class VerdictStore:
             seq = max(self.totals.seq, changes.used_seq, *used)
             db.execute("UPDATE counter SET seq = ?", (seq,))
         self.totals = Totals(seq, edit.depth, edit.bytes, edit.parked)
+        if not edit.depth:
+            self._forget_pages()
         return edit.given_up
 
     def rows(self, *, after_seq: int, up_to: int, limit: int) -> tuple[list[Row], list[int]]:
@@ -158,6 +160,12 @@ class VerdictStore:
         """Move what the log holds into the database; its file keeps its room on the disk."""
         with self._reading() as db:
             db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def _forget_pages(self) -> None:
+        # A backlog that is gone leaves the cache full of pages that nobody reads again, and more of
+        # them after each: what the agent takes would rise for hours.
+        with self._reading() as db:
+            db.execute("PRAGMA shrink_memory")
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
