@@ -93,19 +93,14 @@ def _reloading(options: argparse.Namespace, running: Config, control: Control) -
 
 
 def _check(options: argparse.Namespace) -> int:
-    from edge_agent.commands.checks import calibrations, check_tree  # noqa: PLC0415
-    from edge_agent.commands.named_files import missing_files  # noqa: PLC0415
+    from edge_agent.commands.check_lines import check_lines  # noqa: PLC0415
+    from edge_agent.commands.checks import check_tree  # noqa: PLC0415
     from edge_agent.config_file import read_tree, secrets  # noqa: PLC0415
-    from edge_agent.control.ledger import in_force  # noqa: PLC0415
 
     folder = options.config.resolve().parent
     config = check_tree(read_tree(options.config), secrets(), folder)
-    for field in missing_files(config, folder):
-        print(f"{options.config}: {field.path}: {field.message} (what needs it waits for it)")
-    for line in calibrations(config, folder, _state(options)):
+    for line in check_lines(config, folder, _state(options)):
         print(f"{options.config}: {line}")
-    print(f"{options.config}: {in_force(_state(options), config)}")
-    print(f"{options.config}: good; pipelines: {', '.join(config.pipelines) or 'none'}")
     return 0
 
 

@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=1883)
     options = parser.parse_args(arguments)
     try:
-        written(options)
+        doubts = written(options).doubts
     except ConfigError as error:
         for field in error.fields:
             print(f"error: {field.path}: {field.message}", file=sys.stderr)
@@ -86,12 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (EdgeAgentError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    for doubt in doubts:
+        print(f"{options.bundle}: warning: {doubt}")
     print(f"{options.config}: good. Start it: edge-agent run {options.config}")
     return 0
 
 
-def written(options: argparse.Namespace) -> None:
-    """Write the config once it has been checked. Raises EdgeAgentError, OSError."""
+def written(options: argparse.Namespace) -> Manifest:
+    """Write the config once it has been checked; return the model's manifest.
+
+    Raises EdgeAgentError, OSError.
+    """
     manifest = load_bundle(options.bundle).manifest
     if options.config.exists():
         raise FileExistsError(f"{options.config} exists: name another file, or change it by hand")
@@ -115,6 +120,7 @@ def written(options: argparse.Namespace) -> None:
     )
     check_pipelines(parse_toml(text.encode()), folder)
     options.config.write_text(text, encoding="utf-8")
+    return manifest
 
 
 def _source(options: argparse.Namespace, folder: Path, manifest: Manifest) -> str:

@@ -8,7 +8,6 @@ from edge_agent import registry
 from edge_agent.commands.fitting import wrong_accelerator, wrong_limits
 from edge_agent.config import parse_tree
 from edge_agent.errors import ConfigError, FieldError, ModelError
-from edge_agent.inference import calibration_file
 from edge_agent.inference.preprocess import WindowPreprocess
 from edge_agent.metrics import Counters
 from edge_agent.modelstore.manifest import load_bundle
@@ -96,18 +95,20 @@ def _good_part(tree: Any, wrong: list[FieldError], secrets: Secrets | None) -> C
         return None
 
 
-def calibrations(config: Config, folder: Path, state_folder: Path) -> list[str]:
-    """Return a line for each pipeline that was calibrated: that it holds, or why it does not."""
-    lines = []
+def doubted_models(config: Config, folder: Path) -> list[FieldError]:
+    """Return why who made the pipelines' models, their recipes' too, holds them unfit for use.
+
+    Of a config that `wrong_pipelines` finds nothing wrong with.
+    """
+    models = {f"/pipelines/{name}/model": each.model for name, each in config.pipelines.items()}
     for name, pipeline in config.pipelines.items():
-        file = calibration_file.file_of(state_folder, name)
-        sha256 = load_bundle(folder / pipeline.model).model_sha256
-        found = calibration_file.find(file, sha256, pipeline.roi)
-        if found.calibration is not None:
-            lines.append(f"{name} is calibrated")
-        elif found.note:
-            lines.append(f"{name}: {found.note}")
-    return lines
+        for code, recipe in pipeline.recipes.items():
+            models[f"/pipelines/{name}/recipes/{code}/model"] = recipe.model
+    return [
+        FieldError(pointer, "doubted", f"who made {model} warns: {doubt}")
+        for pointer, model in models.items()
+        for doubt in load_bundle(folder / model).manifest.doubts
+    ]
 
 
 def _wrong_recipes(config: Config, name: str, folder: Path) -> list[FieldError]:

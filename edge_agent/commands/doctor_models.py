@@ -50,6 +50,9 @@ def check_models(gateway: Gateway) -> Iterator[Finding]:
         else:
             advice = "copy the bundle again; `edge-agent verify` repeats this"
             yield Finding("fail", "models", f"{model}: {found.failure}", advice)
+        for doubt in found.doubts:
+            advice = "ask who made it for one that does better (docs/bring-your-own-model.md)"
+            yield Finding("warn", "models", f"{model}: {doubt}", advice)
     if not gateway.config.pipelines:
         advice = "docs/your-own.md goes through a first one step by step"
         yield Finding("warn", "pipelines", "none in the config: nothing is inspected", advice)

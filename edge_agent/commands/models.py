@@ -50,7 +50,10 @@ def answer(
 def verify_bundles(bundles: Sequence[Path], memory_mb: int) -> Said:
     """Test bundles."""
     found = {folder: verify(folder, memory_mb=memory_mb) for folder in bundles}
-    lines = [f"{folder}: {verification.sentence()}" for folder, verification in found.items()]
+    lines = []
+    for folder, verification in found.items():
+        lines.append(f"{folder}: {verification.sentence()}")
+        lines += [f"{folder}: warning: {doubt}" for doubt in verification.doubts]
     return Said(lines, all(each.passed for each in found.values()))
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import ModelError
@@ -29,7 +29,8 @@ class Verification:
     """What became of a bundle: `failure` is a sentence, or "" where it passed.
 
     `kind`: passed, files (manifest, hash), model (does not load or fit, answers wrongly, too slow),
-    crash, memory or hang. The rest as in selftest.Report, 0 where it did not come so far.
+    crash, memory or hang. `doubts` as in the manifest, the rest as in selftest.Report, 0 where it
+    did not come so far.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Verification:
     p50_ms: float = 0.0
     p95_ms: float = 0.0
     ram_mb: float = 0.0
+    doubts: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -67,10 +69,10 @@ def verify(
     bundle does.
     """
     try:
-        selftest = load_bundle(folder).manifest.selftest
+        manifest = load_bundle(folder).manifest
     except ModelError as error:
         return Verification("files", str(error))
-    limit_s = start_s + selftest.timeout_s
+    limit_s = start_s + manifest.selftest.timeout_s
     command = [*child, str(folder), str(memory_mb)]
     try:
         done = subprocess.run(  # noqa: S603  our own program
@@ -79,7 +81,7 @@ def verify(
     except subprocess.TimeoutExpired as error:
         stage = _last(error.stdout or b"").get("stage", "starting")
         return Verification("hang", f"no end after {limit_s:g} s, while {stage}: it was killed")
-    return _judged(done, memory_mb)
+    return replace(_judged(done, memory_mb), doubts=manifest.doubts)
 
 
 def _environment() -> dict[str, str]:

@@ -189,7 +189,7 @@ class Changing:
         found = checking.look(config, self._ports.folder, trial.touched(current, config))
         if found.wrong:
             raise Refused(422, "refused", found.wrong)
-        return config, [Fault(each.path, each.kind, each.message) for each in found.missing]
+        return config, [Fault(each.path, each.kind, each.message) for each in found.warnings]
 
     # ------------------------------------------------------------------ steps of the table
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING
 
-from edge_agent.commands.checks import wrong_pipelines
+from edge_agent.commands.checks import doubted_models, wrong_pipelines
 from edge_agent.commands.named_files import LIBRARY, missing_files
 from edge_agent.errors import FieldError
 
@@ -28,10 +28,10 @@ LEAVE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """`wrong`: what keeps pipelines from starting; `missing`: files that they can start without."""
+    """`wrong`: what keeps pipelines from starting; `warnings`: what they start in spite of."""
 
     wrong: list[FieldError] = field(default_factory=list)
-    missing: list[FieldError] = field(default_factory=list)
+    warnings: list[FieldError] = field(default_factory=list)
 
 
 def look(config: Config, folder: Path, pipelines: Iterable[str]) -> Look:
@@ -48,11 +48,11 @@ def look(config: Config, folder: Path, pipelines: Iterable[str]) -> Look:
     try:
         if not ours.poll(CHECK_S):
             return _failed("took too long to look at")
-        wrong, missing = ([FieldError(*entry) for entry in entries] for entries in ours.recv())
+        wrong, warnings = ([FieldError(*entry) for entry in entries] for entries in ours.recv())
     except EOFError:
         return _failed("could not be looked at: the process that did so died")
     else:
-        return Look(wrong, missing)
+        return Look(wrong, warnings)
     finally:
         child.join(LEAVE_S)
         child.kill()
@@ -62,9 +62,11 @@ def look(config: Config, folder: Path, pipelines: Iterable[str]) -> Look:
 def _look(pipe: Connection, config: Config, folder: Path) -> None:
     limit = int(config.worker_memory_mb * 1e6)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    found = (wrong_pipelines(config, folder), _missing(config, folder))
+    wrong, warnings = wrong_pipelines(config, folder), _missing(config, folder)
+    if not wrong:
+        warnings += doubted_models(config, folder)
     with suppress(BrokenPipeError):  # the agent was killed meanwhile: nobody waits for the answer
-        pipe.send([[astuple(each) for each in fields] for fields in found])
+        pipe.send([[astuple(each) for each in fields] for fields in (wrong, warnings)])
 
 
 def _missing(config: Config, folder: Path) -> list[FieldError]:

@@ -43,6 +43,7 @@ from edge_agent.metrics import Counters
 if TYPE_CHECKING:
     from edge_agent.acceleration.accelerated import Acceleration
     from edge_agent.config import PipelineOptions
+    from edge_agent.inference.model import Model
     from edge_agent.line.pipeline_context import PipelineContext
     from edge_agent.processes.wire import PipelineReport, Succeed, Trigger
     from edge_agent.sources.base import Source
@@ -180,6 +181,7 @@ class PipelineThread:
             stack.callback(pipeline.succession.close)
             if terms.model.note:
                 log.warning("%s: %s", self.name, terms.model.note)
+            self._warn_of(terms.model)
             source, pipeline.watch = open_watched(options, self._context, variants, self._counters)
             stack.callback(source.close)
             self._source = source
@@ -195,12 +197,18 @@ class PipelineThread:
         def exchange(ready: Ready) -> Ready:
             if pipeline.watch is not None:
                 pipeline.watch.expect(ready.model)  # not between the two items
+            self._warn_of(ready.model)
             with self._follows:
                 before = variants.exchange(ready, self._options)
                 pipeline.terms = variants.terms(self._identity, self._options)
             return before
 
         return Stand(self._context, lambda: self._options, exchange, variants, acceleration)
+
+    def _warn_of(self, model: Model) -> None:
+        manifest = model.bundle.manifest
+        for doubt in manifest.doubts:
+            log.warning("%s: who made %s warns: %s", self.name, manifest.model_id, doubt)
 
     def _connect(self, source: Source) -> None:
         """Connect, however long it takes; return when connected or stopping."""

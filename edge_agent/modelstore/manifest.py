@@ -176,6 +176,10 @@ class Manifest(StrictOptions):
     reference: UsualFigures | None = None
     shadow: Shadow = Shadow()
     trial: Trial = Trial()
+    doubts: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...], Field(max_length=20)
+    ] = ()
+    """Why who made the model holds it unfit for use, a sentence each: whoever runs it is told."""
 
     @field_validator("variants")
     @classmethod

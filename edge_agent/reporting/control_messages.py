@@ -45,7 +45,10 @@ class ConfigResult(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[Fault] = []
     warnings: Annotated[
         list[Fault],
-        Meta(description="What is valid all the same, and not whole: a file that is not there."),
+        Meta(
+            description="What is valid all the same, and not well: a file that is not there, a "
+            "model that its maker holds unfit for use."
+        ),
     ] = []
     repeated: Repeated = False
 

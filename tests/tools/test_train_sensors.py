@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge_agent.inference.model import load_model
+from edge_agent.modelstore.manifest import load_bundle
 from tests.tools.machines import ROWS, STATES, joined, noise, states, vibration, wearing, written
 
 pytest.importorskip("torch")
@@ -93,6 +94,8 @@ def test_a_life_that_no_channel_tells_of_is_warned_of(
     assert "had left: do not use this one" in said.err
     assert "see the warning above" in said.out
     assert "**Warning** RMSE" in (tmp_path / "wear" / "card.md").read_text()
+    (doubt,) = load_bundle(tmp_path / "wear").manifest.doubts
+    assert "had left: do not use this one" in doubt
 
 
 @pytest.fixture(scope="module")

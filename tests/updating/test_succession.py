@@ -15,6 +15,7 @@ from edge_agent.mqtt.broker_options import BrokerOptions
 from edge_agent.processes.wire import Succeed
 from tests.agents import MODELS
 from tests.updating import odd_models, plant
+from tools.bundling.bundle import enter_doubts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,6 +105,27 @@ def test_a_good_model_is_compared_swapped_in_and_kept(
     plates.order("revert", bundle)
     assert plates.phase("kept").phase == "kept", "what was kept is not taken back"
     assert not [v for v in plates.verdicts if v.outcome == "error"]
+
+
+def test_a_model_that_its_maker_doubts_says_so_at_the_start_and_when_it_takes_over(
+    tmp_path: Path, line: Callable[..., Line], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = plant.changed(tmp_path, "1.5.0"), plant.changed(tmp_path, "2.0.0")
+    enter_doubts(first, ["it only guesses"])
+    enter_doubts(second, ["it rejects too much", "it is slow"])
+    plates = line(model=str(first))
+    assert caplog.text.count("plates: who made conveyor-parts warns: it only guesses") == 1
+    plates.order("load", second)
+    plates.phase("agreed")
+    assert "it is slow" not in caplog.text
+    plates.order("swap", second)
+    plates.decided_by("2.0.0")
+    told = [record.message for record in caplog.records if "warns" in record.message]
+    assert [text.rpartition(": ")[2] for text in told] == [
+        "it only guesses",
+        "it rejects too much",
+        "it is slow",
+    ]
 
 
 def test_what_is_taken_back_on_trial_was_there_between_two_items(

@@ -116,6 +116,11 @@ def enter_reference(folder: Path, reference: Mapping[str, Any]) -> None:
     _enter(folder, lambda tree: tree.update(reference=dict(reference)))
 
 
+def enter_doubts(folder: Path, doubts: Sequence[str]) -> None:
+    """Put into the manifest of a bundle why it may be unfit for use; no other byte changes."""
+    _enter(folder, lambda tree: tree.update(doubts=list(doubts)))
+
+
 def files_sha256(folder: Path, files: Iterable[Path]) -> str:
     """Return one hash over names and contents of `files`, which lie in `folder`."""
     total = hashlib.sha256()

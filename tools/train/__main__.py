@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import tools.train
 from edge_agent.errors import EdgeAgentError
+from tools.bundling.bundle import enter_doubts
 from tools.bundling.fresh_folder import check_replaceable
 from tools.compress.quantise import QuantisationFailed
 from tools.training.data_checks import DataUnfit, Finding, print_findings
@@ -62,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         taken = f"after {time.monotonic() - began:.0f} s"
         print_findings(doubts or ())
+        if doubts:
+            enter_doubts(options.out, [doubt.text for doubt in doubts])
         note = f"was written {taken}; see the warning above" if doubts else f"is ready {taken}"
         print(f"{options.out} {note}")
         return 0
