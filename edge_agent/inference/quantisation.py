@@ -33,7 +33,8 @@ def dequantise(stored: NDArray[np.generic], spec: TensorSpec) -> NDArray[np.floa
     """Return the real values that the tensor `spec` stores: float32, same shape."""
     values = stored.astype(np.float32, copy=False)
     if spec.scale and stored.dtype.kind != "f":
-        values = (values - np.float32(spec.zero_point)) * np.float32(spec.scale)
+        values -= np.float32(spec.zero_point)  # in place: of integers it is a copy
+        values *= np.float32(spec.scale)
     return values
 
 

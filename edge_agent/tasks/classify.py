@@ -64,7 +64,8 @@ class _Classify:
         self._output = output.output_named(self._options.output, context.outputs)
         self._labels = _labels(context.labels, self._output)
         output.check_labels_known(self._options.normal, self._labels)
-        self._bad = np.array([label not in self._options.normal for label in self._labels])
+        good = [label in self._options.normal for label in self._labels]
+        self._bad = np.flatnonzero(~np.array(good))
 
     def prepare(self, item: Item) -> Tensors:
         return self._preparer.prepare(item)
@@ -75,18 +76,12 @@ class _Classify:
         if len(likely) != len(self._labels):
             raise ModelError(f"output {self._output.name} gave {len(likely)} classes")
         best = int(likely.argmax())
-        score = likely[self._bad].sum() if self._options.normal else likely[best]
-        return Prediction(
-            score=min(1.0, float(score)),
-            label=self._labels[best],
-            reject_label=self._likeliest_defect(likely),
-        )
-
-    def _likeliest_defect(self, likely: NDArray[np.float32]) -> str:
-        """Return the most likely class that is not good, "" where all of them are."""
-        if not self._bad.any():
-            return ""
-        return self._labels[int(np.where(self._bad, likely, -np.inf).argmax())]
+        label = self._labels[best]
+        if not self._options.normal:
+            return Prediction(score=min(1.0, float(likely[best])), label=label, reject_label=label)
+        bad = likely[self._bad]
+        reject_label = self._labels[self._bad[bad.argmax()]] if len(bad) else ""
+        return Prediction(score=min(1.0, float(bad.sum())), label=label, reject_label=reject_label)
 
 
 def _labels(labels: tuple[str, ...], spec: TensorSpec) -> tuple[str, ...]:

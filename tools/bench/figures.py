@@ -67,6 +67,7 @@ FIGURES = (
     ),
     Figure("over_20fps_p50_ms", "ms", "(c) p50 at 20 above bare compute p50", most=1.5),
     Figure("over_20fps_p99_ms", "ms", "(c) p99 at 20 above bare compute p50", most=5.0),
+    Figure("bare_over_20fps_p99_ms", "ms", "the bare compute's own p99 above its p50"),
     Figure("disk_commit_p50_ms", "ms", "one fdatasync of this disk, alone"),
     Figure("memory_over_20fps_p50_ms", "ms", "p50 as above, outbox on tmpfs"),
     Figure("memory_over_20fps_p99_ms", "ms", "p99 as above, outbox on tmpfs"),
