@@ -1,9 +1,9 @@
 """The parts that were judged last, and how: in blocks of one size, whatever the parts are called.
 
-A dict of as many takes 1 MB for each pipeline, nine times as much, and grows for as long as a slow
-line needs to make them. Places are found as zlib's deflate finds its matches: `_heads` has the
-newest part of each hash, `_before` the one of the same hash before it; where the numbers are too
-old, their places have been given to other parts, and the chain ends.
+A dict of as many takes several times the room, and grows for as long as a slow line needs to make
+them. Places are found as zlib's deflate finds its matches: `_heads` has the newest part of each
+hash, `_before` the one of the same hash before it; where the numbers are too old, their places have
+been given to other parts, and the chain ends.
 """
 
 from __future__ import annotations
