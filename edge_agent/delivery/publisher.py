@@ -212,14 +212,17 @@ class Publisher:
         self._ended = self._ended or (self._offline and self._delivery.all_sent)
 
     def _look_around(self, mono_s: float) -> None:
+        # In this order: whoever brings a verdict puts it down first, and then hands it over.
+        due = mono_s >= self._status_s and not self._offline
+        stranded = due and self._left() and self._delivery.quiet and self._events.empty()
         self._delivery.show_last(mono_s)
         if mono_s >= self._gaps_s:
             self._gaps_s = mono_s + GAPS_EVERY_S
             self._delivery.gaps()
-        if mono_s >= self._status_s and not self._offline:
+        if due:
             self._status_s = mono_s + STATUS_EVERY_S
             self._delivery.show(self._outgoing.online(self._outbox))
-            if self._quiet and self._left():
+            if stranded:
                 # Nothing should be left then; but a verdict must not wait for the next reconnect.
                 self._delivery.begin_lanes()
 

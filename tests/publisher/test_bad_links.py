@@ -13,7 +13,15 @@ from tests.verdicts import verdict
 if TYPE_CHECKING:
     from tests.conftest import Mosquitto, WaitFor
 
-from tests.publisher.conftest import VERDICTS, FragileBroker, MosquittoWith, Start, read, seqs
+from tests.publisher.conftest import (
+    ROOT,
+    VERDICTS,
+    FragileBroker,
+    MosquittoWith,
+    Start,
+    read,
+    seqs,
+)
 
 
 def test_nothing_is_lost_and_the_order_holds_when_the_connection_breaks_again_and_again(
@@ -68,6 +76,28 @@ def test_a_frozen_broker_costs_nothing_and_live_verdicts_flow_beside_the_backlog
     assert replayed == sorted(replayed)
     assert publisher.drain(5) == 0
     mqtt_client.close()
+
+
+def test_a_verdict_that_the_broker_is_slow_to_take_is_not_sent_again_with_the_next_status(
+    mosquitto: Mosquitto, mqtt_client: Recorder, start: Start, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/#")
+    outbox, publisher = start(mosquitto)
+    wait_for(lambda: publisher._quiet)
+    known = len(mqtt_client.payloads(f"{ROOT}/status"))
+    os.kill(mosquitto.pid, signal.SIGSTOP)
+    publisher._status_s = 0.0  # it is due when the verdict's thread wakes the publisher's
+    outbox.append([verdict(0)])
+    wait_for(lambda: publisher._status_s > 0)
+    os.kill(mosquitto.pid, signal.SIGCONT)
+    wait_for(lambda: len(mqtt_client.payloads(f"{ROOT}/status")) > known)
+    wait_for(lambda: outbox.depth == 0)
+    outbox.append([verdict(1)])
+    wait_for(lambda: 2 in seqs(mqtt_client))
+    assert [(message["seq"], message["replay"]) for message in read(mqtt_client)] == [
+        (1, False),
+        (2, False),
+    ]
 
 
 def test_drain_returns_what_is_left_when_the_broker_is_away(
