@@ -44,7 +44,9 @@ def test_a_config_that_names_it_is_good_and_warns(
     assert pipeline.main([str(bundle), config, "--camera", "0"]) == 0
     assert f"{bundle}: warning: {DOUBT}" in capsys.readouterr().out.splitlines()
     assert main(["check", config]) == 0
-    told = f"{config}: /pipelines/conveyor-parts/model: who made parts warns: {DOUBT}"
+    told = (
+        f"{config}: /pipelines/conveyor-parts/model: warning: the maker of parts doubts it: {DOUBT}"
+    )
     assert told in capsys.readouterr().out.splitlines()
     main(["doctor", config])
     assert f"parts: {DOUBT}" in capsys.readouterr().out
@@ -61,6 +63,6 @@ def test_a_change_that_brings_it_in_is_answered_with_a_warning(
     assert not found.wrong
     pointer = "/pipelines/conveyor-parts"
     assert [(each.path, each.kind, each.message) for each in found.warnings] == [
-        (f"{pointer}/model", "doubted", f"who made parts warns: {DOUBT}"),
-        (f"{pointer}/recipes/P-2/model", "doubted", f"who made {bundle} warns: {DOUBT}"),
+        (f"{pointer}/model", "doubted", f"the maker of parts doubts it: {DOUBT}"),
+        (f"{pointer}/recipes/P-2/model", "doubted", f"the maker of {bundle} doubts it: {DOUBT}"),
     ]

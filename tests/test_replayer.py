@@ -15,7 +15,7 @@ import pytest
 
 from edge_agent.command_line import parser
 from edge_agent.commands.replayer import WINDOW, Replay, answer, replay
-from edge_agent.errors import NotConnected
+from edge_agent.errors import BadInput, ConfigError, NotConnected
 from edge_agent.mqtt.broker import BrokerOptions
 from edge_agent.sensing.recordings import RecordingLayout
 from tests.conftest import free_port
@@ -63,13 +63,20 @@ def test_times_may_be_written_out(
 ) -> None:
     mqtt_client.subscribe("t")
     path = tmp_path / "run.csv"
-    path.write_text("when,x\n1970-01-01T01:00:00Z,5\n")
+    path.write_text("when,x\n2026-01-31T06:00:00.250Z,5\n")
     where = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--topic", "t"]
-    asked = [*where, "--time", "when", "--time-unit", "iso8601"]
-    said = parser().parse_args(["replay", str(path), *asked])
-    assert answer(said, options_of(mosquitto), threading.Event()) == 1
+
+    def published(*more: str) -> int:
+        said = parser().parse_args(["replay", str(path), *where, *more])
+        return answer(said, options_of(mosquitto), threading.Event())
+
+    assert published("--time", "when", "--time-unit", "iso8601") == 1
     wait_for(lambda: mqtt_client.payloads("t"))
-    assert json.loads(mqtt_client.payloads("t")[0]) == {"ts": 3_600_000.0, "x": 5.0}
+    assert json.loads(mqtt_client.payloads("t")[0]) == {"ts": 1_769_839_200_250.0, "x": 5.0}
+    with pytest.raises(ConfigError, match="name the column of the time as well"):
+        published("--time-unit", "iso8601")
+    with pytest.raises(BadInput, match=r"row 2: '2026-.*' is no number of s; a written time is"):
+        published("--time", "when")
 
 
 def test_rows_may_be_gathered_into_arrays(

@@ -21,7 +21,7 @@ def check_lines(config: Config, folder: Path, state_folder: Path) -> list[str]:
     missing, doubted = missing_files(config, folder), doubted_models(config, folder)
     return [
         *(f"{each.path}: {each.message} (what needs it waits for it)" for each in missing),
-        *(f"{each.path}: {each.message}" for each in doubted),
+        *(f"{each.path}: warning: {each.message}" for each in doubted),
         *_calibrations(config, folder, state_folder),
         in_force(state_folder, config),
         f"good; pipelines: {', '.join(config.pipelines) or 'none'}",

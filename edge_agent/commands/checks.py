@@ -105,7 +105,7 @@ def doubted_models(config: Config, folder: Path) -> list[FieldError]:
         for code, recipe in pipeline.recipes.items():
             models[f"/pipelines/{name}/recipes/{code}/model"] = recipe.model
     return [
-        FieldError(pointer, "doubted", f"who made {model} warns: {doubt}")
+        FieldError(pointer, "doubted", f"the maker of {model} doubts it: {doubt}")
         for pointer, model in models.items()
         for doubt in load_bundle(folder / model).manifest.doubts
     ]

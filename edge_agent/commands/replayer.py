@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from edge_agent.errors import NotConnected
+from edge_agent.clock import NS_PER_MS
+from edge_agent.errors import ConfigError, FieldError, NotConnected
 from edge_agent.lazy import lazy_module
 from edge_agent.line.pacing import Schedule, is_due
 from edge_agent.mqtt.broker import Connection
@@ -63,7 +64,10 @@ class Replay:
 
 
 def answer(options: argparse.Namespace, broker: BrokerOptions, stop: threading.Event) -> int:
-    """Do what the command line asks for; see `replay`."""
+    """Do what the command line asks for; see `replay`. Raises ConfigError."""
+    if options.time is None and options.time_unit != "s":
+        text = "name the column of the time as well: --time COLUMN"
+        raise ConfigError([FieldError("--time-unit", "time", text)])
     layout = RecordingLayout(
         columns=tuple(options.names or ()),
         delimiter=options.delimiter,
@@ -153,7 +157,7 @@ def _json_rows(block: Block, values: NDArray[np.float64], time_ns: int) -> bytes
 
 def _json(block: Block, time_ns: int, values: Sequence[object]) -> bytes:
     fields = dict(zip(block.columns, values, strict=True))
-    return msgspec.json.encode(_head(block, time_ns / 1e6) | fields)
+    return msgspec.json.encode(_head(block, time_ns / NS_PER_MS) | fields)
 
 
 def _msgpack(block: Block, values: NDArray[np.float64], time_ns: int) -> bytes:

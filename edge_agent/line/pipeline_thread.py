@@ -206,9 +206,8 @@ class PipelineThread:
         return Stand(self._context, lambda: self._options, exchange, variants, acceleration)
 
     def _warn_of(self, model: Model) -> None:
-        manifest = model.bundle.manifest
-        for doubt in manifest.doubts:
-            log.warning("%s: who made %s warns: %s", self.name, manifest.model_id, doubt)
+        for doubt in model.bundle.manifest.doubts:
+            log.warning("%s: the maker of its model doubts it: %s", self.name, doubt)
 
     def _connect(self, source: Source) -> None:
         """Connect, however long it takes; return when connected or stopping."""

@@ -177,7 +177,8 @@ class Manifest(StrictOptions):
     shadow: Shadow = Shadow()
     trial: Trial = Trial()
     doubts: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...], Field(max_length=20)
+        tuple[Annotated[str, Field(max_length=2000, pattern=r"^[^\r\n]+$")], ...],
+        Field(max_length=20),
     ] = ()
     """Why who made the model holds it unfit for use, a sentence each: whoever runs it is told."""
 

@@ -159,8 +159,11 @@ def _time(path: Path, line: int, row: Sequence[str], at: int, layout: RecordingL
     text = row[at] if at < len(row) else ""
     try:
         return parse_time(text if layout.time_unit == "iso8601" else float(text), layout.time_unit)
-    except (BadInput, ValueError) as error:
-        raise BadInput("time", f"{path.name}, row {line}: {error}") from None
+    except BadInput as error:
+        raise BadInput("time", f"{path.name}, row {line}: {error.detail}") from None
+    except ValueError:
+        why = f"{text!r:.40} is no number of {layout.time_unit}; a written time is iso8601"
+        raise BadInput("time", f"{path.name}, row {line}: {why}") from None
 
 
 # ---------------------------------------------------------------------- NPZ

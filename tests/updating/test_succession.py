@@ -114,13 +114,13 @@ def test_a_model_that_its_maker_doubts_says_so_at_the_start_and_when_it_takes_ov
     enter_doubts(first, ["it only guesses"])
     enter_doubts(second, ["it rejects too much", "it is slow"])
     plates = line(model=str(first))
-    assert caplog.text.count("plates: who made conveyor-parts warns: it only guesses") == 1
+    assert caplog.text.count("plates: the maker of its model doubts it: it only guesses") == 1
     plates.order("load", second)
     plates.phase("agreed")
     assert "it is slow" not in caplog.text
     plates.order("swap", second)
     plates.decided_by("2.0.0")
-    told = [record.message for record in caplog.records if "warns" in record.message]
+    told = [record.message for record in caplog.records if "doubts it" in record.message]
     assert [text.rpartition(": ")[2] for text in told] == [
         "it only guesses",
         "it rejects too much",
