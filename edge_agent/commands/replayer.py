@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from edge_agent.clock import NS_PER_MS
-from edge_agent.errors import ConfigError, FieldError, NotConnected
+from edge_agent.errors import EdgeAgentError, NotConnected
 from edge_agent.lazy import lazy_module
 from edge_agent.line.pacing import Schedule, is_due
 from edge_agent.mqtt.broker import Connection
@@ -64,10 +64,9 @@ class Replay:
 
 
 def answer(options: argparse.Namespace, broker: BrokerOptions, stop: threading.Event) -> int:
-    """Do what the command line asks for; see `replay`. Raises ConfigError."""
+    """Do what the command line asks for; see `replay`. Raises EdgeAgentError."""
     if options.time is None and options.time_unit != "s":
-        text = "name the column of the time as well: --time COLUMN"
-        raise ConfigError([FieldError("--time-unit", "time", text)])
+        raise EdgeAgentError("--time-unit: name the column of the time as well: --time COLUMN")
     layout = RecordingLayout(
         columns=tuple(options.names or ()),
         delimiter=options.delimiter,
