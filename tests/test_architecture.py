@@ -43,7 +43,7 @@ LAYERS = (
             "threads",
         }
         | {"reloading"}
-        | {"mqtt.broker_options", "mqtt.credentials", "mqtt.properties", "mqtt.receiving"}
+        | {"mqtt.broker_options", "mqtt.credentials", "mqtt.packets", "mqtt.receiving"}
         | {"mqtt.sending", "mqtt.routes", "processes.memory", "processes.worker_options"},
     ),
     ("connections", {"mqtt.", "delivery.", "line.evidence"}),

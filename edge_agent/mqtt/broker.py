@@ -33,7 +33,7 @@ from edge_agent.mqtt.broker_options import (
     Will,
 )
 from edge_agent.mqtt.client import NO_RECEIVE_MAXIMUM, Life
-from edge_agent.mqtt.properties import publish_properties
+from edge_agent.mqtt.packets import publish_properties
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -152,9 +152,7 @@ class Connection:
             self._on_acked(token, f"larger than {life.most_bytes} bytes")
             return True
         properties = (
-            publish_properties(content_type, user_properties, correlation)
-            if life.speaks_5
-            else None
+            publish_properties(content_type, user_properties, correlation) if life.speaks_5 else b""
         )
         return life.publish(topic, payload, qos, retain, properties, token)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import NotConnected
 from edge_agent.lazy import lazy_module
-from edge_agent.mqtt.inflight import InFlight
+from edge_agent.mqtt.packets import publish_packet
 from edge_agent.mqtt.paho_client import connect, new_client
 from edge_agent.mqtt.receiving import Receiving
 from edge_agent.mqtt.routes import Routes
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 
     import paho.mqtt.client as mqtt
     import paho.mqtt.enums as mqtt_enums
+    import paho.mqtt.packettypes as mqtt_packets
     import paho.mqtt.properties as mqtt_properties
     import paho.mqtt.reasoncodes as mqtt_reasons
 
     from edge_agent.metrics import Counters
     from edge_agent.mqtt.broker_options import Plan, Subscription
-    from edge_agent.mqtt.inflight import Answer
-    from edge_agent.mqtt.properties import PackedProperties
 else:
     mqtt = lazy_module("paho.mqtt.client")
     mqtt_enums = lazy_module("paho.mqtt.enums")
+    mqtt_packets = lazy_module("paho.mqtt.packettypes")
+    mqtt_reasons = lazy_module("paho.mqtt.reasoncodes")
 
 # paho looks after its keepalive between two waits for the socket.
 LOOP_S = 0.5
@@ -81,23 +82,22 @@ class Life:
         # What each SUBSCRIBE without an answer asked for.
         self._asked: deque[list[tuple[str, int]]] = deque()
         self._gathers = not any(subscription.urgent for subscription in plan.subscriptions)
-        # Held while the client is used, so that its sockets are not freed meanwhile. Not to be
-        # taken where paho calls us with an answer: it holds locks then that its publish needs.
+        # Held while the client is used, so that its sockets are not freed meanwhile.
         self._usable = threading.Lock()
-        self._in_flight = InFlight()
+        # The tokens of messages at QoS 1 that the broker has yet to answer, by their number.
+        self._unanswered: dict[int, Any] = {}
         self._finish_by_s = 0.0
         self._client = new_client(plan)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
-        self._client.on_publish = self._on_publish
-        SendingNow(self._client, tls=options.tls is not None)
+        self._sending = SendingNow(self._client, tls=options.tls is not None)
         self._receiving = Receiving(
             self._client,
             self._routes,
             counters,
-            self._accepted,
+            self._answer,
             speaks_5=self.speaks_5,
             # Before MQTT 5 nothing tells the broker our limit, and paho has none.
             most_bytes=options.max_packet_bytes,
@@ -125,7 +125,7 @@ class Life:
             result = self._client.loop(LOOP_S)
             woken_soon = time.monotonic() - slept_s < GATHER_S
             most = min(GATHER_MOST, self.receive_maximum // GATHER_SHARE)
-            if self._gathers and woken_soon and self._in_flight.unacknowledged <= most:
+            if self._gathers and woken_soon and len(self._unanswered) <= most:
                 time.sleep(GATHER_S)
             if not self._is_open and time.monotonic() > deadline_s:
                 self.unanswered = 0 if self._answered else 2
@@ -141,19 +141,21 @@ class Life:
         payload: bytes,
         qos: int,
         retain: bool,  # noqa: FBT001
-        properties: PackedProperties | None,
+        properties: bytes,
         token: Any,  # noqa: ANN401
     ) -> bool:
-        """Hand one message to paho; False when it has lost its socket or the broker has enough."""
+        """Send one message; False when the socket is lost or the broker has enough."""
         with self._usable:
-            if self._closed or not self._in_flight.reserve(qos, self.receive_maximum):
+            if self._closed or len(self._unanswered) >= self.receive_maximum:
                 return False
-            sent = self._client.publish(topic, payload, qos, retain, properties)  # type: ignore[arg-type]
-        if sent.rc != mqtt_enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
+            mid = self._new_mid() if qos else 0
+            packet = publish_packet(topic, payload, mid=mid, retain=retain, properties=properties)
+            if mid:
+                self._unanswered[mid] = token  # before it is sent: the answer may come first
+            if self._sending.publish(packet):
+                return True
+            self._unanswered.pop(mid, None)
             return False
-        if answer := self._in_flight.sent(sent.mid, qos, token):
-            self._tell(answer)
-        return True
 
     def resubscribe(self, subscriptions: Sequence[Subscription]) -> None:
         """Receive these from now on; before the broker's answer to CONNECT it only takes note."""
@@ -168,7 +170,7 @@ class Life:
     def finish(self) -> None:
         """Say goodbye once nothing is unacknowledged (or the broker loses it); `run` then ends."""
         self._finish_by_s = self._finish_by_s or time.monotonic() + GOODBYE_S
-        if not self._in_flight.unacknowledged or time.monotonic() >= self._finish_by_s:
+        if not self._unanswered or time.monotonic() >= self._finish_by_s:
             with self._usable:
                 if not self._closed:
                     # Whoever published after it would write it, and close the socket, in a thread
@@ -255,30 +257,32 @@ class Life:
             getattr(message.properties, "CorrelationData", None),
         )
 
-    def _on_publish(
-        self,
-        _client: mqtt.Client,
-        _userdata: object,
-        mid: int,
-        reason_code: mqtt_reasons.ReasonCode,
-        _properties: mqtt_properties.Properties,
-    ) -> None:
-        self._answer(mid, _in_words(reason_code) if reason_code.is_failure else None)
+    # ------------------------------------------------------------------ what is published
 
-    # ------------------------------------------------------------------ the broker's answers
+    def _new_mid(self) -> int:
+        # Of paho's: what it subscribes to has numbers of the same row.
+        while (mid := self._client._mid_generate()) in self._unanswered:  # noqa: SLF001
+            pass
+        return mid
 
-    def _accepted(self, mid: int) -> None:
-        self._answer(mid, None)
-
-    def _answer(self, mid: int, reason: str | None) -> None:
-        if answer := self._in_flight.answered(mid, reason):
-            self._tell(answer)
-
-    def _tell(self, answer: Answer) -> None:
-        if answer.reason is not None:
+    def _answer(self, mid: int, code: int) -> None:
+        if mid not in self._unanswered:
+            return
+        token, reason = self._unanswered.pop(mid), _refusal(code)
+        if reason is not None:
             self._counters.add("publish_refused")
-        if answer.token is not None:
-            self._acked(answer.token, answer.reason)
+        if token is not None:
+            self._acked(token, reason)
+
+
+def _refusal(code: int) -> str | None:
+    """Return why a message was refused, by the reason code of its PUBACK; None: it was not."""
+    if code < UNSPECIFIED:
+        return None
+    try:
+        return _in_words(mqtt_reasons.ReasonCode(mqtt_packets.PacketTypes.PUBACK, identifier=code))
+    except KeyError:
+        return f"reason code 0x{code:02x}"
 
 
 def _in_words(reason: mqtt_reasons.ReasonCode) -> str:

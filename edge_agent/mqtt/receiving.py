@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 READ_BYTES = 1 << 17
 # MQTT 5.0, 2.1.1: kind and flags, a length of one to four bytes; 3.3: PUBLISH.
 KIND_BITS, PUBLISH, QOS_BITS, RETAIN_BIT = 0xF0, 0x30, 0x06, 0x01
-# 3.4: a PUBACK of two bytes, the number of the message, says success.
+# 3.4: the number of the message, and a reason code, without which it says success.
 PUBACK, PUBACK_BYTES = 0x40, 2
 LENGTH_BYTES_MOST = 4
 SUCCESS = 0  # paho's MQTT_ERR_SUCCESS
@@ -41,12 +41,12 @@ class Receiving:
         client: Any,  # noqa: ANN401  paho has its home elsewhere
         routes: Routes,
         counters: Counters,
-        acked: Callable[[int], None],
+        acked: Callable[[int, int], None],
         *,
         speaks_5: bool,
         most_bytes: int,
     ) -> None:
-        """`acked(mid)`: the broker has it. A message over `most_bytes` ends the connection."""
+        """`acked(mid, code)`: an answer to a publish. Over `most_bytes` ends the connection."""
         self._client = client
         self._routes = routes
         self._counters = counters
@@ -142,17 +142,16 @@ class Receiving:
         """Take a packet if it is of the common sorts; return whether it was."""
         if kind & KIND_BITS == PUBLISH:
             return self._take_plain(kind, begin, end)
-        return kind == PUBACK and end - begin == PUBACK_BYTES and self._take_puback(begin)
+        return kind == PUBACK and self._take_puback(begin, end)
 
-    def _take_puback(self, begin: int) -> bool:
-        """Do what paho does for it, without its three locks and its callback."""
-        client, mid = self._client, self._space[begin] << 8 | self._space[begin + 1]
-        with client._out_message_mutex:  # noqa: SLF001
-            if client._out_messages.pop(mid, None) is None:  # noqa: SLF001
-                return False
-            client._inflight_messages -= 1  # noqa: SLF001
-        client._last_bytes_received = time.monotonic()  # noqa: SLF001  for paho's keepalive
-        self._acked(mid)
+    def _take_puback(self, begin: int, end: int) -> bool:
+        """Pass on the answer to what paho knows nothing of (sending.py)."""
+        if end - begin < PUBACK_BYTES:
+            return False
+        space = self._space
+        self._client._last_bytes_received = time.monotonic()  # noqa: SLF001  for paho's keepalive
+        code = space[begin + PUBACK_BYTES] if end - begin > PUBACK_BYTES else SUCCESS
+        self._acked(space[begin] << 8 | space[begin + 1], code)
         return True
 
     def _take_plain(self, kind: int, begin: int, end: int) -> bool:

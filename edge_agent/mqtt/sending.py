@@ -8,12 +8,14 @@ publisher can write at once, and the loop is woken only for what the socket woul
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
+
+from edge_agent.mqtt.packets import PUBLISH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PUBLISH = 0x30  # MQTT 5.0, 2.1.2
 SUCCESS = 0  # paho's MQTT_ERR_SUCCESS
 
 
@@ -30,6 +32,25 @@ class SendingNow:
         client._packet_write = self._write_locked  # noqa: SLF001
         client._packet_queue = self._queue  # noqa: SLF001
 
+    def publish(self, packet: bytes) -> bool:
+        """Write a PUBLISH, now or by the loop; False when there is no socket any more."""
+        client = self._client
+        sock = client.socket()
+        if sock is None:
+            return False
+        written = 0
+        with self._lock:
+            if not self._by_loop_only and not client._out_packet:  # noqa: SLF001
+                try:
+                    written = sock.send(packet)
+                    client._last_msg_out = time.monotonic()  # noqa: SLF001  for paho's keepalive
+                except OSError:
+                    pass  # no room; or what is wrong is so in the loop again, which answers it
+            if written < len(packet):
+                # As if it were at QoS 1: at 0 paho would report each one.
+                self._queue(PUBLISH, packet, 0, 1, written=written)
+        return True
+
     def _write_locked(self) -> Any:  # noqa: ANN401  paho's result
         with self._lock:
             return self._write()
@@ -41,24 +62,21 @@ class SendingNow:
         mid: int,
         qos: int,
         info: Any = None,  # noqa: ANN401
+        *,
+        written: int = 0,
     ) -> int:
-        waiting = self._client._out_packet  # noqa: SLF001
-        waiting.append(
+        self._client._out_packet.append(  # noqa: SLF001
             {
                 "command": command,
                 "mid": mid,
                 "qos": qos,
-                "pos": 0,
-                "to_process": len(packet),
+                "pos": written,
+                "to_process": len(packet) - written,
                 "packet": packet,
                 "info": info,
             }
         )
-        if command & 0xF0 == PUBLISH and not self._by_loop_only:
-            # Whatever goes wrong with the socket goes wrong again in the loop, which answers it.
-            self._write_locked()
-        if waiting:
-            self._wake_loop()
+        self._wake_loop()
         return SUCCESS
 
     def _wake_loop(self) -> None:

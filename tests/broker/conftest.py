@@ -93,6 +93,10 @@ class Scripted:
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 
+    def say(self, packets: str) -> None:
+        """Send these bytes, in hex, to whoever is connected."""
+        self._held[-1].sendall(bytes.fromhex(packets))
+
     def close(self) -> None:
         self._server.close()
         for held in self._held:

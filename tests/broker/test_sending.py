@@ -8,16 +8,15 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.mqtt.broker import (
-    Connection,
-)
+from edge_agent.mqtt.broker import BrokerOptions, Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import Mosquitto, Recorder, WaitFor
 
-from tests.broker.conftest import Connect, MosquittoWith, at
+from tests.broker.conftest import CONNACK_5, Connect, MosquittoWith, Scripted, at
 
 
 def test_a_published_message_arrives_and_is_acknowledged(
@@ -77,6 +76,51 @@ def test_a_publish_that_the_broker_refuses_is_reported_with_its_reason(
     assert connection.counters.totals() == {"publish_refused": 1}
 
 
+def test_each_answer_is_taken_for_its_message_and_no_other(
+    scripted: Callable[..., Scripted], connect: Connect, wait_for: WaitFor
+) -> None:
+    broker = scripted(CONNACK_5, keep_open=True)
+    connection, trace = connect(BrokerOptions(port=broker.port, protocol="5"))
+    wait_for(lambda: connection.connected)
+    for number in (1, 2, 3, 4):
+        connection.publish("a", b"x", token=number)
+    broker.say("40 02 00 09")  # nobody has this number
+    broker.say("40 03 00 02 fe 40 04 00 01 10 00 40 03 00 03 97 40 02 00 03")
+    broker.say("40 02 00 04")
+    wait_for(lambda: (4, None) in trace.acks)
+    answers = [(2, "reason code 0xfe"), (1, None), (3, "quota exceeded"), (4, None)]
+    assert trace.acks == answers
+    broker.say("40 01 00")
+    wait_for(lambda: trace.events == ["connected", "lost"])
+
+
+def test_what_a_socket_takes_in_parts_arrives_whole_and_in_order(
+    mosquitto: Mosquitto, mqtt_client: Recorder, connect: Connect, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe("a/#")
+    connection, trace = connect(at(mosquitto))
+    wait_for(lambda: connection.connected)
+    life = connection._open_life
+    assert life is not None
+    sent = [[bytes([50 * sender + number]) * 400_000 for number in range(5)] for sender in (0, 1)]
+
+    def publish(sender: int) -> None:
+        for number, payload in enumerate(sent[sender]):
+            assert connection.publish(f"a/{sender}", payload, token=(sender, number))
+
+    os.kill(mosquitto.pid, signal.SIGSTOP)
+    senders = [threading.Thread(target=publish, args=(sender,)) for sender in (0, 1)]
+    for thread in senders:
+        thread.start()
+    for thread in senders:
+        thread.join()
+    assert life._client._out_packet, "the socket has taken all of it"
+    os.kill(mosquitto.pid, signal.SIGCONT)
+    wait_for(lambda: len(mqtt_client.messages) == 10)
+    assert [mqtt_client.payloads(f"a/{sender}") for sender in (0, 1)] == sent
+    wait_for(lambda: len(trace.acks) == 10)
+
+
 def test_a_message_larger_than_the_broker_takes_is_refused_here(
     mosquitto_with: MosquittoWith, connect: Connect, wait_for: WaitFor
 ) -> None:
@@ -117,7 +161,7 @@ def test_a_publish_at_the_very_moment_of_a_loss_is_refused_and_never_raises(
         loser.start()
         while "lost" not in trace.events:
             connection.publish("a", b"x", qos=0)
-        assert not life.publish("a", b"x", qos=0, retain=False, properties=None, token=None)
+        assert not life.publish("a", b"x", qos=0, retain=False, properties=b"", token=None)
         loser.join()
         connection.stop()
 
@@ -130,5 +174,5 @@ def test_nothing_is_published_after_the_goodbye(
     life = connection._open_life
     assert life is not None
     life.finish()
-    assert not life.publish("a", b"x", qos=0, retain=False, properties=None, token=None)
+    assert not life.publish("a", b"x", qos=0, retain=False, properties=b"", token=None)
     wait_for(lambda: "lost" in trace.events)

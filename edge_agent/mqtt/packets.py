@@ -1,17 +1,18 @@
-"""The properties of an MQTT 5 PUBLISH, packed at once (MQTT 5.0, 2.2.2 and 3.3.2.3).
+"""A PUBLISH as bytes, packed at once (MQTT 5.0, 2.2.2 and 3.3).
 
-paho's own class tries every property there is at each message: 60 us for what takes 3 us here.
+paho's own way takes five times as long, in steps that a processor has forgotten by the next
+picture: it copies the message twice, formats a line for its log, and tries every property there is.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+PUBLISH, QOS_1, RETAIN = 0x30, 0x02, 0x01
 CONTENT_TYPE = b"\x03"
 CORRELATION_DATA = b"\x09"
 USER_PROPERTY = b"\x26"
@@ -19,31 +20,33 @@ TEXT_MOST_BYTES = 0xFFFF
 SEVEN_BITS = 0x7F
 
 
-@dataclass(frozen=True, slots=True)
-class PackedProperties:
-    """Stands where paho expects its Properties; of those it only calls `pack`."""
+def publish_packet(
+    topic: str, payload: bytes, *, mid: int, retain: bool, properties: bytes
+) -> bytes:
+    """Return the whole packet, at QoS 1 with the number `mid`, or with 0 at QoS 0.
 
-    packed: bytes
-
-    def pack(self) -> bytes:
-        """Return the property length and the properties, as they go into the packet."""
-        return self.packed
+    `properties` as packed by `publish_properties`; b"" for MQTT 3.1.1, which has none.
+    """
+    name = _text(topic)
+    number = mid.to_bytes(2, "big") if mid else b""
+    kind = PUBLISH | (QOS_1 if mid else 0) | (RETAIN if retain else 0)
+    length = len(name) + len(number) + len(properties) + len(payload)
+    head = bytes((kind,)) + _variable_length(length)
+    return b"".join((head, name, number, properties, payload))
 
 
 def publish_properties(
     content_type: str,
     user_properties: Iterable[tuple[str, str]],
     correlation: bytes | None = None,
-) -> PackedProperties | None:
-    """Return all of them as properties; None where there is none."""
+) -> bytes:
+    """Return the property length and the properties, as they go into an MQTT 5 packet."""
     parts = [CONTENT_TYPE + _text(content_type)] if content_type else []
     if correlation is not None:
         parts.append(CORRELATION_DATA + len(correlation).to_bytes(2, "big") + correlation)
     parts += [USER_PROPERTY + _text(name) + _text(value) for name, value in user_properties]
-    if not parts:
-        return None
     body = b"".join(parts)
-    return PackedProperties(_variable_length(len(body)) + body)
+    return _variable_length(len(body)) + body
 
 
 @functools.lru_cache(maxsize=256)
@@ -51,7 +54,7 @@ def _text(text: str) -> bytes:
     # A broker must close the connection over either (MQTT 5.0, 1.5.4): a loss for all messages.
     encoded = text.replace("\x00", "").encode(errors="replace")
     if len(encoded) > TEXT_MOST_BYTES:
-        raise ValueError("a property's text has at most 65535 bytes")
+        raise ValueError("a text has at most 65535 bytes in MQTT")
     return len(encoded).to_bytes(2, "big") + encoded
 
 
