@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # sysexits.h: a service manager can tell "the config is wrong" from "it crashed".
 EXIT_CONFIG = 78
 EXIT_UNAVAILABLE = 69
+EXIT_NOT_AGREED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -207,8 +208,8 @@ def _config(options: argparse.Namespace) -> int:
         else:
             sent, lines = remote.change(agent, options, tree)
             if sent is None:
-                print("nothing was sent" if lines else "that is in force already")
-                return 0 if not lines else EXIT_UNAVAILABLE
+                print("nothing was changed" if lines else "that is in force already")
+                return EXIT_NOT_AGREED if lines else 0
             answer = sent
     print("\n".join(remote_lines.answer_lines(answer)))
     if answer["status"] == "unconfirmed":

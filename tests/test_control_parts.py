@@ -160,7 +160,9 @@ def test_a_trial_that_was_cut_short_is_found_and_its_number_is_not_given_again(
     tmp_path: Path,
 ) -> None:
     ledger = Ledger(tmp_path, config())
+    ledger.refused("an earlier one was wrong")
     ledger.begin(OnTrial(Revision(2, changed().tree), "id", "answers", b"c"))
+    assert ledger.document.last_error == "", "that is not said of the one on trial"
     again = Ledger(tmp_path, config())
     assert again.good.rev == 1
     assert again.interrupted is not None

@@ -49,7 +49,8 @@ def test_a_change_is_shown_agreed_to_and_answered(
     file = patch(tmp_path, {"pipelines": {"one": {"rule": {"fail_at": 0.8}}}})
     no = call(mosquitto, "patch", file, said="n\n")
     assert no.stdout.splitlines()[0] == "~ /pipelines/one/rule/fail_at: 0.7 -> 0.8"
-    assert no.returncode == 69
+    assert no.stdout.endswith("Change it so? [y/N] nothing was changed\n")
+    assert no.returncode == 1
     yes = call(mosquitto, "patch", file, said="y\n")
     assert yes.stdout.endswith("applied (200); revision 2 is in force\n")
     assert yes.stderr == "revision 2 is on trial: do its pipelines run?\n"
@@ -58,9 +59,13 @@ def test_a_change_is_shown_agreed_to_and_answered(
     assert (again.stdout, again.returncode) == ("that is in force already\n", 0)
 
     bad = patch(tmp_path, {"pipelines": {"one": {"threads": 0}}})
-    refused = call(mosquitto, "patch", bad, "--yes")
-    assert "  /pipelines/one/threads: " in refused.stdout
-    assert refused.returncode == 78
+    for arguments in (["patch", bad, "--yes"], ["patch", bad]):
+        refused = call(mosquitto, *arguments)
+        assert "  /pipelines/one/threads: " in refused.stdout
+        assert "[y/N]" not in refused.stdout, "there is nothing to agree to"
+        assert refused.returncode == 78
+    logged = desk.command("logs")["result"]["lines"]
+    assert any("WARNING config: refused: /pipelines/one/threads: " in line for line in logged)
     check = [sys.executable, "-m", "edge_agent", "check", str(agent.config)]
     done = subprocess.run(check, capture_output=True, text=True, check=True)
     assert "revision 2 is in force: this file was changed over MQTT since" in done.stdout
@@ -73,6 +78,9 @@ def test_what_get_prints_can_be_set_and_its_revision_must_still_be_in_force(
     desk.until_running("one")
     got = json.loads(call(mosquitto, "get").stdout)
     got["config"]["pipelines"]["one"]["rule"]["fail_at"] = 0.8
+    wrong = call(mosquitto, "patch", patch(tmp_path, got), "--yes")
+    assert "`config set` takes it" in wrong.stderr
+    assert (wrong.stdout, wrong.returncode) == ("", 78)
     done = call(mosquitto, "set", patch(tmp_path, got), "--yes")
     assert done.stdout.splitlines() == [
         "~ /pipelines/one/rule/fail_at: 0.7 -> 0.8",
@@ -125,6 +133,11 @@ def test_a_change_that_finds_no_library_for_its_accelerator_is_applied_with_a_wa
     ):
         done = call(mosquitto, "patch", file, *words)
         assert done.stdout.splitlines()[1:] == [said, warning], done
+    file = patch(tmp_path, {"pipelines": {"one": {"accelerator": "cpu"}}})
+    assert call(mosquitto, "patch", file, "--yes").returncode == 0
+    file = patch(tmp_path, {"pipelines": {"one": {"accelerator": "usb"}}})
+    asked = call(mosquitto, "patch", file, said="n\n")
+    assert asked.stdout.splitlines()[1:] == [warning, "Change it so? [y/N] nothing was changed"]
 
 
 def test_an_agent_that_is_not_there_is_said_to_be_away(mosquitto: Mosquitto) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from edge_agent.commands.remote_lines import change_lines
+from edge_agent.commands.remote_lines import change_lines, warning_lines
 from edge_agent.config import strict_json
 from edge_agent.control.signature import sign
 from edge_agent.control.trees import merged
@@ -41,6 +41,8 @@ LOST = "connection lost"
 TRIAL = "trial"
 # What is reported has these, and no config has.
 ENVELOPE = {"rev", "config"}
+WHOLE = "this is what `config get` printed: `config set` takes it; a patch has only what changes"
+VALID = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +164,13 @@ def change(
     """Send a whole config (`set`) or a patch; return the answer, and what differs, in lines.
 
     A whole config may be what was reported, too: it is then based on the revision that says so.
-    Whoever is asked sees the difference; if they say no, nothing is sent and there is no answer.
+    Whoever is asked sees the difference, and what the agent says of it, which is the answer where
+    it refuses; if they say no, nothing is changed and there is no answer.
     """
     base_rev = options.base_rev
-    if options.verb == "set" and tree.keys() >= ENVELOPE:
+    if tree.keys() >= ENVELOPE:
+        if options.verb == "patch":
+            raise ConfigError([FieldError("", "type", WHOLE)])
         base_rev = tree["rev"] if base_rev is None else base_rev
         tree = tree["config"]
     if offline := remote.offline():
@@ -173,8 +178,9 @@ def change(
     reported = remote.reported()
     after = tree if options.verb == "set" else merged(reported["config"], tree)
     lines = change_lines(reported["config"], after)
-    if not lines or not _agreed(lines, asked=not (options.yes or options.dry_run)):
+    if not lines:
         return None, lines
+    _show(lines)
     request = {
         "v": 1,
         "id": str(uuid.uuid4()),
@@ -183,6 +189,13 @@ def change(
         "dry_run": options.dry_run,
         "confirm_within_s": options.confirm_within,
     }
+    if not (options.yes or options.dry_run):
+        looked = remote.ask(request | {"id": str(uuid.uuid4()), "dry_run": True})
+        if looked["code"] != VALID:
+            return looked, lines
+        _show(warning_lines(looked))
+        if not _agreed():
+            return None, lines
     return remote.ask(request), lines
 
 
@@ -217,12 +230,13 @@ def _within(timeout_s: float, true: Callable[[], bool]) -> bool:
     return False
 
 
-def _agreed(lines: list[str], *, asked: bool) -> bool:
-    """Show what differs, and say whether to go on; `asked`: a person decides."""
-    sys.stdout.write("\n".join(lines) + "\n")
+def _show(lines: list[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
     sys.stdout.flush()
-    if not asked:
-        return True
+
+
+def _agreed() -> bool:
+    """Ask whoever sits there whether to go on."""
     try:
         return input("Change it so? [y/N] ").strip() in {"y", "Y"}
     except EOFError:  # from cron, or ssh without a terminal

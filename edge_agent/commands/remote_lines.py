@@ -28,8 +28,13 @@ def answer_lines(answer: dict[str, Any]) -> list[str]:
     """Return an answer as a person reads it."""
     lines = [f"{answer['status']} ({answer['code']}); revision {answer['rev']} is in force"]
     lines += [f"  {each['path'] or '/'}: {each['msg']}" for each in answer["errors"]]
+    return lines + warning_lines(answer)
+
+
+def warning_lines(answer: dict[str, Any]) -> list[str]:
+    """Return what an answer warns of, in lines."""
     warnings = answer.get("warnings", [])  # an agent of an earlier version says nothing of any
-    return lines + [f"  warning: {each['path']}: {each['msg']}" for each in warnings]
+    return [f"  warning: {each['path']}: {each['msg']}" for each in warnings]
 
 
 def to_be_confirmed(rev: int, options: argparse.Namespace, clock_s: float) -> list[str]:

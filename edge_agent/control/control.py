@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 import time
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from edge_agent.reporting.standing import Standing
     from edge_agent.reporting.topics import Topics
     from edge_agent.types import Verdict
+
+log = logging.getLogger(__name__)
 
 # How soon a trial's end is seen. Also how long a stop may take.
 TICK_S = 0.1
@@ -205,6 +208,7 @@ class Control:
     def _refuse(self, verb: str, sender: Sender, error: Refused, tree: object) -> None:
         """Answer, and report why a change was not made; `tree`: what was asked, if it is known."""
         faults = [Fault(field.path, field.kind, field.message) for field in error.fields]
+        log.warning("%s: refused: %s", verb, error)
         if verb == "config":
             if not is_dry_run(tree):
                 self._changing.refused(str(error))

@@ -102,7 +102,10 @@ class Ledger:
     def begin(self, trial: OnTrial) -> None:
         """Keep a change that is about to be tried."""
         rev = max(self.document.highest_rev, trial.revision.rev)
-        self._write(msgspec.structs.replace(self.document, trial=trial, highest_rev=rev))
+        # Why the change before this one was not applied is not said beside this one.
+        self._write(
+            msgspec.structs.replace(self.document, trial=trial, highest_rev=rev, last_error="")
+        )
 
     def commit(self, found: InForce) -> None:
         """Make what was tried the last good config."""
