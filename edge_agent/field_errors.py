@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.errors import FieldError, no_such
+from edge_agent.errors import FieldError, no_such, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,33 @@ PATTERNS = {
         "must be the name of a file: 1 to 128 of A-Z a-z 0-9 . _ -, and no . first"
     ),
     r"^[0-9A-Za-z.+-]{1,64}$": "must be 1 to 64 of 0-9 A-Z a-z . + -",
+}
+
+# What pydantic says in the words of a schema, by its type of error, with what it knows of it.
+WORDS = {
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number, neither NaN nor infinite",
+    "string_type": "must be text",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "greater_than": "must be more than {gt:.15g}",
+    "greater_than_equal": "must be {ge:.15g} or more",
+    "less_than": "must be less than {lt:.15g}",
+    "less_than_equal": "must be {le:.15g} or less",
+    "literal_error": "must be {expected}",
+    "string_too_short": "its length must be {min_length} or more",
+    "string_too_long": "its length must be {max_length} or less",
+    "too_short": "its length must be {min_length} or more",
+    "too_long": "its length must be {max_length} or less",
 }
 
 
@@ -77,7 +105,16 @@ def _field_error(details: Mapping[str, Any], tree: object, schema: _Schema) -> F
         message = PATTERNS.get(details["ctx"]["pattern"], message)
     elif details["type"] == "missing":
         message = "is missing"
+    elif words := WORDS.get(details["type"]):
+        message = words.format(**details.get("ctx", {})) + _instead(details["input"])
     return FieldError("".join(f"/{part}" for part in parts), details["type"], message)
+
+
+def _instead(given: object) -> str:
+    """Return what stands there instead, where that is one word or number."""
+    if isinstance(given, str):
+        return f", not {shown(given)}"
+    return f", not {json.dumps(given)}" if isinstance(given, bool | int | float) else ""
 
 
 def _has(node: object, key: str | int) -> bool:

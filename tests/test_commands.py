@@ -106,6 +106,26 @@ def test_the_threshold_follows_the_last_good_parts(
     assert limits["fail_at"] < 0.7
 
 
+def test_a_pipeline_without_a_rule_is_not_recalibrated_and_its_models_own_is_shown(
+    start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
+) -> None:
+    source = camera()["source"] | {"defect_rate": 0.0}
+    start({"one": camera(rule=None, source=source)})
+    wait_for(lambda: len(desk.verdicts("one")) >= 10)
+    answer = desk.command("recalibrate", pipeline="one", parts=5, any_verdict=True)
+    assert (answer["status"], answer["code"]) == ("refused", 422)
+    (error,) = answer["errors"]
+    said, own = error["msg"].split(": ", 2)[1:]
+    assert said == "patch its model's own in, to be adjusted"
+    rule = json.loads(own)
+    assert rule["kind"] == "threshold"
+    patch = {"pipelines": {"one": {"rule": rule}}}
+    assert desk.change(patch=patch)["status"] == "applied"
+    wait_for(lambda: len(desk.verdicts("one")) >= 30)
+    answer = desk.command("recalibrate", pipeline="one", parts=20, any_verdict=True, dry_run=True)
+    assert answer["result"]["before"]["fail_at"] == rule["fail_at"]
+
+
 def test_a_threshold_whose_trial_is_cut_short_is_answered_as_a_command(
     start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
 ) -> None:

@@ -317,7 +317,7 @@ def test_a_table_means_itself_whatever_is_defined() -> None:
             "no such accelerator: 'tpu'; there are: cpu, gpu, npu, edgetpu, or a table",
         ),
         (with_word("cpu", cpu=NPU), "/accelerators/cpu", "cpu is the CPU"),
-        (with_word("npu", npu="gpu"), "/accelerators/npu", "should be an object"),
+        (with_word("npu", npu="gpu"), "/accelerators/npu", "must be a table, not 'gpu'"),
         (with_word("x", x={}), "/accelerators/x", "exactly one of hardware, delegate"),
         (with_word("x", x={"hardware": "tpu"}), "/accelerators/x/hardware", "'gpu' or 'npu'"),
         (

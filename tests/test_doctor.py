@@ -211,7 +211,7 @@ def test_the_command_prints_a_line_each_and_its_status_says_whether_anything_fai
     config.write_text(json.dumps(tree | {"stats_every_s": 0}))
     wrong = subprocess.run(command, capture_output=True, text=True, check=False)
     assert wrong.returncode == 69
-    assert "fail  config      /stats_every_s: Input should be greater" in wrong.stdout
+    assert "fail  config      /stats_every_s: must be 0.5 or more" in wrong.stdout
     assert "ok    disk" in wrong.stdout
     assert "may grow to" not in wrong.stdout, "nobody has said to what"
     command.insert(-1, "--config")

@@ -34,7 +34,7 @@ def test_a_wrong_field_ends_check_with_its_path(
     config.write_text(text)
     assert main(["check", str(config)]) == 78
     shown = capsys.readouterr().err
-    assert "/pipelines/recorded/source/fps: Input should be greater than 0" in shown
+    assert "/pipelines/recorded/source/fps: must be more than 0" in shown
 
 
 def test_a_bundle_that_is_missing_or_damaged_is_named(

@@ -74,6 +74,8 @@ def test_times_may_be_written_out(
         main(["replay", str(path), *where, *more])
         return "".join(capsys.readouterr())
 
+    assert "--topic: must be a topic, without + and #" in published("--topic", "plant/#")
+
     assert published("--time", "when", "--time-unit", "iso8601") == "1 messages published\n"
     wait_for(lambda: mqtt_client.payloads("t"))
     assert json.loads(mqtt_client.payloads("t")[0]) == {"ts": 1_769_839_200_250.0, "x": 5.0}

@@ -67,6 +67,8 @@ def answer(options: argparse.Namespace, broker: BrokerOptions, stop: threading.E
     """Do what the command line asks for; see `replay`. Raises EdgeAgentError."""
     if options.time is None and options.time_unit != "s":
         raise EdgeAgentError("--time-unit: name the column of the time as well: --time COLUMN")
+    if not options.topic or set(options.topic) & set("+#"):
+        raise EdgeAgentError("--topic: must be a topic, without + and #")
     layout = RecordingLayout(
         columns=tuple(options.names or ()),
         delimiter=options.delimiter,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import time
 from collections import deque
@@ -15,7 +16,8 @@ from edge_agent.control.asker import Asker
 from edge_agent.control.recipes import Choice
 from edge_agent.control.requests import ConfigRequest, Refused
 from edge_agent.control.scores import Scores
-from edge_agent.errors import FieldError, no_such
+from edge_agent.errors import FieldError, ModelError, no_such
+from edge_agent.modelstore.manifest import load_bundle
 from edge_agent.processes import wire
 from edge_agent.reporting.control_messages import CommandResult, Fault
 from edge_agent.reporting.messages import encode
@@ -200,8 +202,7 @@ class Commands:
         code = self._recipes.of(self._changing.config).pipelines[command.pipeline].recipe
         place = options.recipes.get(code, options)
         if place.rule is None:
-            text = "has no rule in the config: write the bundle's own there, to be adjusted"
-            raise _refused(422, "/pipeline", text)
+            raise _refused(422, "/pipeline", self._without_rule(place.model))
         found = threshold.from_good(place.rule, scores, command.false_reject)
         if found is None:
             text = "is no rule with limits that good parts can move"
@@ -217,6 +218,14 @@ class Commands:
         result = self._changing.ask(request, asker)
         if result is not None:
             self._told(sender, command.id, asker.answer(result))
+
+    def _without_rule(self, model: str) -> str:
+        # Not put there unasked: from then on a next model's own limits count no more.
+        text = "has no rule in the config: patch its model's own in, to be adjusted"
+        with contextlib.suppress(ModelError):
+            rule = load_bundle(self._ports.folder / model).manifest.decision.rule
+            text += f": {rule.model_dump_json(exclude_none=True)}"
+        return text
 
     # ------------------------------------------------------------------ common to all
 

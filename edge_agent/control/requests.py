@@ -14,6 +14,15 @@ from edge_agent.errors import ConfigError, EdgeAgentError, FieldError, no_such
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 T = TypeVar("T", bound=msgspec.Struct)
+# What stands in msgspec's sentences, in the words of whoever sends a request.
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "object": "a table",
+    "array": "a list",
+}
 
 
 class Refused(EdgeAgentError):
@@ -111,4 +120,14 @@ def _field(text: str, kind: type[msgspec.Struct]) -> FieldError:
         path += f"/{found[1] or found[2]}"
         known = kind.__struct_fields__
         message = no_such("field", found[2], known) if found[2] else "is missing"
-    return FieldError(path, "request", message)
+    return FieldError(path, "request", _in_words(message))
+
+
+def _in_words(message: str) -> str:
+    """Return msgspec's "Expected `int`, got `str`" without the names of types."""
+    message = message.replace("Expected ", "must be ", 1).replace(", got ", ", not ", 1)
+    return re.sub(
+        "`([^`]+)`",
+        lambda found: " or ".join(KINDS.get(kind, kind) for kind in found[1].split(" | ")),
+        message,
+    )

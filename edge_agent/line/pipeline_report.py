@@ -46,6 +46,7 @@ def report(
         acceleration=acceleration,
         config_rev=identity.config_rev,
         recipe=options.recipe,
+        doubts=bundle.manifest.doubts if bundle else (),
         watch=pipeline.watch.report() if pipeline and pipeline.watch else None,
         succession=pipeline.succession.report() if pipeline and pipeline.succession else None,
     )

@@ -175,6 +175,7 @@ class Watch:
         model.count(reject=reject)
         measured, figures = self._measured
         if measured is item:
+            self._measured = (None, {})  # a picture is large: no longer than it is needed
             figures = figures | {"score": prediction.score}
             model.add(figures, decision.threshold, reject=reject)
 

@@ -85,7 +85,7 @@ class Life:
         # Held while the client is used, so that its sockets are not freed meanwhile.
         self._usable = threading.Lock()
         # The tokens of messages at QoS 1 that the broker has yet to answer, by their number.
-        self._unanswered: dict[int, Any] = {}
+        self._tokens: dict[int, Any] = {}
         self._finish_by_s = 0.0
         self._client = new_client(plan)
         self._client.on_connect = self._on_connect
@@ -125,7 +125,7 @@ class Life:
             result = self._client.loop(LOOP_S)
             woken_soon = time.monotonic() - slept_s < GATHER_S
             most = min(GATHER_MOST, self.receive_maximum // GATHER_SHARE)
-            if self._gathers and woken_soon and len(self._unanswered) <= most:
+            if self._gathers and woken_soon and len(self._tokens) <= most:
                 time.sleep(GATHER_S)
             if not self._is_open and time.monotonic() > deadline_s:
                 self.unanswered = 0 if self._answered else 2
@@ -146,15 +146,15 @@ class Life:
     ) -> bool:
         """Send one message; False when the socket is lost or the broker has enough."""
         with self._usable:
-            if self._closed or len(self._unanswered) >= self.receive_maximum:
+            if self._closed or len(self._tokens) >= self.receive_maximum:
                 return False
             mid = self._new_mid() if qos else 0
             packet = publish_packet(topic, payload, mid=mid, retain=retain, properties=properties)
             if mid:
-                self._unanswered[mid] = token  # before it is sent: the answer may come first
+                self._tokens[mid] = token  # before it is sent: the answer may come first
             if self._sending.publish(packet):
                 return True
-            self._unanswered.pop(mid, None)
+            self._tokens.pop(mid, None)
             return False
 
     def resubscribe(self, subscriptions: Sequence[Subscription]) -> None:
@@ -170,7 +170,7 @@ class Life:
     def finish(self) -> None:
         """Say goodbye once nothing is unacknowledged (or the broker loses it); `run` then ends."""
         self._finish_by_s = self._finish_by_s or time.monotonic() + GOODBYE_S
-        if not self._unanswered or time.monotonic() >= self._finish_by_s:
+        if not self._tokens or time.monotonic() >= self._finish_by_s:
             with self._usable:
                 if not self._closed:
                     # Whoever published after it would write it, and close the socket, in a thread
@@ -261,14 +261,14 @@ class Life:
 
     def _new_mid(self) -> int:
         # Of paho's: what it subscribes to has numbers of the same row.
-        while (mid := self._client._mid_generate()) in self._unanswered:  # noqa: SLF001
+        while (mid := self._client._mid_generate()) in self._tokens:  # noqa: SLF001
             pass
         return mid
 
     def _answer(self, mid: int, code: int) -> None:
-        if mid not in self._unanswered:
+        if mid not in self._tokens:
             return
-        token, reason = self._unanswered.pop(mid), _refusal(code)
+        token, reason = self._tokens.pop(mid), _refusal(code)
         if reason is not None:
             self._counters.add("publish_refused")
         if token is not None:

@@ -25,7 +25,7 @@ class PipelineReport(msgspec.Struct, frozen=True, kw_only=True):
     `state`: see pipeline.py. `stage` is what the inference thread does at this moment ("" between
     items) since `stage_since_mono_ns`. `latency_counts` are the buckets of metrics.Histogram, one
     list per stage, `latency_sums_ms` their sums. `config_rev`: of the config that it
-    follows; `recipe`: the product variant.
+    follows; `recipe`: the product variant. `doubts`: as in the manifest of its model.
     `accelerator`: what ran the model last; `acceleration`: None where the CPU is all it wants.
     `watch`: see monitoring/report.py; None until the source is there. `succession`: None until a
     next model was ordered.
@@ -46,6 +46,7 @@ class PipelineReport(msgspec.Struct, frozen=True, kw_only=True):
     acceleration: AccelerationReport | None = None
     config_rev: int = 0
     recipe: str = ""
+    doubts: tuple[str, ...] = ()
     watch: WatchReport | None = None
     succession: SuccessionReport | None = None
 

@@ -2,7 +2,7 @@
 
     of a pipeline          fails when
     worker_alive           its process has not reported for 2.2 s, or is being restarted
-    model_warm             its model is not loaded
+    model_warm             its model is not loaded; one that its maker doubts is a warning
     frame_fresh            its camera or sensors are late, frozen, dark, away (docs/mqtt.md)
     verdict_produced       there is no verdict but `error`, or an item is under way for too long
     accelerator            its model runs nowhere, because it is away; on the CPU: a warning
@@ -87,6 +87,7 @@ class PipelineFacts:
     error_s: float | None
     acceleration: AccelerationReport | None = None
     begins_anew: bool = False
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,8 @@ def _worker(facts: PipelineFacts, mono_s: float) -> tuple[State, str]:
 def _model(facts: PipelineFacts) -> tuple[State, str]:
     if facts.state in NO_MODEL or not facts.model:
         return "fail", facts.detail or "its model is not loaded"
+    if facts.doubts:
+        return "warn", f"the maker of its model doubts it: {'; '.join(facts.doubts)}"
     return "ok", ""
 
 

@@ -42,4 +42,5 @@ def _facts(view: PipelineView, config: Config, seen: Seen | None) -> PipelineFac
         error_s=seen.error_s if seen is not None else None,
         acceleration=report.acceleration if report is not None else None,
         begins_anew=view.begins_anew,
+        doubts=report.doubts if report is not None else (),
     )

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
 from edge_agent.errors import BadInput
+from edge_agent.inference.model import load_model
 from edge_agent.line.watched import WatchedSource
 from edge_agent.monitoring.camera_health import CameraHealth
-from edge_agent.monitoring.options import CameraLimits
+from edge_agent.monitoring.model_watch import ModelWatch
+from edge_agent.monitoring.options import CameraLimits, DriftOptions, RejectOptions
+from edge_agent.monitoring.reference_file import Origin
 from edge_agent.monitoring.watch import Watch
-from edge_agent.types import Frame
+from edge_agent.types import Decision, Frame
+from tests.agents import MODELS
 
 
 class Pictures:
@@ -60,3 +66,21 @@ def test_the_last_picture_is_looked_at_though_no_other_comes() -> None:
     assert watch.report().source.state == "connected"
     assert source.read(0.0) is None
     assert watch.report().source.state == "dark"
+
+
+def test_a_picture_is_held_no_longer_than_it_takes_to_be_judged_and_measured() -> None:
+    model = load_model(MODELS / "conveyor-parts", threads=1, roi=None)
+    origin = Origin(model.bundle.model_sha256, None)
+    models = ModelWatch("camera", DriftOptions(), RejectOptions(), origin, family="qc")
+    health = CameraHealth(CameraLimits(), live=False)
+    watch = Watch("camera", health, lambda _: models, figures_hz=1e6)
+    source = WatchedSource(Pictures(120), watch)  # type: ignore[arg-type]
+    frame = source.read(0.0)
+    assert isinstance(frame, Frame)
+    watch.check(model)
+    prediction = model.task.interpret(model.backend.run(model.task.prepare(frame)), frame)
+    watch.decided(frame, prediction, Decision("pass", 0.7))
+    assert watch.report().drift.items == 1
+    gone = weakref.ref(frame.pixels)
+    del frame, prediction
+    assert gone() is None

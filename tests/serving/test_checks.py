@@ -97,6 +97,13 @@ def test_a_pipeline_fails(check: str, facts: dict[str, Any], reason: str) -> Non
     assert (found.state, found.reason) == ("fail", reason)
 
 
+def test_a_model_that_its_maker_doubts_is_warm_and_warned_of() -> None:
+    found = of_pipeline("model_warm", doubts=("it only guesses", "it is slow"))
+    reason = "the maker of its model doubts it: it only guesses; it is slow"
+    assert (found.state, found.reason) == ("warn", reason)
+    assert of_pipeline("model_warm", doubts=("it only guesses",), model="").state == "fail"
+
+
 def test_one_error_among_verdicts_is_no_reason_to_fail() -> None:
     assert of_pipeline("verdict_produced", judged_s=NOW_S - 1, error_s=NOW_S).state == "ok"
 

@@ -18,6 +18,7 @@ from edge_agent.clock import utc_text
 from edge_agent.serving import families
 from tests.agents import MODELS, ROOT, AgentProcess, workers
 from tests.conftest import free_port
+from tools.bundling.bundle import enter_doubts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,6 +165,29 @@ def test_readiness_follows_a_worker_that_died_and_a_pipeline_that_runs_again_at_
         running = wait_for(lambda: heard("stats", "state", "running"))
         warm = wait_for(lambda: asked.check("model_warm", "ok"))
         assert warm["since_ts"] <= running["ts"]
+    finally:
+        asked.agent.end()
+
+
+def test_a_model_that_its_maker_doubts_is_named_in_the_status_of_an_agent_that_is_ready(
+    tmp_path: Path, mosquitto: Mosquitto, mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    def told() -> Any:
+        statuses = map(json.loads, mqtt_client.payloads(f"{ROOT}/status"))
+        return next((each["checks"] for each in statuses if each["ready"]), None)
+
+    mqtt_client.subscribe(f"{ROOT}/status")
+    model = shutil.copytree(MODELS / "conveyor-parts", tmp_path / "model")
+    enter_doubts(model, ["it only guesses"])
+    asked = Asked(tmp_path, mosquitto, pipelines={"camera": CAMERA | {"model": str(model)}})
+    try:
+        (check,) = wait_for(told)
+        assert (check["name"], check["pipeline"], check["state"]) == (
+            "model_warm",
+            "camera",
+            "warn",
+        )
+        assert check["reason"] == "the maker of its model doubts it: it only guesses"
     finally:
         asked.agent.end()
 
