@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from tools.soak import EVERY_S, MOST_MB_PER_H, Sample, growth
+
+if TYPE_CHECKING:
+    from tests.conftest import WaitFor
 
 MINUTES = 30.0
 
@@ -53,3 +60,20 @@ def test_one_more_descriptor_in_the_middle_of_each_half_is_growth() -> None:
     leaking = late[:half] + [replace(one, descriptors=one.descriptors + 1) for one in late[half:]]
     row = growth("agent", leaking, MINUTES)
     assert (row.more_descriptors, row.holds) == (1, False)
+
+
+def test_a_soak_that_is_terminated_leaves_nothing_running(wait_for: WaitFor) -> None:
+    soak = subprocess.Popen([sys.executable, "-m", "tools.soak", "--minutes", "5"])
+    try:
+
+        def started() -> list[psutil.Process]:
+            there = psutil.Process(soak.pid).children(recursive=True)
+            return there if any(each.name().startswith("ea:") for each in there) else []
+
+        there = wait_for(started)
+        soak.terminate()
+        assert soak.wait(60) != 0
+        _, alive = psutil.wait_procs(there, timeout=30)
+        assert alive == []
+    finally:
+        soak.kill()

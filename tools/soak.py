@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -78,6 +79,7 @@ def main() -> int:
     parser.add_argument("--faults", action="store_true", help="inject faults meanwhile")
     arguments = parser.parse_args()
     minutes: float = arguments.minutes
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started ends as well
     with tempfile.TemporaryDirectory() as name:
         samples, came_s, trouble = run(Path(name), minutes, faults=arguments.faults)
     verdicts, lost, injected = len(came_s), max(came_s) - len(came_s), dict(trouble.injected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -28,6 +29,7 @@ ROUNDS = 3
 def main() -> int:
     """Measure, print the table, write the JSON."""
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started ends as well
     folder = options.build / "bench"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
