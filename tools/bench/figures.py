@@ -54,7 +54,6 @@ FIGURES = (
     Figure("two_workers_cpu_ms", "ms", "CPU of agent and both workers for a picture"),
     Figure("two_workers_beside", "cores", "broker and load meanwhile, on the same cores"),
     Figure("two_workers_room", "of one", "what that leaves room for on these cores"),
-    Figure("two_workers_free", "of one", "room for two bare loops in place of the agent"),
     Figure("script_vww_fps", "1/s", "60-line script, 96x96 model"),
     Figure("script_vww_cpu_s_per_1000", "s", "its CPU for 1000 pictures"),
     Figure("agent_vww_cpu_s_per_1000", "s", "agent and worker, CPU for 1000 pictures"),

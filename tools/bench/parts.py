@@ -106,11 +106,7 @@ class Bench:
         self.samples.add("further_worker_pss_mb", max(memory.worker_pss_mb))
         bare = self._bare(model, seconds=seconds)
         pair = processes.bare_many(2, self._new(), self.material, model, seconds=seconds)
-        pair_fps = sum(each.fps for each in pair)
-        self.samples.add("bare_two_ratio", pair_fps / bare)
-        # As fast as two bare loops, in the cores that broker and load leave.
-        cores = min(2.0, cores_left)
-        self.samples.add("two_workers_free", cores / 2.0 * pair_fps / one)
+        self.samples.add("bare_two_ratio", sum(each.fps for each in pair) / bare)
 
     def _script(self, agent: Run) -> None:
         model = self.material.vww
