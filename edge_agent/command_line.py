@@ -9,6 +9,8 @@ from typing import Any
 from edge_agent import __version__
 from edge_agent.serving import logs
 
+PORT_MOST = 65_535
+
 
 def parser() -> argparse.ArgumentParser:
     """Return what parses it; `command` is then the name of a command."""
@@ -212,7 +214,11 @@ def _add_config(config: argparse.ArgumentParser) -> None:
         )
     for verb in (get, watch, confirm, *changes):
         verb.add_argument(
-            "--device", required=True, metavar="ROOT", help="what its topics begin with"
+            "--device",
+            type=_topic,
+            required=True,
+            metavar="ROOT",
+            help="what its topics begin with",
         )
         _add_broker(verb)
         verb.add_argument("--key", nargs=2, metavar=("NAME", "FILE"), help="sign requests with it")
@@ -220,7 +226,7 @@ def _add_config(config: argparse.ArgumentParser) -> None:
 
 def _add_broker(command: argparse.ArgumentParser) -> None:
     command.add_argument("--host", default="127.0.0.1", help="the broker's")
-    command.add_argument("--port", type=int, default=1883)
+    command.add_argument("--port", type=_port, default=1883)
     command.add_argument("--username")
     command.add_argument("--password-file", type=Path)
     command.add_argument(
@@ -230,7 +236,7 @@ def _add_broker(command: argparse.ArgumentParser) -> None:
 
 def _add_replay(replay: argparse.ArgumentParser) -> None:
     replay.add_argument("file", type=Path)
-    replay.add_argument("--topic", required=True)
+    replay.add_argument("--topic", type=_topic, required=True)
     _add_broker(replay)
     replay.add_argument("--format", default="json", choices=["json", "raw", "msgpack"])
     replay.add_argument("--columns", nargs="+", help="publish only these")
@@ -244,9 +250,9 @@ def _add_replay(replay: argparse.ArgumentParser) -> None:
         help="of that column; iso8601: 2026-01-31T06:00:00Z",
     )
     replay.add_argument("--unit", help="column that names the machine or part")
-    replay.add_argument("--rate", type=float, default=1.0, help="rows a second, without --time")
-    replay.add_argument("--rows", type=int, default=1, help="rows in one message")
-    replay.add_argument("--speed", type=float, default=1.0, help="1: real time; 0: at once")
+    replay.add_argument("--rate", type=_positive, default=1.0, help="rows a second, without --time")
+    replay.add_argument("--rows", type=_count, default=1, help="rows in one message")
+    replay.add_argument("--speed", type=_speed, default=1.0, help="1: real time; 0: at once")
     replay.add_argument("--loop", action="store_true")
     replay.set_defaults(command="replay")
 
@@ -256,3 +262,27 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be above 0: {text}")
     return value
+
+
+def _speed(text: str) -> float:
+    return 0.0 if float(text) == 0 else _positive(text)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more: {text}")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= PORT_MOST:
+        raise argparse.ArgumentTypeError(f"must be 1 to {PORT_MOST}: {text}")
+    return value
+
+
+def _topic(text: str) -> str:
+    if not text or set(text) & set("+#"):
+        raise argparse.ArgumentTypeError(f"must be a topic, without + and #: {text}")
+    return text

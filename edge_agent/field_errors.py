@@ -106,7 +106,9 @@ def _field_error(details: Mapping[str, Any], tree: object, schema: _Schema) -> F
     elif details["type"] == "missing":
         message = "is missing"
     elif words := WORDS.get(details["type"]):
-        message = words.format(**details.get("ctx", {})) + _instead(details["input"])
+        message = words.format(**details.get("ctx", {}))
+        # Of a text it is not said what it is: it may be a secret.
+        message += "" if details["type"].startswith("string") else _instead(details["input"])
     return FieldError("".join(f"/{part}" for part in parts), details["type"], message)
 
 

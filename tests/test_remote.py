@@ -51,7 +51,17 @@ def test_a_change_is_shown_agreed_to_and_answered(
     assert no.stdout.splitlines()[0] == "~ /pipelines/one/rule/fail_at: 0.7 -> 0.8"
     assert no.stdout.endswith("Change it so? [y/N] nothing was changed\n")
     assert no.returncode == 1
-    yes = call(mosquitto, "patch", file, said="y\n")
+    asked = subprocess.Popen(
+        words(mosquitto, "patch", file), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert asked.stdout is not None
+    heard = b""
+    while not heard.endswith(b"[y/N] "):
+        heard += asked.stdout.read(1)
+    asked.send_signal(signal.SIGINT)
+    assert asked.communicate(timeout=60)[0] == b"\nnothing was changed\n"
+    assert asked.returncode == 1
+    yes = call(mosquitto, "patch", file, said="yes\n")
     assert yes.stdout.endswith("applied (200); revision 2 is in force\n")
     assert yes.stderr == "revision 2 is on trial: do its pipelines run?\n"
     assert yes.returncode == 0
@@ -88,6 +98,9 @@ def test_what_get_prints_can_be_set_and_its_revision_must_still_be_in_force(
     ], done
     desk.until_reported(rev=2, status="applied")
     got["config"]["pipelines"]["one"]["rule"]["fail_at"] = 0.9
+    late = call(mosquitto, "confirm", "2")
+    assert "nothing waits for a confirmation" in late.stdout
+    assert desk.reported()["last_error"] == "", "nothing is wrong with what is in force"
     stale = call(mosquitto, "set", patch(tmp_path, got), "--yes")
     assert "stale (409); revision 2 is in force" in stale.stdout
     assert stale.returncode == 78

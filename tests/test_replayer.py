@@ -74,14 +74,44 @@ def test_times_may_be_written_out(
         main(["replay", str(path), *where, *more])
         return "".join(capsys.readouterr())
 
-    assert "--topic: must be a topic, without + and #" in published("--topic", "plant/#")
-
     assert published("--time", "when", "--time-unit", "iso8601") == "1 messages published\n"
     wait_for(lambda: mqtt_client.payloads("t"))
     assert json.loads(mqtt_client.payloads("t")[0]) == {"ts": 1_769_839_200_250.0, "x": 5.0}
     assert "--time-unit: name the column of the time as well" in published("--time-unit", "iso8601")
     refused = published("--time", "when")
     assert "row 2: '2026-01-31T06:00:00.250Z' is no number of s; a written time is" in refused
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--topic", "plant/#"], "must be a topic, without + and #: plant/#"),
+        (["--port", "70000"], "must be 1 to 65535: 70000"),
+        (["--rate", "0"], "must be above 0: 0"),
+        (["--rate", "nan"], "must be above 0: nan"),
+        (["--rows", "0"], "must be 1 or more: 0"),
+        (["--speed", "-1"], "must be above 0: -1"),
+    ],
+)
+def test_a_number_or_topic_that_cannot_be_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["replay", "run.csv", "--topic", "t", *words])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_without_numbers_is_refused(
+    mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "comma.csv"
+    path.write_text("x;y\n0,5;1,5\n")
+    words = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--topic", "t"]
+    assert main(["replay", str(path), *words]) == 69
+    assert (
+        "comma.csv: no column has a number, like 0.5, in its first row" in capsys.readouterr().err
+    )
 
 
 def test_rows_may_be_gathered_into_arrays(

@@ -238,7 +238,10 @@ def _show(lines: list[str]) -> None:
 def _agreed() -> bool:
     """Ask whoever sits there whether to go on."""
     try:
-        return input("Change it so? [y/N] ").strip() in {"y", "Y"}
+        return input("Change it so? [y/N] ").strip().lower() in {"y", "yes"}
+    except KeyboardInterrupt:
+        sys.stdout.write("\n")
+        return False
     except EOFError:  # from cron, or ssh without a terminal
         sys.stderr.write("nobody is there to agree: with --yes nobody is asked\n")
         return False

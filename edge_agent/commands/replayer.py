@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from edge_agent.clock import NS_PER_MS
-from edge_agent.errors import EdgeAgentError, NotConnected
+from edge_agent.errors import BadInput, EdgeAgentError, NotConnected
 from edge_agent.lazy import lazy_module
 from edge_agent.line.pacing import Schedule, is_due
 from edge_agent.mqtt.broker import Connection
@@ -37,6 +37,7 @@ WINDOW = 100
 AS_IT_SAYS = RecordingLayout()
 CONNECT_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 10.0
+NO_NUMBERS = "no column has a number, like 0.5, in its first row"
 # A part of a second: how soon a stop is noticed.
 POLL_S = 0.2
 
@@ -67,8 +68,6 @@ def answer(options: argparse.Namespace, broker: BrokerOptions, stop: threading.E
     """Do what the command line asks for; see `replay`. Raises EdgeAgentError."""
     if options.time is None and options.time_unit != "s":
         raise EdgeAgentError("--time-unit: name the column of the time as well: --time COLUMN")
-    if not options.topic or set(options.topic) & set("+#"):
-        raise EdgeAgentError("--topic: must be a topic, without + and #")
     layout = RecordingLayout(
         columns=tuple(options.names or ()),
         delimiter=options.delimiter,
@@ -121,6 +120,8 @@ def _due(options: Replay) -> Iterator[tuple[float, bytes]]:
     while published:
         published = False
         for block in read_recording(options.file, options.layout, options.columns):
+            if not block.columns:
+                raise BadInput("recording", f"{options.file.name}: {NO_NUMBERS}")
             if block.unit != unit:
                 unit = block.unit
                 schedule.restart()

@@ -230,6 +230,8 @@ class Commands:
     # ------------------------------------------------------------------ common to all
 
     def _pipeline(self, command: Command) -> PipelineOptions:
+        if not command.pipeline:
+            raise _refused(422, "/pipeline", "is missing")
         options = self._changing.config.pipelines.get(command.pipeline)
         if options is None:
             text = no_such("pipeline", command.pipeline, self._changing.config.pipelines)

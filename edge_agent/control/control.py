@@ -21,8 +21,8 @@ from edge_agent.control.requests import (
     Command,
     ConfigRequest,
     Refused,
+    asks_no_change,
     id_of,
-    is_dry_run,
     read,
     tree_of,
 )
@@ -210,7 +210,7 @@ class Control:
         faults = [Fault(field.path, field.kind, field.message) for field in error.fields]
         log.warning("%s: refused: %s", verb, error)
         if verb == "config":
-            if not is_dry_run(tree):
+            if not asks_no_change(tree):
                 self._changing.refused(str(error))
             answer = encode(
                 ConfigResult(

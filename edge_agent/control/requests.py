@@ -22,6 +22,13 @@ KINDS = {
     "bool": "true or false",
     "object": "a table",
     "array": "a list",
+    "null": "nothing",
+}
+BOUNDS = {
+    ">=": r", \1 or more",
+    "<=": r", \1 or less",
+    ">": r", more than \1",
+    "<": r", less than \1",
 }
 
 
@@ -80,9 +87,9 @@ def id_of(tree: object) -> str:
     return found if isinstance(found, str) else ""
 
 
-def is_dry_run(tree: object) -> bool:
+def asks_no_change(tree: object) -> bool:
     """Say whether a request asks for no change, whatever else is wrong with it."""
-    return isinstance(tree, dict) and tree.get("dry_run") is True
+    return isinstance(tree, dict) and True in (tree.get("dry_run"), tree.get("confirm"))
 
 
 def read(tree: object, kind: type[T]) -> T:
@@ -126,8 +133,8 @@ def _field(text: str, kind: type[msgspec.Struct]) -> FieldError:
 def _in_words(message: str) -> str:
     """Return msgspec's "Expected `int`, got `str`" without the names of types."""
     message = message.replace("Expected ", "must be ", 1).replace(", got ", ", not ", 1)
-    return re.sub(
-        "`([^`]+)`",
-        lambda found: " or ".join(KINDS.get(kind, kind) for kind in found[1].split(" | ")),
-        message,
-    )
+    message = message.replace(" | null`", "`")  # what may be null may be left out
+    for sign, words in BOUNDS.items():
+        message = re.sub(f" {sign} ([0-9]+(?:[.][0-9]*[1-9])?)(?:[.]0)?$", words, message)
+    message = message.replace("of length,", "of length")
+    return re.sub("`([^`]+)`", lambda found: KINDS.get(found[1], found[1]), message)

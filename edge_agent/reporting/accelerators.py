@@ -21,6 +21,8 @@ class Accelerators:
     def __init__(self, alerts: Alerts) -> None:
         self._alerts = alerts
         self._models: dict[str, AccelerationReport] = {}
+        # By pipeline: what its last alert is about; its worker may have begun again since.
+        self._missed: dict[str, str] = {}
 
     def take(self, name: str, family: Family, report: AccelerationReport | None) -> bool:
         """Take a pipeline's report; return whether it says anything new."""
@@ -29,9 +31,13 @@ class Accelerators:
         if self._models.get(name) == report:
             return False
         self._models[name] = report
+        subject = Subject(family, name, "accelerator")
+        if self._missed.get(name, report.requested) != report.requested:
+            self._alerts.clear(subject, Said(f"the model is to run on {report.requested} now"))
         if report.reason != "starting":
             tell = self._alerts.clear if report.is_effective else self._alerts.raise_
-            tell(Subject(family, name, "accelerator"), Said(sentence(report)))
+            tell(subject, Said(sentence(report)))
+            self._missed[name] = report.requested
         return True
 
     def states(self, fallbacks: dict[str, int]) -> list[messages.AcceleratorState]:
@@ -53,6 +59,7 @@ class Accelerators:
     def keep(self, names: set[str]) -> None:
         """Forget pipelines that are no more."""
         self._models = {name: each for name, each in self._models.items() if name in names}
+        self._missed = {name: word for name, word in self._missed.items() if name in names}
 
 
 def sentence(report: AccelerationReport) -> str:

@@ -56,6 +56,23 @@ def test_an_alert_is_raised_once_and_cleared_once(tmp_path: Path) -> None:
     assert [each.effective for each in models.states({"line": 1})] == ["npu"]
 
 
+def test_an_alert_about_one_accelerator_does_not_stand_for_the_next(tmp_path: Path) -> None:
+    broker = Told(tmp_path, about("accelerator", "line"))
+    models = Accelerators(broker.alerts)
+    models.take("line", "qc", report("cpu", "unavailable"))
+    assert len(broker.heard()) == 1
+    models.take("line", "qc", None)  # its worker begins again, for another one
+    other = msgspec.structs.replace(report("cpu", "library_missing"), requested="edgetpu")
+    models.take("line", "qc", msgspec.structs.replace(other, reason="starting"))
+    assert len(broker.heard()) == 2
+    models.take("line", "qc", other)
+    assert [each["message"] for each in broker.heard()] == [
+        "the model runs on the CPU, not on npu: unavailable",
+        "the model is to run on edgetpu now",
+        "the model runs on the CPU, not on edgetpu: library_missing",
+    ]
+
+
 @pytest.mark.parametrize(
     ("found", "state"),
     [
