@@ -304,7 +304,7 @@ def test_a_request_that_cannot_be_read_is_refused(payload: bytes) -> None:
         (b'{"id": "x"}', "/base_rev", "is missing"),
         (b'{"id": "x", "base_rev": "1"}', "/base_rev", "must be a whole number, not text"),
         (b'{"id": "x", "base_rev": 1, "other": 1}', "/other", "no such field: 'other'"),
-        (b'{"id": "x", "base_rev": 1, "v": 2}', "/v", "Invalid enum value 2"),
+        (b'{"id": "x", "base_rev": 1, "v": 2}', "/v", "may not be 2"),
         (b'{"id": "", "base_rev": 1}', "/id", "must be text of length 1 or more"),
         (b'{"id": "x", "base_rev": 1}', "", "must hold exactly one of"),
         (b'{"id": "x", "base_rev": 1, "patch": {}, "config": {}}', "", "must hold exactly one"),

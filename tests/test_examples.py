@@ -135,14 +135,14 @@ def test_a_file_or_folder_that_is_not_there_is_named_and_keeps_nothing_from_star
         delegate = "{tmp_path}/libedgetpu.so.1"
     """)
     assert main(["check", str(config)]) == 0
-    shown = [line for line in capsys.readouterr().out.splitlines() if "waits for it" in line]
-    without = "without it the model runs as `on_failure` says"
-    assert [line.removeprefix(f"{config}: ").partition(" (")[0] for line in shown] == [
-        f"/broker/tls/ca_file: no such file: {tmp_path}/ca.pem",
+    shown = [line for line in capsys.readouterr().out.splitlines() if ": warning: " in line]
+    without, waits = "without it the model runs as `on_failure` says", "what needs it waits for it"
+    assert [line.removeprefix(f"{config}: ").replace(" warning:", "") for line in shown] == [
+        f"/broker/tls/ca_file: no such file: {tmp_path}/ca.pem; {waits}",
         f"/accelerators/edgetpu/delegate: no such file: {tmp_path}/libedgetpu.so.1; {without}",
-        f"/pipelines/one/source/path: no such folder: {tmp_path}/pictures",
-        f"/pipelines/two/source/file: no such file: {tmp_path}/film.mp4",
-        f"/pipelines/three/source/path: is no folder: {tmp_path}/here.pem",
+        f"/pipelines/one/source/path: no such folder: {tmp_path}/pictures; {waits}",
+        f"/pipelines/two/source/file: no such file: {tmp_path}/film.mp4; {waits}",
+        f"/pipelines/three/source/path: is no folder: {tmp_path}/here.pem; {waits}",
         f"/pipelines/three/accelerator/delegate: no such file: {tmp_path}/libnone.so; {without}",
     ]
     capsys.readouterr()

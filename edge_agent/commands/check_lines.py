@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 def check_lines(config: Config, folder: Path, state_folder: Path) -> list[str]:
     """Return what is to be known of it, a line each; `folder`: where its paths start."""
-    missing, doubted = missing_files(config, folder), doubted_models(config, folder)
+    warnings = [*missing_files(config, folder), *doubted_models(config, folder)]
     return [
-        *(f"{each.path}: {each.message} (what needs it waits for it)" for each in missing),
-        *(f"{each.path}: warning: {each.message}" for each in doubted),
+        *(f"{each.path}: warning: {each.message}" for each in warnings),
         *_calibrations(config, folder, state_folder),
         in_force(state_folder, config),
         f"good; pipelines: {', '.join(config.pipelines) or 'none'}",

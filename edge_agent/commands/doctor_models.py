@@ -23,7 +23,7 @@ def check_files(gateway: Gateway) -> Iterator[Finding]:
     for field in missing_files(gateway.config, gateway.folder):
         if field.path.endswith(f"/{LIBRARY}"):
             continue  # check_accelerators says it
-        advice = "put it there, or correct the config; what needs it waits for it"
+        advice = "put it there, or correct the config"
         yield Finding("fail", "files", f"{field.path}: {field.message}", advice)
 
 

@@ -39,8 +39,8 @@ def missing_files(config: Config, folder: Path) -> list[FieldError]:
         if CREDENTIALS in path.parents and not _is_filled(path.parent):
             continue
         if why := _why_missing(path.absolute(), folder=name in FOLDERS):
-            if name == LIBRARY:
-                why += "; without it the model runs as `on_failure` says"
+            without = "; without it the model runs as `on_failure` says"
+            why += without if name == LIBRARY else "; what needs it waits for it"
             found.append(FieldError(pointer, "missing", why))
     return found
 

@@ -105,7 +105,8 @@ class Changing:
         if request.confirm:
             return self._confirm(request)
         if self._state != "steady":
-            raise _refused(409, "busy", "", "another change is on trial")
+            waits = "waits for its confirmation" if self._state == "unconfirmed" else "is on trial"
+            raise _refused(409, "busy", "", f"another change, revision {self.rev}, {waits}")
         if request.base_rev != self.rev:
             text = f"revision {self.rev} is in force, not {request.base_rev}"
             raise _refused(409, "stale", "/base_rev", text)

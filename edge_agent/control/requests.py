@@ -132,6 +132,7 @@ def _field(text: str, kind: type[msgspec.Struct]) -> FieldError:
 
 def _in_words(message: str) -> str:
     """Return msgspec's "Expected `int`, got `str`" without the names of types."""
+    message = message.replace("Invalid enum value ", "may not be ", 1)
     message = message.replace("Expected ", "must be ", 1).replace(", got ", ", not ", 1)
     message = message.replace(" | null`", "`")  # what may be null may be left out
     for sign, words in BOUNDS.items():
