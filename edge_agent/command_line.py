@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge_agent import __version__
 from edge_agent.serving import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+N = TypeVar("N", int, float)
 
 PORT_MOST = 65_535
 
@@ -258,28 +264,27 @@ def _add_replay(replay: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be above 0: {text}")
-    return value
+    return _number(float, text, lambda value: 0 < value < float("inf"), "must be above 0")
 
 
 def _speed(text: str) -> float:
-    return 0.0 if float(text) == 0 else _positive(text)
+    return _number(float, text, lambda value: 0 <= value < float("inf"), "must be 0 or more")
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more: {text}")
-    return value
+    return _number(int, text, lambda value: value >= 1, "must be 1 or more")
 
 
 def _port(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= PORT_MOST:
-        raise argparse.ArgumentTypeError(f"must be 1 to {PORT_MOST}: {text}")
-    return value
+    return _number(int, text, lambda value: 1 <= value <= PORT_MOST, f"must be 1 to {PORT_MOST}")
+
+
+def _number(kind: type[N], text: str, fits: Callable[[N], bool], words: str) -> N:
+    with contextlib.suppress(ValueError):
+        value = kind(text)
+        if fits(value):
+            return value
+    raise argparse.ArgumentTypeError(f"{words}: {text}")
 
 
 def _topic(text: str) -> str:

@@ -90,7 +90,8 @@ def test_times_may_be_written_out(
         (["--rate", "0"], "must be above 0: 0"),
         (["--rate", "nan"], "must be above 0: nan"),
         (["--rows", "0"], "must be 1 or more: 0"),
-        (["--speed", "-1"], "must be above 0: -1"),
+        (["--rows", "two"], "must be 1 or more: two"),
+        (["--speed", "-1"], "must be 0 or more: -1"),
     ],
 )
 def test_a_number_or_topic_that_cannot_be_is_refused(
