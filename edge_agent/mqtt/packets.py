@@ -1,7 +1,7 @@
 """A PUBLISH as bytes, packed at once (MQTT 5.0, 2.2.2 and 3.3).
 
-paho's own way takes five times as long, in steps that a processor has forgotten by the next
-picture: it copies the message twice, formats a line for its log, and tries every property there is.
+paho copies the message twice, formats a line for its log, and tries every property there is, in
+steps that a processor has forgotten by the next picture.
 """
 
 from __future__ import annotations
