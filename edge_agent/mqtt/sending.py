@@ -7,8 +7,8 @@ publisher can write at once, and the loop is woken only for what the socket woul
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.mqtt.packets import PUBLISH
@@ -41,11 +41,11 @@ class SendingNow:
         written = 0
         with self._lock:
             if not self._by_loop_only and not client._out_packet:  # noqa: SLF001
-                try:
+                # No room; or what is wrong is so in the loop again, which answers it.
+                with contextlib.suppress(OSError):
+                    # paho does not hear of it, and pings once a keepalive though verdicts flow:
+                    # a broker that hangs is seen the sooner.
                     written = sock.send(packet)
-                    client._last_msg_out = time.monotonic()  # noqa: SLF001  for paho's keepalive
-                except OSError:
-                    pass  # no room; or what is wrong is so in the loop again, which answers it
             if written < len(packet):
                 # As if it were at QoS 1: at 0 paho would report each one.
                 self._queue(PUBLISH, packet, 0, 1, written=written)

@@ -6,13 +6,13 @@ import os
 import signal
 import socket
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.mqtt.broker import BrokerOptions, Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.conftest import Mosquitto, Recorder, WaitFor
 
@@ -102,7 +102,10 @@ def test_what_a_socket_takes_in_parts_arrives_whole_and_in_order(
     wait_for(lambda: connection.connected)
     life = connection._open_life
     assert life is not None
-    sent = [[bytes([50 * sender + number]) * 400_000 for number in range(5)] for sender in (0, 1)]
+    # Ten that are more than the kernel keeps for a connection at both of its ends.
+    limits = [Path(f"/proc/sys/net/ipv4/tcp_{end}mem").read_text().split()[2] for end in "rw"]
+    size = sum(map(int, limits)) // 10 + 1_000_000
+    sent = [[bytes([50 * sender + number]) * size for number in range(5)] for sender in (0, 1)]
 
     def publish(sender: int) -> None:
         for number, payload in enumerate(sent[sender]):
