@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
@@ -91,13 +92,17 @@ class Scripted:
         self._held: list[socket.socket] = []
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def say(self, packets: str) -> None:
         """Send these bytes, in hex, to whoever is connected."""
         self._held[-1].sendall(bytes.fromhex(packets))
 
     def close(self) -> None:
+        # Closed alone, it would accept one more, whom nobody closes.
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join(60)
         self._server.close()
         for held in self._held:
             held.close()
@@ -108,15 +113,20 @@ class Scripted:
                 client, _ = self._server.accept()
             except OSError:
                 return
-            packet = client.recv(4096)
-            self.levels.append(packet[packet.index(b"MQTT") + 4])
-            script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
-            if script:
-                client.sendall(script)
-            if script is None or self._keep_open:
-                self._held.append(client)
-            else:
-                client.close()
+            self._held.append(client)
+            with suppress(OSError):  # it may be gone again
+                self._answer(client)
+
+    def _answer(self, client: socket.socket) -> None:
+        packet = client.recv(4096)
+        if not packet:
+            return
+        self.levels.append(packet[packet.index(b"MQTT") + 4])
+        script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+        if script:
+            client.sendall(script)
+        if script is not None and not self._keep_open:
+            client.close()
 
 
 @pytest.fixture
