@@ -5,17 +5,18 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from edge_agent.pictures import image
 from edge_agent.processes.memory import FIRST_TIDY_S, TIDY_S, Tidy
 from tests.agents import AgentProcess, workers
 from tests.faults.plant import camera
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import Mosquitto, WaitFor
 
 # Every other block is freed: holes between what stays, which glibc alone never gives back.
@@ -111,5 +112,30 @@ def test_agent_and_worker_do_so_while_they_run(
         worker = wait_for(lambda: workers(agent.pid).get("camera"))
         wait_for((trims / str(agent.pid)).exists)
         wait_for((trims / str(worker)).exists)
+    finally:
+        agent.end()
+
+
+def memory_mb(pid: int, what: str) -> float:
+    """Return what a process holds (`VmRSS`) or has held at most (`VmHWM`)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{what}:"))
+
+
+def test_a_worker_gives_back_what_a_large_picture_took(
+    tmp_path: Path, mosquitto: Mosquitto, wait_for: WaitFor
+) -> None:
+    folder = tmp_path / "large"
+    folder.mkdir()
+    height, width = 4000, 8000  # 92 MB
+    picture = image.encode_jpeg(np.zeros((height, width, 3), np.uint8))
+    (folder / "0.jpg").write_bytes(picture)
+    agent = AgentProcess(tmp_path, mosquitto, {"camera": camera(folder, 5)})
+    agent.start()
+    try:
+        worker = wait_for(lambda: workers(agent.pid).get("camera"))
+        wait_for(lambda: memory_mb(worker, "VmHWM") > 150)
+        (folder / "0.jpg").unlink()  # no further picture
+        wait_for(lambda: memory_mb(worker, "VmRSS") < memory_mb(worker, "VmHWM") - 80)
     finally:
         agent.end()

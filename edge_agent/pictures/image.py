@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edge_agent.errors import BadInput
 from edge_agent.lazy import lazy_module
+from edge_agent.pictures import buffers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +67,8 @@ def encode_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
 
 def draw_defects(pixels: Pixels, defects: Sequence[Defect]) -> Pixels:
     """Return a copy of BGR `pixels` with a labelled frame around each defect."""
-    drawn = pixels.copy()
+    drawn = buffers.of_pictures.array(pixels.shape)
+    np.copyto(drawn, pixels)
     red, white = (40, 40, 220), (255, 255, 255)
     size = max(pixels.shape[:2]) / 1000  # text and lines that are readable at any resolution
     thickness = max(1, round(2 * size))
@@ -197,8 +199,9 @@ def _decode_jpeg(payload: bytes) -> Pixels:
     _check_size(width, height)
     if colors in {"CMYK", "YCCK"}:  # simplejpeg does not convert these to BGR
         return _decode_any(payload)
+    pixels = buffers.of_pictures.array((height, width, 3))
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(payload, colorspace="BGR")
+        simplejpeg.decode_jpeg(payload, colorspace="BGR", buffer=pixels)
     except ValueError as error:
         # Data that is damaged inside is refused here, where OpenCV would return what it made of it.
         reason = "truncated" if "premature end" in str(error).lower() else "undecodable"

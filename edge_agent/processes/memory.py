@@ -5,6 +5,10 @@ from __future__ import annotations
 import ctypes
 import importlib
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # glibc's names for mallopt, from malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
@@ -41,14 +45,18 @@ class Tidy:
     """Gives back now and again what a backlog, a flood or a camera's trouble took at its height.
 
     Left alone it stays for good: glibc gives back only what is free at the end of its heap.
+    `let_go`: have others do so with what they keep beside it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *let_go: Callable[[], None]) -> None:
+        self._let_go = let_go
         self._due_s = time.monotonic() + FIRST_TIDY_S
 
     def step(self, mono_s: float) -> None:
         """Do so when it is due (s, monotonic)."""
         if mono_s >= self._due_s:
+            for each in self._let_go:
+                each()
             give_back()
             self._due_s = mono_s + TIDY_S
 

@@ -20,7 +20,7 @@ from edge_agent.inference.calibration_file import file_of
 from edge_agent.line.pipeline import Identity
 from edge_agent.line.pipeline_context import PipelineContext
 from edge_agent.line.pipeline_thread import PipelineThread
-from edge_agent.pictures import image
+from edge_agent.pictures import buffers, image
 from edge_agent.processes import wire
 from edge_agent.processes.crew import Crew
 from edge_agent.processes.memory import Tidy, keep_memory, one_heap
@@ -91,7 +91,7 @@ def main(pipe: Connection, options: WorkerOptions) -> None:
 def _obey(pipe: Connection, writer: _Writer, crew: Crew) -> None:
     """Report, and do what the agent orders, until told to stop."""
     report_at = time.monotonic()
-    tidy = Tidy()
+    tidy = Tidy(buffers.of_pictures.let_go)
     while True:
         tidy.step(time.monotonic())
         if config_rev := crew.step():

@@ -16,12 +16,14 @@ from edge_agent.errors import EndOfStream, NotConnected, no_such
 from edge_agent.lazy import lazy_module
 from edge_agent.line.pacing import is_due, next_due_s
 from edge_agent.options import StrictOptions
+from edge_agent.pictures import buffers
 from edge_agent.sources.base import gives_pictures
 from edge_agent.types import Frame
 
 if TYPE_CHECKING:
     import cv2
 
+    from edge_agent.pictures.image import Pixels
     from edge_agent.sources.base import Capture, SourceContext
 else:
     cv2 = lazy_module("cv2")
@@ -109,6 +111,7 @@ class CameraSource:
         self._closed = threading.Event()
         self._index = 0
         self._read_since_open = False
+        self._shape: tuple[int, ...] | None = None
         self._period_s = 0.0
         self._due_s = 0.0
 
@@ -140,7 +143,7 @@ class CameraSource:
                 raise EndOfStream(f"{self._name}: closed")
             if self._device is None:
                 raise NotConnected(f"{self._name}: not open")
-            good, pixels = self._device.read()
+            good, pixels = self._device.read(self._array())
             wall_ns, mono_ns = time.time_ns(), time.monotonic_ns()
             if not good:
                 self._release()
@@ -151,6 +154,7 @@ class CameraSource:
             # What opening and the first picture took must not bring the second one earlier.
             self._due_s = mono_ns / 1e9 + self._period_s
         self._read_since_open = True
+        self._shape = pixels.shape
         self._index += 1
         return Frame(pixels, wall_ns, mono_ns, self._index - 1, origin=self._name)  # type: ignore[arg-type]
 
@@ -160,6 +164,10 @@ class CameraSource:
         if self._in_use.acquire(blocking=False):
             self._release()
             self._in_use.release()
+
+    def _array(self) -> Pixels | None:
+        """Return what the next picture goes into; one of another size OpenCV puts elsewhere."""
+        return None if self._shape is None else buffers.of_pictures.array(self._shape)
 
     def _missed(self) -> None:
         """Answer that no picture came: a file has ended, a camera is away."""
