@@ -214,7 +214,7 @@ def _config(options: argparse.Namespace) -> int:
     print("\n".join(remote_lines.answer_lines(answer)))
     if answer["status"] == "unconfirmed":
         print("\n".join(remote_lines.to_be_confirmed(answer["rev"], options, time.time())))
-    return 0 if answer["code"] == 200 else EXIT_CONFIG  # noqa: PLR2004  as in HTTP
+    return 0 if answer["code"] == remote.VALID else EXIT_CONFIG
 
 
 def _models(options: argparse.Namespace) -> int:

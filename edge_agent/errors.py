@@ -118,10 +118,14 @@ class FieldError:
     kind: str
     message: str
 
+    def __str__(self) -> str:
+        """Return both as a person reads them; what is wrong as a whole has no path."""
+        return f"{self.path}: {self.message}" if self.path else self.message
+
 
 class ConfigError(EdgeAgentError):
     """A config is wrong; `fields` names every wrong field at once."""
 
     def __init__(self, fields: list[FieldError]) -> None:
-        super().__init__("; ".join(f"{field.path or '/'}: {field.message}" for field in fields))
+        super().__init__("; ".join(str(field) for field in fields))
         self.fields = fields

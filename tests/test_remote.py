@@ -223,6 +223,48 @@ def test_what_is_watched_is_shown_whole_only_where_the_config_is_another_one(
     assert shown.count("{\n") == 2, "once at the start, and once for the change"
 
 
+def test_who_watches_is_told_when_the_agent_goes_and_comes(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, wait_for: WaitFor
+) -> None:
+    agent = start({"one": camera()})
+    desk.until_reported(rev=1)
+    told: list[str] = []
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words(mosquitto, "watch"), **pipes) as watch:
+        assert watch.stdout is not None
+        reading = threading.Thread(target=told.extend, args=(watch.stderr,))
+        reading.start()
+        try:
+            assert watch.stdout.readline() == "{\n"
+            agent.stop()
+            wait_for(lambda: "gw-01 is offline since " in "".join(told))
+            agent.start()
+            wait_for(lambda: told[-1] == "gw-01 is online\n")
+        finally:
+            watch.terminate()
+            reading.join()
+    assert len(told) == 2
+
+
+def test_a_part_of_a_config_that_is_set_is_said_to_be_for_patch(
+    start: Callable[..., AgentProcess], mosquitto: Mosquitto, desk: Desk, tmp_path: Path
+) -> None:
+    start({"one": camera()})
+    desk.until_reported(rev=1)
+    part = patch(tmp_path, {"pipelines": {"one": {"rule": {"fail_at": 0.8}}}})
+    for more in ([], ["--yes"]):
+        done = call(mosquitto, "set", part, *more)
+        assert "  /device: " in done.stdout
+        assert done.stderr.endswith(
+            "has only what changes is for `config patch`; `config set` takes all of it\n"
+        )
+        assert done.returncode == 78
+    whole = json.loads(call(mosquitto, "get").stdout)["config"]
+    done = call(mosquitto, "set", patch(tmp_path, whole | {"device": 5}))
+    assert "/device: " in done.stdout
+    assert "config patch" not in done.stderr
+
+
 def test_where_no_broker_is_a_sentence_says_so_and_what_to_do(mosquitto: Mosquitto) -> None:
     mosquitto.stop()
     done = call(mosquitto, "get")

@@ -58,7 +58,7 @@ def examine(gateway: Gateway, wrong: Iterable[FieldError] = ()) -> Iterator[Find
     """
     for field in wrong:
         advice = "`edge-agent check` looks at the rest, too"
-        yield Finding("fail", "config", f"{field.path or '/'}: {field.message}", advice)
+        yield Finding("fail", "config", str(field), advice)
     for check in CHECKS:
         yield from check(gateway)
 

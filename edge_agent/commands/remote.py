@@ -42,7 +42,8 @@ TRIAL = "trial"
 # What is reported has these, and no config has.
 ENVELOPE = {"rev", "config"}
 WHOLE = "this is what `config get` printed: `config set` takes it; a patch has only what changes"
-VALID = 200
+PART = "a file that has only what changes is for `config patch`; `config set` takes all of it\n"
+VALID = 200  # as in HTTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +126,15 @@ class Remote:
         return answer
 
     def watch(self, stopping: threading.Event) -> Iterator[dict[str, Any]]:
-        """Yield what is reported, as it changes."""
+        """Yield what is reported, as it changes; say when the agent goes or comes."""
+        away = ""
         while not stopping.is_set():
             for leaf, found in self._messages(POLL_S):
                 if leaf == "reported":
                     yield found
+                elif leaf == "status" and (offline := self.offline()) != away:
+                    sys.stderr.write(f"{offline or found['device'] + ' is online'}\n")
+                    away = offline
 
     def _answer(self, request_id: str, timeout_s: float) -> dict[str, Any] | None:
         for leaf, found in self._messages(timeout_s):
@@ -192,11 +197,15 @@ def change(
     if not (options.yes or options.dry_run):
         looked = remote.ask(request | {"id": str(uuid.uuid4()), "dry_run": True})
         if looked["code"] != VALID:
+            _hint(options.verb, tree, reported["config"])
             return looked, lines
         _show(warning_lines(looked))
         if not _agreed():
             return None, lines
-    return remote.ask(request), lines
+    answer = remote.ask(request)
+    if answer["code"] != VALID:
+        _hint(options.verb, tree, reported["config"])
+    return answer, lines
 
 
 def confirm(remote: Remote, rev: int) -> dict[str, Any]:
@@ -228,6 +237,12 @@ def _within(timeout_s: float, true: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def _hint(verb: str, tree: dict[str, Any], reported: dict[str, Any]) -> None:
+    """Say of a refused config that looks like a patch which verb takes those."""
+    if verb == "set" and tree.keys() < reported.keys():
+        sys.stderr.write(PART)
 
 
 def _show(lines: list[str]) -> None:

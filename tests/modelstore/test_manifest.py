@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def test_every_wrong_field_is_named() -> None:
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 100_000, b"[]"])
 def test_what_is_no_manifest_at_all_is_said_of_the_whole_file(text: bytes) -> None:
-    assert refused(text).startswith("manifest.json: /: ")
+    assert re.fullmatch(r"manifest\.json: (Invalid JSON: .+|must be a table)", refused(text))
 
 
 def test_a_runtime_that_there_is_not_is_named_by_its_place(tmp_path: Path) -> None:
