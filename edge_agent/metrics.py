@@ -19,9 +19,9 @@ class Counters:
         self._fault = ("", 0.0)
         self.captures = Histogram()
         """How long the reads took that brought an item, with the wait for it."""
-        self.heard_s = 0.0
-        """When, on the monotonic clock, something came that makes no item yet: one sample of many;
-        or when nothing was due."""
+        self.silent_from_s = 0.0
+        """From when on silence counts, on the monotonic clock: when something last came that makes
+        no item yet, one sample of many; or when the next item is due, where the source knows."""
 
     def fault(self, text: str) -> None:
         """Note in words what was wrong with the latest input that was dropped."""

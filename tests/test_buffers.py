@@ -9,7 +9,6 @@ import sys
 import threading
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import cv2
@@ -20,10 +19,8 @@ from hypothesis import strategies as st
 
 from edge_agent.pictures import image
 from edge_agent.pictures.buffers import LARGE_BYTES, Buffers
-from edge_agent.sources.camera import CameraSource, Options
-
-if TYPE_CHECKING:
-    from edge_agent.types import Frame
+from edge_agent.types import Frame
+from tests.sources import create, source_context
 
 LARGE = (512, 512, 3)
 OUT_OF_MEMORY = """
@@ -183,8 +180,9 @@ def test_pictures_of_a_camera_stay_what_they_are_also_when_their_size_changes(
             video.write(np.full((size[1], size[0], 3), 40 * level, np.uint8))
         video.release()
     (tmp_path / "now.avi").symlink_to(tmp_path / "large.avi")
-    options = Options(kind="camera", file="now.avi", loop=True, realtime=False)
-    source = CameraSource(options, tmp_path)
+    source = create(
+        source_context(folder=tmp_path), kind="camera", file="now.avi", loop=True, realtime=False
+    )
     source.connect()
     seen: list[Frame] = []
     while len(seen) < 12:
@@ -192,7 +190,7 @@ def test_pictures_of_a_camera_stay_what_they_are_also_when_their_size_changes(
         if len(seen) == 3:  # from the next turn on it is the other file
             (tmp_path / "now.avi").unlink()
             (tmp_path / "now.avi").symlink_to(tmp_path / "small.avi")
-        if frame is not None:
+        if isinstance(frame, Frame):
             seen.append(frame)
     source.close()
     assert [frame.pixels.shape for frame in seen] == [(480, 640, 3)] * 6 + [(240, 320, 3)] * 6

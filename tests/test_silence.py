@@ -6,6 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from edge_agent.config import PipelineOptions
@@ -15,6 +16,7 @@ from edge_agent.line.pipeline_context import PipelineContext
 from edge_agent.line.pipeline_thread import PipelineThread
 from edge_agent.modelstore.manifest import load_bundle
 from edge_agent.mqtt.broker_options import BrokerOptions
+from edge_agent.pictures import image
 from tests.agents import MODELS
 
 if TYPE_CHECKING:
@@ -31,11 +33,13 @@ SILENCE_S = 0.2
 def thread(
     tmp_path: Path, mosquitto: Mosquitto, request: pytest.FixtureRequest
 ) -> Iterator[PipelineThread]:
+    (tmp_path / "plate.jpg").write_bytes(image.encode_jpeg(np.zeros((64, 64, 3), np.uint8)))
     row = ",".join("1.5" for _ in CHANNELS)
     (tmp_path / "engine.csv").write_text("\n".join([",".join(CHANNELS), *[row] * 200]))
+    pictures = request.param["kind"] not in {"mqtt_sensor", "replay"}
     options: dict[str, Any] = {
-        "family": "pdm",
-        "model": str(MODELS / "turbofan-rul"),
+        "family": "qc" if pictures else "pdm",
+        "model": str(MODELS / ("conveyor-parts" if pictures else "turbofan-rul")),
         "source": request.param,
     }
     context = PipelineContext(
@@ -61,20 +65,22 @@ SENSOR = {
     "channels": {name: {"pointer": f"/{name}"} for name in CHANNELS},
 }
 RECORDING = {"kind": "replay", "file": "engine.csv"}
+FOLDER = {"kind": "folder", "path": ".", "fps": 0.5, "loop": True}
+CONVEYOR = {"kind": "simulator", "scene": "conveyor", "fps": 0.5}
 
 
 @pytest.mark.parametrize(
     ("thread", "said"),
-    [(SENSOR, "connected, but nothing comes"), (RECORDING, "")],
-    ids=["sensor", "recording"],
+    [(SENSOR, "connected, but nothing comes"), (RECORDING, ""), (FOLDER, ""), (CONVEYOR, "")],
+    ids=["sensor", "recording", "folder", "conveyor"],
     indirect=["thread"],
 )
-def test_a_silent_topic_is_told_of_and_a_recording_between_two_rows_is_not(
+def test_a_silent_topic_is_told_of_and_what_waits_for_its_next_item_is_not(
     thread: PipelineThread, said: str, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline_thread, "SILENCE_S", SILENCE_S)
     wait_for(lambda: thread.state == "running")
-    # Rows of the recording come once a second.
+    # Rows of the recording come once a second, pictures every other second.
     by_s = time.monotonic() + 60
     while time.monotonic() - thread._read_s < 3 * SILENCE_S:
         assert time.monotonic() < by_s

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import threading
 
+    from edge_agent.metrics import Counters
+
 
 def is_due(due_s: float, timeout_s: float, closed: threading.Event) -> bool:
     """Wait until `due_s` on `time.monotonic`, at most `timeout_s`; return whether it has come.
@@ -25,6 +27,30 @@ def next_due_s(due_s: float, period_s: float) -> float:
     A reader that fell behind goes on from now: it must not be flooded to catch up.
     """
     return max(due_s, time.monotonic() - period_s) + period_s
+
+
+class Pace:
+    """Gives the items of a source every `period_s`; 0: as fast as they are taken.
+
+    Waiting for the next one is no silence, however long it takes: `counters` are told.
+    """
+
+    def __init__(self, period_s: float, closed: threading.Event, counters: Counters) -> None:
+        self.period_s = period_s
+        self.due_s = 0.0
+        """When the next item is due, on `time.monotonic`."""
+        self._closed = closed
+        self._counters = counters
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the next item to be due, at most `timeout_s`; return whether it is."""
+        if not self.period_s:
+            return True
+        self._counters.silent_from_s = self.due_s
+        if not is_due(self.due_s, timeout_s, self._closed):
+            return False
+        self.due_s = next_due_s(self.due_s, self.period_s)
+        return True
 
 
 class Schedule:

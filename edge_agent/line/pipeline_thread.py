@@ -265,7 +265,7 @@ class PipelineThread:
     def _trouble(self) -> str:
         """Return what is wrong with a source that is connected; log it when it begins."""
         detail = self._counters.latest_fault(FAULT_SHOWN_S)
-        silent_s = time.monotonic() - max(self._read_s, self._counters.heard_s)
+        silent_s = time.monotonic() - max(self._read_s, self._counters.silent_from_s)
         if not detail and self._triggers is None and silent_s > SILENCE_S:
             detail = "connected, but nothing comes"
         if detail and not self._in_trouble:

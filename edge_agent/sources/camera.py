@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 import edge_agent.pictures.image  # noqa: F401  for its effect: it bounds and silences OpenCV
 from edge_agent.errors import EndOfStream, NotConnected, no_such
 from edge_agent.lazy import lazy_module
-from edge_agent.line.pacing import is_due, next_due_s
+from edge_agent.line.pacing import Pace
 from edge_agent.options import StrictOptions
 from edge_agent.pictures import buffers
 from edge_agent.sources.base import gives_pictures
@@ -99,9 +99,9 @@ class Options(StrictOptions):
 class CameraSource:
     """One `cv2.VideoCapture`, opened anew after each failure: a timed-out one never recovers."""
 
-    def __init__(self, options: Options, folder: Path) -> None:
+    def __init__(self, options: Options, context: SourceContext) -> None:
         self._options = options
-        self._folder = folder
+        self._folder = context.folder
         self._is_file = options.file is not None
         self._live = (options.pacing or ("file" if self._is_file else "live")) == "live"
         self.capture: Capture = "newest" if self._live else "inline"
@@ -112,8 +112,7 @@ class CameraSource:
         self._index = 0
         self._read_since_open = False
         self._shape: tuple[int, ...] | None = None
-        self._period_s = 0.0
-        self._due_s = 0.0
+        self._pace = Pace(0.0, self._closed, context.counters)
 
     def connect(self) -> None:
         """Open the device, stream or file. Raises NotConnected."""
@@ -125,18 +124,16 @@ class CameraSource:
                 raise NotConnected(f"{self._name}: {self._why_not()}")
             self._device = device
             self._read_since_open = False
-            self._period_s = self._file_period_s(device)
-            self._due_s = time.monotonic()
+            self._pace.period_s = self._file_period_s(device)
+            self._pace.due_s = time.monotonic()
 
     def read(self, timeout_s: float) -> Frame | None:
         """Return the next picture; blocks for up to the read timeout, whatever `timeout_s` is.
 
         Raises NotConnected when none came, EndOfStream at the end of a file and once closed.
         """
-        if self._period_s and not self._closed.is_set():
-            if not is_due(self._due_s, timeout_s, self._closed):
-                return None
-            self._due_s = next_due_s(self._due_s, self._period_s)
+        if not self._closed.is_set() and not self._pace.wait(timeout_s):
+            return None
         with self._in_use:
             if self._closed.is_set():
                 self._release()
@@ -152,7 +149,7 @@ class CameraSource:
             return None
         if not self._read_since_open:
             # What opening and the first picture took must not bring the second one earlier.
-            self._due_s = mono_ns / 1e9 + self._period_s
+            self._pace.due_s = mono_ns / 1e9 + self._pace.period_s
         self._read_since_open = True
         self._shape = pixels.shape
         self._index += 1
@@ -177,9 +174,9 @@ class CameraSource:
         if self._closed.is_set() or not again:
             self._closed.set()
             raise EndOfStream(f"{self._name}: end of file")
-        due_s = self._due_s
+        due_s = self._pace.due_s
         self.connect()
-        self._due_s = due_s
+        self._pace.due_s = due_s
 
     def _release(self) -> None:
         if self._device is not None:
@@ -219,7 +216,7 @@ class CameraSource:
 def create(options: Options, context: SourceContext) -> CameraSource:
     """Build the source; opens nothing yet. Raises ConfigError."""
     gives_pictures(context)
-    return CameraSource(options, context.folder)
+    return CameraSource(options, context)
 
 
 def video_backends() -> set[str]:

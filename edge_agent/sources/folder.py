@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from edge_agent.errors import BadInput, EndOfStream, NotConnected
-from edge_agent.line.pacing import is_due, next_due_s
+from edge_agent.line.pacing import Pace
 from edge_agent.options import StrictOptions
 from edge_agent.pictures import image
 from edge_agent.sources.base import gives_pictures
@@ -55,16 +55,15 @@ class FolderSource:
 
     capture: Capture = "inline"
 
-    def __init__(self, options: Options, folder: Path) -> None:
+    def __init__(self, options: Options, context: SourceContext) -> None:
         self._options = options
-        self._folder = folder / options.path
+        self._folder = context.folder / options.path
         self._part_id = re.compile(options.part_id) if options.part_id else None
         self._files: list[Path] = []
         self._next = 0
         self._index = 0
-        self._period_s = 1 / options.fps if options.fps else 0.0
-        self._due_s = 0.0
         self._closed = threading.Event()
+        self._pace = Pace(1 / options.fps if options.fps else 0.0, self._closed, context.counters)
 
     def connect(self) -> None:
         """List the folder. Raises NotConnected when it is missing or has no pictures."""
@@ -76,7 +75,7 @@ class FolderSource:
             raise NotConnected(f"{self._folder}: no pictures in it")
         self._files = sorted(files, key=lambda path: natural_order(path.name))
         self._next = 0
-        self._due_s = time.monotonic()
+        self._pace.due_s = time.monotonic()
 
     def read(self, timeout_s: float) -> Frame | None:
         """Return the next picture, or None when it is not due within `timeout_s`.
@@ -86,10 +85,8 @@ class FolderSource:
         """
         if self._closed.is_set() or self._is_at_end():
             raise EndOfStream(f"{self._folder}: no more pictures")
-        if self._period_s:
-            if not is_due(self._due_s, timeout_s, self._closed):
-                return None
-            self._due_s = next_due_s(self._due_s, self._period_s)
+        if not self._pace.wait(timeout_s):
+            return None
         path = self._files[self._next]
         self._next += 1
         self._index += 1
@@ -128,7 +125,7 @@ class FolderSource:
 def create(options: Options, context: SourceContext) -> FolderSource:
     """Build the source; reads nothing yet. Raises ConfigError."""
     gives_pictures(context)
-    return FolderSource(options, context.folder)
+    return FolderSource(options, context)
 
 
 def natural_order(name: str) -> list[tuple[bool, int, str]]:

@@ -200,7 +200,7 @@ class MqttSensorSource:
             time_ns = time.monotonic_ns()
         elif self._first_ns_per_row:
             time_ns += round((len(values) - 1) * self._first_ns_per_row)
-        self._heard[message.topic] = self._counters.heard_s = time.monotonic()
+        self._heard[message.topic] = self._counters.silent_from_s = time.monotonic()
         for done in self._stream.push(topic, values, time_ns, part_id):
             self._ingest.put(done)
 

@@ -108,10 +108,10 @@ class ReplaySource:
         if isinstance(window, BadInput):
             self._done.popleft()
             raise window
-        if not is_due(self._schedule.due_s(window.captured_ns), timeout_s, self._closed):
+        self._counters.silent_from_s = due_s = self._schedule.due_s(window.captured_ns)
+        if not is_due(due_s, timeout_s, self._closed):
             if self._closed.is_set():
                 raise EndOfStream(f"{self._path.name}: closed")
-            self._counters.heard_s = time.monotonic()
             return None
         self._done.popleft()
         timed = self._options.time_column is not None

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from edge_agent.cell import conveyor, motor
 from edge_agent.errors import ConfigError, EndOfStream, FieldError
-from edge_agent.line.pacing import is_due, next_due_s
+from edge_agent.line.pacing import Pace
 from edge_agent.options import StrictOptions
 from edge_agent.sensing.windowing import Cut, Timing, Windower
 from edge_agent.types import Frame, Window
@@ -46,28 +46,26 @@ class Options(StrictOptions):
 class ConveyorSource:
     """Pictures of plates. In real time it is a camera: a picture nobody takes is gone."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, context: SourceContext) -> None:
         self.capture: Capture = "newest" if options.realtime else "inline"
         self._options = options
-        self._period_s = 1 / options.fps if options.realtime else 0.0
         self._conveyor: conveyor.Conveyor | None = None
         self._closed = threading.Event()
+        period_s = 1 / options.fps if options.realtime else 0.0
+        self._pace = Pace(period_s, self._closed, context.counters)
         self._index = 0
-        self._due_s = 0.0
 
     def connect(self) -> None:
         """Make belt and metal; a second connect goes on where the first left off."""
         self._conveyor = conveyor.Conveyor(self._options.seed, self._options.defect_rate)
-        self._due_s = time.monotonic()
+        self._pace.due_s = time.monotonic()
 
     def read(self, timeout_s: float) -> Frame | None:
         """Return the next picture, or None when it is not due within `timeout_s`."""
         if self._conveyor is None or self._closed.is_set() or self._index == self._options.count:
             raise EndOfStream("conveyor: stopped")
-        if self._period_s:
-            if not is_due(self._due_s, timeout_s, self._closed):
-                return None
-            self._due_s = next_due_s(self._due_s, self._period_s)
+        if not self._pace.wait(timeout_s):
+            return None
         picture = self._conveyor.picture(self._index)
         self._index += 1
         return Frame(
@@ -100,14 +98,14 @@ class MotorSource:
         life = motor.Life(options.life_s, options.life_s / 3)
         self._motor = motor.Motor(options.seed, shape.rate_hz, options.shaft_hz, life)
         self._cuts: deque[Cut] = deque()
-        self._period_s = shape.hop / shape.rate_hz if options.realtime else 0.0
         self._closed = threading.Event()
+        period_s = shape.hop / shape.rate_hz if options.realtime else 0.0
+        self._pace = Pace(period_s, self._closed, context.counters)
         self._index = 0
-        self._due_s = 0.0
 
     def connect(self) -> None:
         """Listen from now on."""
-        self._due_s = time.monotonic() + self._period_s
+        self._pace.due_s = time.monotonic() + self._pace.period_s
 
     def read(self, timeout_s: float) -> Window | None:
         """Return the next window, or None when it is not complete within `timeout_s`."""
@@ -115,10 +113,8 @@ class MotorSource:
             raise EndOfStream("motor: stopped")
         until_s = time.monotonic() + timeout_s
         while not self._cuts:
-            if self._period_s:
-                if not is_due(self._due_s, max(0.0, until_s - time.monotonic()), self._closed):
-                    return None
-                self._due_s = next_due_s(self._due_s, self._period_s)
+            if not self._pace.wait(max(0.0, until_s - time.monotonic())):
+                return None
             self._listen()
         cut = self._cuts.popleft()
         self._index += 1
@@ -150,7 +146,7 @@ def create(options: Options, context: SourceContext) -> ConveyorSource | MotorSo
     if options.scene == "conveyor":
         if context.window is not None:
             raise _unfit("the model takes samples: use scene 'motor'")
-        return ConveyorSource(options)
+        return ConveyorSource(options, context)
     shape = context.window
     if shape is None:
         raise _unfit("the model takes pictures: use scene 'conveyor'")
