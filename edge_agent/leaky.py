@@ -17,12 +17,23 @@ T = TypeVar("T")
 class LeakyQueue(Generic[T]):
     """Hands items from receiving threads to one that may be slower; capacity 1: newest wins."""
 
-    def __init__(self, capacity: int, on_drop: Callable[[int], None]) -> None:
-        """`on_drop` is told how many items were dropped, in the thread of whoever put."""
+    def __init__(
+        self,
+        capacity: int,
+        on_drop: Callable[[int], None],
+        weigh: Callable[[T], int] = lambda _: 0,
+        most_weight: int = 0,
+    ) -> None:
+        """`on_drop` is told how many items were dropped, in the thread of whoever put.
+
+        Together the items weigh at most `most_weight`; one alone may weigh more.
+        """
         if capacity < 1:
             raise ValueError(f"capacity must be 1 or more: {capacity}")
         self._capacity = capacity
         self._on_drop = on_drop
+        self._weigh = weigh
+        self._most_weight = most_weight
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -30,16 +41,16 @@ class LeakyQueue(Generic[T]):
     def put(self, item: T) -> None:
         """Add `item`; the oldest is dropped when there is no room. A closed queue drops `item`."""
         with self._changed:
-            refused = self._closed
-            full = len(self._items) >= self._capacity
-            if not refused:
-                if full:
-                    self._items.popleft()
+            dropped = 1 if self._closed else 0
+            if not self._closed:
                 self._items.append(item)
+                while self._too_much():
+                    self._items.popleft()
+                    dropped += 1
                 self._changed.notify()
         # Not under the lock: a callback may take locks of its own.
-        if refused or full:
-            self._on_drop(1)
+        if dropped:
+            self._on_drop(dropped)
 
     def get(self, timeout_s: float) -> T | None:
         """Return the oldest item, or None when none came within `timeout_s`.
@@ -59,6 +70,11 @@ class LeakyQueue(Generic[T]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _too_much(self) -> bool:
+        if len(self._items) > self._capacity:
+            return True
+        return len(self._items) > 1 and sum(map(self._weigh, self._items)) > self._most_weight
 
     def __len__(self) -> int:
         with self._changed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,10 +15,13 @@ from edge_agent.config import EvidenceOptions
 from edge_agent.line.evidence import EvidenceRing
 from edge_agent.line.pipeline import Identity, error_verdict
 from edge_agent.metrics import Counters
+from edge_agent.pictures import image
 from edge_agent.types import Defect, Frame, Verdict, Window
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from edge_agent.types import Outcome
     from tests.conftest import WaitFor
@@ -129,6 +134,37 @@ def test_files_that_somebody_else_removed_no_longer_count(
                 path.unlink()
     kept.close(10)
     assert len(list(folder.iterdir())) == 20_000 // 4096
+
+
+@pytest.mark.parametrize(
+    ("size", "waiting"), [((1080, 1920), 8), ((2160, 3840), 2), ((4320, 7680), 1)]
+)
+def test_what_waits_for_the_disk_is_bounded_also_by_its_memory(
+    tmp_path: Path, size: tuple[int, int], waiting: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, go_on, encode = threading.Event(), threading.Event(), image.encode_jpeg
+
+    def encode_once_allowed(pixels: NDArray[np.uint8], quality: int) -> bytes:
+        at_work.set()
+        go_on.wait(30)
+        return encode(pixels[:8, :8], quality)
+
+    monkeypatch.setattr(image, "encode_jpeg", encode_once_allowed)
+    counters = Counters()
+    kept = EvidenceRing(tmp_path / "camera", EvidenceOptions(), counters)
+    frame = Frame(np.zeros((*size, 3), np.uint8), 0, 0, 0)
+    kept.keep(verdict(second=0), frame)
+    assert at_work.wait(10)
+    for second in range(1, 13):
+        kept.keep(verdict(second=second), frame)
+    assert counters.totals()["evidence_dropped"] == 12 - waiting
+    go_on.set()
+    kept.close(10)
+    newest = [verdict(second=second).captured_ns // 10**9 for second in range(13 - waiting, 13)]
+    stamps = {path.name[:15] for path in (tmp_path / "camera").glob("*.raw.jpg")}
+    assert stamps == {
+        time.strftime("%Y%m%dT%H%M%S", time.gmtime(at)) for at in [1_700_000_000, *newest]
+    }
 
 
 def test_a_folder_that_cannot_be_written_costs_evidence_only(tmp_path: Path) -> None:

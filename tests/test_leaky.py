@@ -134,10 +134,14 @@ def test_nothing_is_lost_uncounted_between_many_putters_and_a_slow_getter() -> N
 
 @given(
     capacity=st.integers(1, 4),
+    most_weight=st.integers(0, 30),
     steps=st.lists(st.one_of(st.integers(0, 9), st.none()), max_size=60),
 )
-def test_it_behaves_as_a_list_cut_to_its_last_items(capacity: int, steps: list[int | None]) -> None:
-    queue, drops = queue_and_drops(capacity)
+def test_it_behaves_as_a_list_cut_to_its_last_items(
+    capacity: int, most_weight: int, steps: list[int | None]
+) -> None:
+    drops: list[int] = []
+    queue: LeakyQueue[int] = LeakyQueue(capacity, drops.append, lambda item: item, most_weight)
     model: list[int] = []
     put = got = 0
     for step in steps:
@@ -149,4 +153,6 @@ def test_it_behaves_as_a_list_cut_to_its_last_items(capacity: int, steps: list[i
             queue.put(step)
             put += 1
             model = [*model, step][-capacity:]
+            while len(model) > 1 and sum(model) > most_weight:
+                del model[0]
     assert put == got + len(model) + sum(drops)

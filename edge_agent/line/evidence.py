@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # Pictures that may wait for the disk; beyond it evidence is lost, never a verdict's time.
 QUEUE_ITEMS = 8
+# Of eight large ones a small gateway would feel the memory.
+QUEUE_BYTES = 64 << 20
 WAIT_S = 1.0
 JPEG_QUALITY = 92
 BLOCK_BYTES = 4096
@@ -61,7 +63,10 @@ class EvidenceRing:
         self._roi = roi
         self._outgoing = upload(counters) if upload else None
         self._queue: LeakyQueue[tuple[str, Verdict, Item]] = LeakyQueue(
-            QUEUE_ITEMS, lambda dropped: counters.add("evidence_dropped", dropped)
+            QUEUE_ITEMS,
+            lambda dropped: counters.add("evidence_dropped", dropped),
+            lambda entry: _bytes(entry[2]),
+            QUEUE_BYTES,
         )
         self._oldest: deque[str] = deque()
         self._bytes = 0
@@ -151,6 +156,10 @@ class EvidenceRing:
                 self._bytes = sum(_on_disk(entry.stat().st_size) for entry in entries)
         except OSError as error:
             log.warning("%s: evidence folder: %s", self._folder.name, error)
+
+
+def _bytes(item: Item) -> int:
+    return item.pixels.nbytes if isinstance(item, Frame) else item.samples.nbytes
 
 
 def _on_disk(size: int) -> int:
