@@ -115,6 +115,36 @@ def test_a_file_without_numbers_is_refused(
     )
 
 
+def test_a_recording_without_a_row_is_refused(
+    mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "empty.csv"
+    path.write_text("x,y\n")
+    words = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--topic", "t", "--loop"]
+    assert main(["replay", str(path), *words]) == 69
+    assert "empty.csv: there is no row in it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("form", "instead"), [("json", "null"), ("raw", "NaN")])
+def test_cells_that_are_no_numbers_are_told_of_once_for_each_column(
+    mosquitto: Mosquitto,
+    tmp_path: Path,
+    form: str,
+    instead: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "run.csv"
+    path.write_text("x,y,z\n1,2,3\nbad,2,3\n1,,3\n,,3\n")
+    words = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--topic", "t"]
+    assert main(["replay", str(path), *words, "--format", form, "--speed", "0"]) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        f"run.csv: 'x' is no number in row 2; such cells are sent as {instead}",
+        f"run.csv: 'y' is no number in row 3; such cells are sent as {instead}",
+    ]
+    assert said.out == "4 messages published\n"
+
+
 def test_rows_may_be_gathered_into_arrays(
     mosquitto: Mosquitto, mqtt_client: Recorder, tmp_path: Path, wait_for: WaitFor
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import uuid
@@ -116,7 +117,7 @@ def _due(options: Replay) -> Iterator[tuple[float, bytes]]:
     encode = _encoder(options)
     schedule = Schedule(options.speed)
     wall_ns, rows, published = time.time_ns(), 0, True
-    unit = None
+    unit, said = None, set[str]()
     while published:
         published = False
         for block in read_recording(options.file, options.layout, options.columns):
@@ -125,6 +126,7 @@ def _due(options: Replay) -> Iterator[tuple[float, bytes]]:
             if block.unit != unit:
                 unit = block.unit
                 schedule.restart()
+            _say_gaps(options, block, rows, said)
             for start in range(0, len(block.values), options.rows_per_message):
                 part = slice(start, start + options.rows_per_message)
                 values = block.values[part]
@@ -135,6 +137,21 @@ def _due(options: Replay) -> Iterator[tuple[float, bytes]]:
                 schedule.start_at(time_ns)
                 yield schedule.due_s(time_ns), encode(block, values, time_ns)
                 published = options.loop
+        if not rows:
+            raise BadInput("recording", f"{options.file.name}: there is no row in it")
+
+
+def _say_gaps(options: Replay, block: Block, rows_before: int, said: set[str]) -> None:
+    """Say of each column once that it has a cell that is no number, and what is sent for it."""
+    instead = "null" if options.format == "json" else "NaN"
+    for column, values in zip(block.columns, block.values.T, strict=True):
+        missing = np.flatnonzero(np.isnan(values))
+        if column not in said and len(missing):
+            said.add(column)
+            sys.stderr.write(
+                f"{options.file.name}: {column!r} is no number in row"
+                f" {rows_before + int(missing[0]) + 1}; such cells are sent as {instead}\n"
+            )
 
 
 def _encoder(options: Replay) -> Callable[[Block, NDArray[np.float64], int], bytes]:
