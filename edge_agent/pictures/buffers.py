@@ -7,6 +7,7 @@ now and then, for minutes.
 
 from __future__ import annotations
 
+import math
 import mmap
 import threading
 import weakref
@@ -33,44 +34,53 @@ class Buffers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._free: list[mmap.mmap] = []
-        # An array may go at any moment, also while its own thread holds the lock: appending to this
-        # is all that happens then.
-        self._back: deque[mmap.mmap] = deque()
+        # An array may go at any moment, also while its own thread holds the lock: without it, then,
+        # an end of `_free` is added to, and nothing else.
+        self._free: deque[mmap.mmap] = deque()
+        self._shown: dict[int, _Shown] = {}
 
     def array(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Return uint8 [*shape]: nobody else's, with anything in it. Raises MemoryError."""
-        size = 1
-        for length in shape:
-            size *= length
+        size = math.prod(shape)
         if size < LARGE_BYTES:
             return np.empty(shape, np.uint8)
         with self._lock:
-            memory = self._fitting(size) or _mapped(size)
+            memory = self._free.pop() if self._free else None  # caches know the newest best
+            if memory is None or len(memory) != size:
+                memory = self._fitting(size, memory)
         # What is cut out of the array holds the array, since its memory is not numpy's.
-        array: NDArray[np.uint8] = np.ndarray(shape, np.uint8, buffer=memory)
-        weakref.finalize(array, self._back.append, memory).atexit = False
+        array: NDArray[np.uint8] = np.ndarray(shape, np.uint8, memory)
+        shown = _Shown(array, self._gone)
+        shown.memory = memory
+        self._shown[id(shown)] = shown
         return array
 
     def let_go(self) -> None:
         """Give the kernel what is not in use."""
         with self._lock:
-            self._take_back()
             self._free.clear()
 
-    def _fitting(self, size: int) -> mmap.mmap | None:
-        self._take_back()
-        fitting = [memory for memory in self._free if len(memory) >= size]
-        if not fitting:
-            self._free.clear()  # too small for what comes now
-            return None
-        memory = min(reversed(fitting), key=len)  # of two, what was used last: caches know it
-        self._free.remove(memory)
-        return memory
+    def _fitting(self, size: int, newest: mmap.mmap | None) -> mmap.mmap:
+        free = [] if newest is None else [newest]
+        free += [self._free.pop() for _ in range(len(self._free))]
+        fitting = [memory for memory in free if len(memory) >= size]
+        if not fitting:  # what is too small for what comes now goes
+            return _mapped(size)
+        best = min(fitting, key=len)
+        free.remove(best)
+        self._free.extend(reversed(free))
+        return best
 
-    def _take_back(self) -> None:
-        while self._back:
-            self._free.append(self._back.popleft())
+    def _gone(self, shown: _Shown) -> None:
+        del self._shown[id(shown)]
+        self._free.append(shown.memory)
+
+
+class _Shown(weakref.ref["NDArray[np.uint8]"]):
+    """Knows when an array is gone, and whose memory it showed. Cheaper than `weakref.finalize`."""
+
+    __slots__ = ("memory",)
+    memory: mmap.mmap
 
 
 def _mapped(size: int) -> mmap.mmap:
