@@ -21,12 +21,12 @@ class LeakyQueue(Generic[T]):
         self,
         capacity: int,
         on_drop: Callable[[int], None],
-        weigh: Callable[[T], int] = lambda _: 0,
+        weigh: Callable[[T], int] | None = None,
         most_weight: int = 0,
     ) -> None:
         """`on_drop` is told how many items were dropped, in the thread of whoever put.
 
-        Together the items weigh at most `most_weight`; one alone may weigh more.
+        `weigh`: together the items weigh at most `most_weight`; one alone may weigh more.
         """
         if capacity < 1:
             raise ValueError(f"capacity must be 1 or more: {capacity}")
@@ -44,7 +44,7 @@ class LeakyQueue(Generic[T]):
             dropped = 1 if self._closed else 0
             if not self._closed:
                 self._items.append(item)
-                while self._too_much():
+                while len(self._items) > self._capacity or self._too_heavy():
                     self._items.popleft()
                     dropped += 1
                 self._changed.notify()
@@ -71,10 +71,10 @@ class LeakyQueue(Generic[T]):
             self._closed = True
             self._changed.notify_all()
 
-    def _too_much(self) -> bool:
-        if len(self._items) > self._capacity:
-            return True
-        return len(self._items) > 1 and sum(map(self._weigh, self._items)) > self._most_weight
+    def _too_heavy(self) -> bool:
+        if self._weigh is None or len(self._items) == 1:
+            return False
+        return sum(map(self._weigh, self._items)) > self._most_weight
 
     def __len__(self) -> int:
         with self._changed:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tools.soak import EVERY_S, MOST_MB_PER_H, Sample, growth
+from tools.soak import EVERY_S, MOST_MB_PER_H, Sample, growth, line_through
 
 if TYPE_CHECKING:
     from tests.conftest import WaitFor
@@ -40,10 +44,27 @@ def test_growth_is_seen_through_what_comes_and_goes(mb_per_h: float) -> None:
     assert row.holds == (mb_per_h < MOST_MB_PER_H)
 
 
+@pytest.mark.parametrize("mb_per_h", [0.0, 2.0])
+def test_pictures_that_are_under_way_at_some_samples_hide_no_growth(mb_per_h: float) -> None:
+    rng = np.random.default_rng(1)
+    noisy = [replace(one, rss_mb=one.rss_mb + rng.uniform(0, 2)) for one in samples(mb_per_h)]
+    row = growth("left", noisy, MINUTES)
+    assert row.mb_per_h == pytest.approx(mb_per_h, abs=0.9)
+    assert row.holds == (mb_per_h < MOST_MB_PER_H)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=5, max_size=30))
+def test_slope_and_its_error_are_those_of_least_squares(values: list[float]) -> None:
+    slope, error = line_through(values)
+    fitted, covariance = np.polyfit(range(len(values)), values, 1, cov=True)
+    assert slope == pytest.approx(fitted[0], abs=1e-6)
+    assert error == pytest.approx(math.sqrt(covariance[0][0]), abs=1e-6)
+
+
 def test_a_moment_without_a_core_is_no_growth() -> None:
     """A worker that stood still for a while had given back more than it needs to work."""
     starved = samples(0.0)
-    for index in range(len(starved) // 2, len(starved) // 2 + 6):
+    for index in range(len(starved) // 2, len(starved) // 2 + round(30 / EVERY_S)):
         starved[index] = replace(starved[index], rss_mb=60)
     assert growth("left", starved, MINUTES).holds
 

@@ -3,10 +3,10 @@
 Two cameras of large pictures as fast as the cores allow, one motor, a real broker and a consumer
 that counts; with `--faults`, every fault of soak_faults.py in turn. Printed for each process and
 written to build/soak.json: memory, descriptors and threads, and how memory grows: the median of
-each few minutes, by least squares over the second half. Each fault has come several times by then;
-and in each few minutes every process has given back what it does not need, which it does once a
-minute. The median, and not the least: a process that got no core for a while has less than it
-needs. A worker that a fault kills begins anew each time: its memory is shown alone.
+each few minutes, by least squares over all but the first fifth, with its standard error. Each fault
+has come by then; and in each few minutes every process has given back what it does not need, which
+it does once a minute. The median, and not the least: a process that got no core for a while has
+less than it needs. A worker that a fault kills begins anew each time: its memory is shown alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import signal
 import statistics
 import sys
@@ -35,14 +36,15 @@ from tools.soak_faults import Faults
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EVERY_S = 5.0
+# Often enough that pictures which are under way at one sample are no growth of a median.
+EVERY_S = 1.0
 MOST_MB_PER_H = 1.0
 # Allocators settle for a while: a slope over less says nothing.
 JUDGED_FROM_MINUTES = 10
 # Two of a process's tidyings at least, and a fault's trouble at most in a part of it.
 WINDOW_S = 180.0
 # Children that check a config or fetch a model live for seconds.
-FEWEST_SAMPLES = 10
+FEWEST_SAMPLES = 50
 MISSING_NAMED = 10
 WRITTEN_TO = Path("build/soak.json")
 
@@ -66,7 +68,9 @@ class Growth:
     rss_mb: tuple[float, float, float]
     """After a fifth of the time, after half of it, at the end."""
     mb_per_h: float | None
-    """Of the median of each window of the second half; None: the process began anew in it."""
+    """Of the median of each window after the first fifth; None: the process began anew in them."""
+    error_mb_per_h: float
+    """How far that may be off (standard error), by how the medians lie about the line."""
     more_descriptors: int
     more_threads: int
     holds: bool
@@ -90,7 +94,7 @@ def main() -> int:
     for row in rows:
         print(
             f"| {row.process} | {' | '.join(f'{mb:.1f}' for mb in row.rss_mb)}"
-            f" | {'begins anew' if row.mb_per_h is None else f'{row.mb_per_h:+.2f}'}"
+            f" | {_slope(row)}"
             f" | {row.more_descriptors:+d} | {row.more_threads:+d}"
             f" | {'yes' if row.holds else 'NO'} |"
         )
@@ -108,6 +112,12 @@ def main() -> int:
     found |= {"rss_mb": {name: [one.rss_mb for one in of] for name, of in samples.items()}}
     WRITTEN_TO.write_text(json.dumps(found, indent=1))
     return int(bool(lost) or not all(row.holds for row in rows))
+
+
+def _slope(row: Growth) -> str:
+    if row.mb_per_h is None:
+        return "begins anew"
+    return f"{row.mb_per_h:+.2f} ± {row.error_mb_per_h:.2f}"
 
 
 def run(
@@ -228,16 +238,23 @@ def medians_of_windows(samples: list[Sample]) -> list[float]:
     return [statistics.median(windows[number]) for number in range(whole) if number in windows]
 
 
+def line_through(values: list[float]) -> tuple[float, float]:
+    """Return slope, of one value to the next, and its standard error; 0 where too few say any."""
+    count = len(values)
+    if count < 3:  # two points lie on a line
+        return 0.0, 0.0
+    slope, start = statistics.linear_regression(range(count), values)
+    off = sum((value - start - slope * at) ** 2 for at, value in enumerate(values))
+    return slope, math.sqrt(off / (count - 2) * 12 / (count**3 - count))
+
+
 def growth(process: str, samples: list[Sample], minutes: float) -> Growth:
     """Judge one process."""
-    late = samples[len(samples) // 2 :]
-    rss_mb = (samples[len(samples) // 5].rss_mb, late[0].rss_mb, late[-1].rss_mb)
+    late = samples[len(samples) // 5 :]
+    rss_mb = (late[0].rss_mb, samples[len(samples) // 2].rss_mb, late[-1].rss_mb)
     if len({one.pid for one in late}) > 1:
-        return Growth(process, rss_mb, None, 0, 0, holds=True)
-    kept = medians_of_windows(late)
-    slope = 0.0
-    if len(kept) > 1:
-        slope = statistics.linear_regression(range(len(kept)), kept).slope / WINDOW_S
+        return Growth(process, rss_mb, None, 0.0, 0, 0, holds=True)
+    slope, error = (each * 3600 / WINDOW_S for each in line_through(medians_of_windows(late)))
     half = len(late) // 2
     # In the middle: a file that is open at one sample is no leak, nor is a child that is away.
     early, later = late[: half or 1], late[half:]
@@ -245,9 +262,9 @@ def growth(process: str, samples: list[Sample], minutes: float) -> Growth:
         round(statistics.median(map(count, later)) - statistics.median(map(count, early)))
         for count in (attrgetter("descriptors"), attrgetter("threads"))
     )
-    flat = slope * 3600 < MOST_MB_PER_H or minutes < JUDGED_FROM_MINUTES
+    flat = slope < MOST_MB_PER_H or minutes < JUDGED_FROM_MINUTES
     holds = flat and more_descriptors <= 0 and more_threads <= 0
-    return Growth(process, rss_mb, slope * 3600, more_descriptors, more_threads, holds)
+    return Growth(process, rss_mb, slope, error, more_descriptors, more_threads, holds)
 
 
 if __name__ == "__main__":
