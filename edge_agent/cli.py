@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except ConfigError as error:
         for field in error.fields:
-            print(f"{options.config}: {field.path or '/'}: {field.message}", file=sys.stderr)
+            print(f"{options.config}: {field}", file=sys.stderr)
         return EXIT_CONFIG
     except (EdgeAgentError, OSError) as error:
         if isinstance(error, BrokenPipeError) and nobody_reads():

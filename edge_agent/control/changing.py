@@ -266,7 +266,8 @@ class Changing:
 
     def _take_back(self, tried: _Tried, fault: Fault) -> None:
         self._state, self._tried = "steady", None
-        why = f"revision {tried.found.rev} was taken back: {fault.path or '/'}: {fault.msg}"
+        where = f"{fault.path}: " if fault.path else ""
+        why = f"revision {tried.found.rev} was taken back: {where}{fault.msg}"
         log.warning("config: %s", why)
         self._ports.apply(self._ledger.good.config, self._ledger.good.rev)
         self._keep(lambda: self._ledger.roll_back(why))

@@ -36,7 +36,7 @@ class Refused(EdgeAgentError):
     """A request is not obeyed: `code` as in HTTP, `status` and `fields` for the answer."""
 
     def __init__(self, code: int, status: str, fields: list[FieldError]) -> None:
-        super().__init__("; ".join(f"{field.path or '/'}: {field.message}" for field in fields))
+        super().__init__("; ".join(str(field) for field in fields))
         self.code = code
         self.status = status
         self.fields = fields
