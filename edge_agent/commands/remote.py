@@ -194,15 +194,14 @@ def change(
         "dry_run": options.dry_run,
         "confirm_within_s": options.confirm_within,
     }
-    if not (options.yes or options.dry_run):
-        looked = remote.ask(request | {"id": str(uuid.uuid4()), "dry_run": True})
-        if looked["code"] != VALID:
-            _hint(options.verb, tree, reported["config"])
-            return looked, lines
-        _show(warning_lines(looked))
+    person_agrees = not (options.yes or options.dry_run)
+    look = {"id": str(uuid.uuid4()), "dry_run": True} if person_agrees else {}
+    answer = remote.ask(request | look)
+    if person_agrees and answer["code"] == VALID:
+        _show(warning_lines(answer))
         if not _agreed():
             return None, lines
-    answer = remote.ask(request)
+        answer = remote.ask(request)
     if answer["code"] != VALID:
         _hint(options.verb, tree, reported["config"])
     return answer, lines

@@ -34,8 +34,8 @@ class Buffers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # An array may go at any moment, also while its own thread holds the lock: without it, then,
-        # an end of `_free` is added to, and nothing else.
+        # An array may go at any moment, also while its own thread holds the lock: all that is done
+        # then is one step on each of these.
         self._free: deque[mmap.mmap] = deque()
         self._shown: dict[int, _Shown] = {}
 

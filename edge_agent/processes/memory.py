@@ -62,7 +62,7 @@ class Tidy:
 
 
 def keep_memory() -> None:
-    """Have glibc keep the memory of a picture for the next one, and OpenCV use one thread."""
+    """Have glibc keep what one item took for the next one, and OpenCV use one thread."""
     # By default the memory of each model's input goes back to the kernel and is faulted in again.
     _set(M_TRIM_THRESHOLD, 256 << 20)
     # What is larger does, at once: between what is small it would leave gaps. Faulting in costs
