@@ -216,8 +216,11 @@ def parse_toml(text: bytes, secrets: Secrets | None = None) -> Config:
 def toml_tree(text: bytes) -> object:
     """Return what a TOML file's bytes say, as JSON would. Raises ConfigError."""
     try:
-        tree = tomllib.loads(_checked_size(text).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        tree = tomllib.loads(_checked_size(text).decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8, by its byte {error.start}: save it as UTF-8"
+        raise ConfigError([FieldError("", "toml", message)]) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError([FieldError("", "toml", f"not TOML: {error}")]) from None
     try:
         # TOML dates and infinities have no JSON; no field takes either.

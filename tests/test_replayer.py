@@ -139,10 +139,38 @@ def test_cells_that_are_no_numbers_are_told_of_once_for_each_column(
     assert main(["replay", str(path), *words, "--format", form, "--speed", "0"]) == 0
     said = capsys.readouterr()
     assert said.err.splitlines() == [
-        f"run.csv: 'x' is no number in row 2; such cells are sent as {instead}",
-        f"run.csv: 'y' is no number in row 3; such cells are sent as {instead}",
+        f"run.csv: column 'x' has no number in its row 2; such cells are sent as {instead}",
+        f"run.csv: column 'y' has no number in its row 3; such cells are sent as {instead}",
     ]
     assert said.out == "4 messages published\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        ("x,y,note\n,1,a\n2,3,b\n", [], "left out, no number in their first row: x, note;"),
+        ("x,y\n,1\n2,3\n", ["--columns", "x", "y"], "column 'x' has no number in its row 1;"),
+        ("1,2\n3,4\n", [], "the names of its columns, its first row, are numbers: if they"),
+        ("1,2\n3,4\n", ["--names", "x", "y"], ""),
+        ("x,y\n3,4\n", [], ""),
+        ("t,x,y\n1,3,4\n", ["--time", "t"], ""),
+    ],
+)
+def test_what_is_taken_of_a_recording_unasked_is_told(
+    mosquitto: Mosquitto,
+    tmp_path: Path,
+    text: str,
+    words: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "run.csv"
+    path.write_text(text)
+    broker = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--topic", "t"]
+    assert main(["replay", str(path), *broker, "--speed", "0", *words]) == 0
+    heard = capsys.readouterr().err
+    assert heard.startswith(f"run.csv: {said}") if said else heard == ""
+    assert heard.count("\n") == bool(said)
 
 
 def test_rows_may_be_gathered_into_arrays(

@@ -191,19 +191,19 @@ def change(
         "id": str(uuid.uuid4()),
         "base_rev": reported["rev"] if base_rev is None else base_rev,
         "config" if options.verb == "set" else "patch": tree,
-        "dry_run": options.dry_run,
         "confirm_within_s": options.confirm_within,
     }
-    person_agrees = not (options.yes or options.dry_run)
-    look = {"id": str(uuid.uuid4()), "dry_run": True} if person_agrees else {}
-    answer = remote.ask(request | look)
-    if person_agrees and answer["code"] == VALID:
+    # A trial may take long: what is doubtful is said before it.
+    answer = remote.ask(request | {"id": str(uuid.uuid4()), "dry_run": True})
+    if answer["code"] == VALID and not options.dry_run:
         _show(warning_lines(answer))
-        if not _agreed():
+        if not (options.yes or _agreed()):
             return None, lines
+        said = answer.get("warnings", [])
         answer = remote.ask(request)
-    if answer["code"] != VALID:
-        _hint(options.verb, tree, reported["config"])
+        answer["warnings"] = [each for each in answer.get("warnings", []) if each not in said]
+    if answer["code"] != VALID and options.verb == "set" and "device" not in tree:
+        sys.stderr.write(PART)
     return answer, lines
 
 
@@ -236,12 +236,6 @@ def _within(timeout_s: float, true: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.01)
     return False
-
-
-def _hint(verb: str, tree: dict[str, Any], reported: dict[str, Any]) -> None:
-    """Say of a refused config that looks like a patch which verb takes those."""
-    if verb == "set" and tree.keys() < reported.keys():
-        sys.stderr.write(PART)
 
 
 def _show(lines: list[str]) -> None:

@@ -17,7 +17,12 @@ from edge_agent.lazy import lazy_module
 from edge_agent.line.pacing import Schedule, is_due
 from edge_agent.mqtt.broker import Connection
 from edge_agent.mqtt.broker_advice import advice
-from edge_agent.sensing.recordings import RecordingLayout, read_recording
+from edge_agent.sensing.recordings import (
+    RecordingLayout,
+    is_number,
+    read_recording,
+    without_numbers,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -126,6 +131,8 @@ def _due(options: Replay) -> Iterator[tuple[float, bytes]]:
             if block.unit != unit:
                 unit = block.unit
                 schedule.restart()
+            if not rows:
+                _say_doubts(options, block)
             _say_gaps(options, block, rows, said)
             for start in range(0, len(block.values), options.rows_per_message):
                 part = slice(start, start + options.rows_per_message)
@@ -141,6 +148,17 @@ def _due(options: Replay) -> Iterator[tuple[float, bytes]]:
             raise BadInput("recording", f"{options.file.name}: there is no row in it")
 
 
+def _say_doubts(options: Replay, first: Block) -> None:
+    """Say which columns are left out unasked, and that names may be values."""
+    name, layout = options.file.name, options.layout
+    if options.columns is None and (left_out := without_numbers(options.file, layout)):
+        words = f"no number in their first row: {', '.join(left_out)}; --columns takes them"
+        sys.stderr.write(f"{name}: left out, {words}\n")
+    if not layout.columns and all(map(is_number, first.columns)):
+        words = "are numbers: if they are values, say --names"
+        sys.stderr.write(f"{name}: the names of its columns, its first row, {words}\n")
+
+
 def _say_gaps(options: Replay, block: Block, rows_before: int, said: set[str]) -> None:
     """Say of each column once that it has a cell that is no number, and what is sent for it."""
     instead = "null" if options.format == "json" else "NaN"
@@ -149,7 +167,7 @@ def _say_gaps(options: Replay, block: Block, rows_before: int, said: set[str]) -
         if column not in said and len(missing):
             said.add(column)
             sys.stderr.write(
-                f"{options.file.name}: {column!r} is no number in row"
+                f"{options.file.name}: column {column!r} has no number in its row"
                 f" {rows_before + int(missing[0]) + 1}; such cells are sent as {instead}\n"
             )
 

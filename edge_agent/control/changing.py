@@ -90,8 +90,9 @@ class Changing:
         cut_short = self._ledger.interrupted
         if cut_short is not None and step(self._state, "started"):
             self._state = "steady"
-            log.warning("config: revision %d: %s", cut_short.revision.rev, INTERRUPTED)
-            self._keep(lambda: self._ledger.roll_back(INTERRUPTED))
+            why = f"revision {cut_short.revision.rev}: {INTERRUPTED}"
+            log.warning("config: %s", why)
+            self._keep(lambda: self._ledger.roll_back(why))
             fault = Fault("", "interrupted", INTERRUPTED)
             tell(cut_short, self._taken_back(cut_short.request_id, fault))
         self.report()

@@ -127,8 +127,8 @@ class Commands:
                 self._answer(waiting.verb, waiting.command, waiting.sender, found)
                 continue
             standing = self._ports.standings().get(waiting.command.pipeline)
-            how = f" (it is {standing.state}: {standing.detail})" if standing else ""
-            fault = Fault("/pipeline", "timeout", f"not done within {WITHIN_S:g} s{how}")
+            how = f"{standing.state}: {standing.detail}".removesuffix(": ") if standing else "away"
+            fault = Fault("/pipeline", "timeout", f"not done within {WITHIN_S:g} s (it is {how})")
             self._answer(waiting.verb, waiting.command, waiting.sender, {}, fault)
 
     # ------------------------------------------------------------------ verbs

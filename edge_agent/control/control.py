@@ -211,7 +211,7 @@ class Control:
         log.warning("%s: refused: %s", verb, error)
         if verb == "config":
             if not asks_no_change(tree):
-                self._changing.refused(str(error))
+                self._changing.refused(f"refused: {error}")
             answer = encode(
                 ConfigResult(
                     id=id_of(tree),

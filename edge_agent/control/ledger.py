@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FILE = "control.json"
-INTERRUPTED = "the agent ended before the change had proved itself: it was taken back"
+INTERRUPTED = "the agent ended before it had proved itself, or was confirmed: it was taken back"
 
 
 class Revision(msgspec.Struct, frozen=True):

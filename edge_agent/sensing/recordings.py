@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
 import zipfile
 from dataclasses import dataclass
 from itertools import chain, islice, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from edge_agent.errors import BadInput, NotConnected
 from edge_agent.lazy import lazy_module
@@ -73,8 +74,27 @@ def read_recording(
             yield from _read_csv(path, layout, columns)
     except OSError as error:
         raise NotConnected(f"{path}: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error, zipfile.BadZipFile, ValueError, EOFError) as error:
+    except UnicodeDecodeError as error:
+        text = f"{path.name}: not UTF-8, by its byte {error.start}: save it as UTF-8"
+        raise BadInput("recording", text) from None
+    except (csv.Error, zipfile.BadZipFile, ValueError, EOFError) as error:
         raise BadInput("recording", f"{path.name}: {error}") from None
+
+
+def without_numbers(path: Path, layout: RecordingLayout) -> tuple[str, ...]:
+    """Return the columns that `read_recording` leaves out of a CSV: no number in the first row."""
+    if path.suffix.lower() == ".npz":
+        return ()
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        names, rows = _names_and_rows(file, layout)
+        _, first = next(rows, (0, []))
+    taken = {*_numeric(names, first, layout), layout.time, layout.unit, ""}
+    return tuple(name for name in names if name not in taken)
+
+
+def is_number(text: str) -> bool:
+    """Say whether a cell or a name is a number."""
+    return not math.isnan(_number(text))
 
 
 # ---------------------------------------------------------------------- CSV
@@ -84,11 +104,7 @@ def _read_csv(
     path: Path, layout: RecordingLayout, columns: Sequence[str] | None
 ) -> Iterator[Block]:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        first_line = file.readline(MAX_LINE_CHARACTERS)
-        lines = chain([first_line], file)
-        fields = _split(lines, layout.delimiter or _delimiter_of(first_line))
-        rows = ((number, row) for number, row in enumerate(fields, start=1) if row)
-        names = layout.columns or tuple(next(rows, (1, []))[1])
+        names, rows = _names_and_rows(file, layout)
         first = next(rows, None)
         if first is None:
             return
@@ -101,6 +117,15 @@ def _read_csv(
         while chunk:
             yield from _csv_blocks(path, chunk, tuple(columns), place, layout)
             chunk = list(islice(rows, BLOCK_ROWS))
+
+
+def _names_and_rows(
+    file: TextIO, layout: RecordingLayout
+) -> tuple[tuple[str, ...], Iterator[tuple[int, list[str]]]]:
+    first_line = file.readline(MAX_LINE_CHARACTERS)
+    fields = _split(chain([first_line], file), layout.delimiter or _delimiter_of(first_line))
+    rows = ((number, row) for number, row in enumerate(fields, start=1) if row)
+    return layout.columns or tuple(next(rows, (1, []))[1]), rows
 
 
 def _split(lines: Iterator[str], delimiter: str) -> Iterator[list[str]]:
@@ -118,7 +143,7 @@ def _numeric(names: Sequence[str], row: Sequence[str], layout: RecordingLayout) 
     return tuple(
         name
         for name, text in zip(names, row, strict=False)
-        if name not in special and _number(text) == _number(text)
+        if name not in special and is_number(text)
     )
 
 

@@ -84,6 +84,7 @@ class PipelineFacts:
     source_state: str
     source_detail: str
     judged_s: float | None
+    first_error_s: float | None
     error_s: float | None
     acceleration: AccelerationReport | None = None
     begins_anew: bool = False
@@ -184,13 +185,14 @@ def _frame(facts: PipelineFacts) -> tuple[State, str]:
 def _verdict(facts: PipelineFacts, within_s: float, mono_s: float) -> tuple[State, str]:
     if facts.busy_since_s is not None and mono_s - facts.busy_since_s > within_s:
         return "fail", f"an item has been under way for {mono_s - facts.busy_since_s:.0f} s"
-    judged_s, error_s = facts.judged_s, facts.error_s
-    if judged_s is None:
+    first_s, error_s = facts.first_error_s, facts.error_s
+    if facts.judged_s is None:
         if facts.triggered and error_s is None:
             return "ok", "nobody has asked for one yet"
         return "fail", "no verdict yet" if error_s is None else "nothing but errors so far"
-    if error_s is not None and error_s > judged_s and mono_s - judged_s > within_s:
-        return "fail", f"nothing but errors for {mono_s - judged_s:.0f} s"
+    # Between two errors: after one, the next item of a slow source may be a minute away.
+    if first_s is not None and error_s is not None and error_s - first_s > within_s:
+        return "fail", f"nothing but errors for {mono_s - first_s:.0f} s"
     return "ok", ""
 
 

@@ -39,6 +39,7 @@ def _facts(view: PipelineView, config: Config, seen: Seen | None) -> PipelineFac
         source_state=source.state if source is not None else "",
         source_detail=source.detail if source is not None else "",
         judged_s=seen.judged_s if seen is not None else None,
+        first_error_s=seen.first_error_s if seen is not None else None,
         error_s=seen.error_s if seen is not None else None,
         acceleration=report.acceleration if report is not None else None,
         begins_anew=view.begins_anew,

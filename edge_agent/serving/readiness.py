@@ -35,9 +35,13 @@ BEGINS_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """When a pipeline last judged something, and last could not; on the monotonic clock."""
+    """When a pipeline last judged something, and first and last could not since then.
+
+    On the monotonic clock; None: never.
+    """
 
     judged_s: float | None = None
+    first_error_s: float | None = None
     error_s: float | None = None
 
 
@@ -72,9 +76,11 @@ class Readiness:
     def decided(self, verdict: Verdict) -> None:
         """Note a verdict."""
         now_s, seen = time.monotonic(), self._seen.get(verdict.pipeline, Seen())
-        self._seen[verdict.pipeline] = (
-            Seen(seen.judged_s, now_s) if verdict.outcome == "error" else Seen(now_s, seen.error_s)
-        )
+        if verdict.outcome != "error":
+            self._seen[verdict.pipeline] = Seen(now_s)
+        else:
+            first_s = now_s if seen.first_error_s is None else seen.first_error_s
+            self._seen[verdict.pipeline] = Seen(seen.judged_s, first_s, now_s)
 
     def step(
         self,
