@@ -134,6 +134,7 @@ def test_a_worker_gives_back_what_a_large_picture_took(
     agent.start()
     try:
         worker = wait_for(lambda: workers(agent.pid).get("camera"))
+        assert worker is not None
         wait_for(lambda: memory_mb(worker, "VmHWM") > 150)
         (folder / "0.jpg").unlink()  # no further picture
         wait_for(lambda: memory_mb(worker, "VmRSS") < memory_mb(worker, "VmHWM") - 80)

@@ -46,9 +46,9 @@ class Bench:
         return self._context.counters.totals()
 
     @property
-    def heard_s(self) -> float:
+    def silent_from_s(self) -> float:
         assert self._context is not None
-        return self._context.counters.heard_s
+        return self._context.counters.silent_from_s
 
     def open(self, shape: WindowPreprocess | None = None, **options: object) -> None:
         self._context = source_context(self._broker, window=shape or window_shape())
@@ -111,9 +111,9 @@ def test_scalars_become_windows(bench: Bench) -> None:
 
 def test_a_sample_is_heard_of_before_it_makes_a_window(bench: Bench, wait_for: WaitFor) -> None:
     bench.open(topic="t", channels={"x": {}})
-    assert bench.heard_s == 0
+    assert bench.silent_from_s == 0
     bench.send("t", 1)
-    wait_for(lambda: bench.heard_s)
+    wait_for(lambda: bench.silent_from_s)
 
 
 def test_objects_bring_several_channels_and_their_time(bench: Bench) -> None:
