@@ -51,6 +51,11 @@ def no_such(kind: str, word: str, known: Iterable[str]) -> str:
     return f"no such {kind}: {shown(word)}; there are: {', '.join(known) or 'none'}"
 
 
+def at(path: str, message: str) -> str:
+    """Return what is wrong where, as a person reads it; what is wrong as a whole has no path."""
+    return f"{path}: {message}" if path else message
+
+
 def refusal(error: OSError) -> str:
     """Return what the system refused in words: the file, and why."""
     if error.filename is None or error.strerror is None:
@@ -119,8 +124,8 @@ class FieldError:
     message: str
 
     def __str__(self) -> str:
-        """Return both as a person reads them; what is wrong as a whole has no path."""
-        return f"{self.path}: {self.message}" if self.path else self.message
+        """Return both in one sentence."""
+        return at(self.path, self.message)
 
 
 class ConfigError(EdgeAgentError):

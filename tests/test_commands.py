@@ -68,6 +68,17 @@ def test_a_snapshot_shows_one_part_with_its_verdict(
     assert decoded.shape[2] == 3
 
 
+def test_a_snapshot_that_no_part_comes_for_says_how_the_pipeline_is(
+    start: Callable[..., AgentProcess], desk: Desk
+) -> None:
+    start({"one": camera(source={"kind": "simulator", "scene": "conveyor", "fps": 0.01})})
+    desk.until_running("one")
+    desk.command("snapshot", pipeline="one")  # the first part is there at once
+    answer = desk.command("snapshot", pipeline="one")
+    assert (answer["status"], answer["code"]) == ("failed", 500)
+    assert answer["errors"][0]["msg"] == "not done within 10 s (it is running)"
+
+
 def test_a_snapshot_asked_of_a_worker_that_dies_is_answered_by_the_next(
     start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
 ) -> None:

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.config import MAX_CONFIG_BYTES, Config, PipelineOptions, parse_json, parse_toml
+from edge_agent.config import (
+    MAX_CONFIG_BYTES,
+    Config,
+    PipelineOptions,
+    parse_json,
+    parse_toml,
+    toml_tree,
+)
 from edge_agent.control.candidates import tree_of
 from edge_agent.environment import Secrets
 from edge_agent.errors import ConfigError, FieldError, no_such
@@ -155,6 +162,12 @@ def test_what_is_not_proper_json_is_refused(text: bytes, message: str) -> None:
 def test_what_is_not_proper_toml_is_refused(text: bytes) -> None:
     with pytest.raises(ConfigError):
         parse_toml(text)
+
+
+def test_toml_that_is_not_utf_8_is_told_so_and_a_byte_order_mark_is_passed_over() -> None:
+    with pytest.raises(ConfigError, match="not UTF-8, by its byte 5: save it as UTF-8"):
+        toml_tree('a = "°"'.encode("cp1252"))
+    assert toml_tree('a = "°"'.encode("utf-8-sig")) == {"a": "°"}
 
 
 @pytest.mark.parametrize("roi", [[0, 0, 0, 5], [-1, 0, 5, 5], [0, 0, 5]])

@@ -107,6 +107,7 @@ def test_what_cannot_be_applied_is_refused_with_its_place(
     twice = b'{"v": 1, "id": "x", "base_rev": 1, "patch": {"a": 1, "a": 2}}'
     assert desk.ask("config/set", None, raw=twice)["code"] == 400
     wait_for(lambda: "'a' stands twice" in desk.reported()["last_error"])
+    assert desk.reported()["last_error"].startswith("refused: ")
 
 
 def test_a_dry_run_changes_nothing(start: Callable[..., AgentProcess], desk: Desk) -> None:
@@ -225,6 +226,7 @@ def test_an_agent_that_is_killed_during_a_trial_begins_with_the_last_good_config
     assert (answers[1]["status"], answers[1]["code"], answers[1]["rev"]) == ("rolled_back", 500, 1)
     reported = desk.until_reported(rev=1, status="rolled_back")
     assert reported["config"]["pipelines"]["one"]["rule"]["fail_at"] == 0.7
+    assert reported["last_error"].startswith("revision 2: the agent ended before it had proved")
 
 
 def test_the_file_is_in_force_again_once_it_changes(

@@ -127,7 +127,7 @@ def test_a_missing_file_and_a_missing_column_say_so(tmp_path: Path) -> None:
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.csv"
     path.write_bytes(b"x,y\n\xff\xfe\xff,1\n")
-    with pytest.raises(BadInput, match=r"run.csv"):
+    with pytest.raises(BadInput, match=r"run.csv: not UTF-8, by its byte 4: save it as UTF-8"):
         read(path)
 
 

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.control.trees import changes
+from edge_agent.errors import at
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +28,7 @@ def change_lines(before: object, after: object) -> list[str]:
 def answer_lines(answer: dict[str, Any]) -> list[str]:
     """Return an answer as a person reads it."""
     lines = [f"{answer['status']} ({answer['code']}); revision {answer['rev']} is in force"]
-    lines += [f"  {_fault(each)}" for each in answer["errors"]]
+    lines += [f"  {at(each['path'], each['msg'])}" for each in answer["errors"]]
     return lines + warning_lines(answer)
 
 
@@ -57,11 +58,6 @@ def watched(reports: Iterable[dict[str, Any]]) -> Iterator[str]:
         told = {name: report[name] for name in TOLD}
         yield json.dumps(told, ensure_ascii=False) if now == shown else pretty(report)
         shown = now
-
-
-def _fault(error: dict[str, Any]) -> str:
-    """Return what is wrong where; what is wrong as a whole has no path."""
-    return f"{error['path']}: {error['msg']}" if error["path"] else str(error["msg"])
 
 
 def _same_target(options: argparse.Namespace) -> list[str]:

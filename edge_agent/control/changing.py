@@ -18,7 +18,7 @@ from edge_agent.control import candidates, checking, trees, trial
 from edge_agent.control.ledger import INTERRUPTED, InForce, Ledger, OnTrial, Revision
 from edge_agent.control.machine import Event, State, step
 from edge_agent.control.requests import ConfigRequest, Refused, one_change, tree_after
-from edge_agent.errors import ConfigError, FieldError
+from edge_agent.errors import ConfigError, FieldError, at
 from edge_agent.reporting.control_messages import ConfigReported, ConfigResult, Fault, Status
 from edge_agent.reporting.messages import encode
 
@@ -267,8 +267,7 @@ class Changing:
 
     def _take_back(self, tried: _Tried, fault: Fault) -> None:
         self._state, self._tried = "steady", None
-        where = f"{fault.path}: " if fault.path else ""
-        why = f"revision {tried.found.rev} was taken back: {where}{fault.msg}"
+        why = f"revision {tried.found.rev} was taken back: {at(fault.path, fault.msg)}"
         log.warning("config: %s", why)
         self._ports.apply(self._ledger.good.config, self._ledger.good.rev)
         self._keep(lambda: self._ledger.roll_back(why))

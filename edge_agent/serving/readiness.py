@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edge_agent.delivery.publisher import Publisher
     from edge_agent.serving.checks import Finding, PipelineFacts
     from edge_agent.serving.options import HealthOptions
-    from edge_agent.types import Verdict
+    from edge_agent.types import Outcome, Verdict
     from edge_agent.upload.figures import Figures
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,13 @@ class Seen:
     judged_s: float | None = None
     first_error_s: float | None = None
     error_s: float | None = None
+
+    def after(self, outcome: Outcome, now_s: float) -> Seen:
+        """Return what is seen once a verdict has come, now."""
+        if outcome != "error":
+            return Seen(now_s)
+        first_s = now_s if self.first_error_s is None else self.first_error_s
+        return Seen(self.judged_s, first_s, now_s)
 
 
 class Readiness:
@@ -75,12 +82,8 @@ class Readiness:
 
     def decided(self, verdict: Verdict) -> None:
         """Note a verdict."""
-        now_s, seen = time.monotonic(), self._seen.get(verdict.pipeline, Seen())
-        if verdict.outcome != "error":
-            self._seen[verdict.pipeline] = Seen(now_s)
-        else:
-            first_s = now_s if seen.first_error_s is None else seen.first_error_s
-            self._seen[verdict.pipeline] = Seen(seen.judged_s, first_s, now_s)
+        seen = self._seen.get(verdict.pipeline, Seen())
+        self._seen[verdict.pipeline] = seen.after(verdict.outcome, time.monotonic())
 
     def step(
         self,

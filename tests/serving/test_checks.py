@@ -17,6 +17,7 @@ from edge_agent.serving.checks import (
     findings,
 )
 from edge_agent.serving.options import HealthOptions
+from edge_agent.serving.readiness import Seen
 
 NOW_S = 1000.0
 WELL = PipelineFacts(
@@ -111,6 +112,14 @@ def test_one_error_is_no_reason_to_fail_however_slow_the_source_is(error_s: floa
         "verdict_produced", judged_s=NOW_S - 600, first_error_s=error_s, error_s=error_s
     )
     assert found.state == "ok"
+
+
+def test_errors_count_from_the_first_since_something_was_judged() -> None:
+    seen = Seen()
+    for outcome, at_s in (("error", 1.0), ("pass", 2.0), ("error", 3.0), ("error", 9.0)):
+        seen = seen.after(outcome, at_s)  # type: ignore[arg-type]
+    assert seen == Seen(judged_s=2.0, first_error_s=3.0, error_s=9.0)
+    assert seen.after("fail", 10.0) == Seen(judged_s=10.0)
 
 
 def test_a_slow_pipeline_that_waits_for_its_next_window_is_ok() -> None:
