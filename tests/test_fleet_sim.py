@@ -13,18 +13,22 @@ import pytest
 
 from edge_agent.modelstore.layout import StoreLayout
 from edge_agent.modelstore.slots import SlotFolder
-from tools.fleet_sim.fleet import device
+from edge_agent.reporting.model_messages import ModelStatusMessage
+from tools.fleet_sim.fleet import device, site
 from tools.fleet_sim.gateway import SLOT
 from tools.fleet_sim.story import (
     BAD,
+    FIRST,
     GOOD,
     NotAsExpected,
     Settings,
     bad_rollout,
     erring_devices,
+    heard,
     reached,
     story,
 )
+from tools.repo.control import SlotStatus
 
 if TYPE_CHECKING:
     from tests.conftest import WaitFor
@@ -53,6 +57,25 @@ def test_a_fleet_halts_a_bad_model_in_its_second_ring_and_takes_a_good_one(tmp_p
         assert record.active.model == GOOD
         erred = device(number) in reached(bad, 1, SMALL.gateways) & erring_devices(SMALL.gateways)
         assert [why.startswith("errs: ") for why in record.quarantine.values()] == [True] * erred
+
+
+def test_a_fleet_is_heard_once_it_is_known_which_model_each_has_confirmed() -> None:
+    first, good = (
+        ModelStatusMessage(
+            ts="2026-11-30T06:00:00.000Z",
+            device=device(0),
+            slot=SLOT,
+            state="confirmed",
+            stale=False,
+            pinned=False,
+            from_=str(model),
+        )
+        for model in (FIRST, GOOD)
+    )
+    board = [SlotStatus("sim", site(0), "1", first)]
+    assert not heard({device(0): good}, board)
+    assert not heard({device(0): first, device(1): first}, board)
+    assert heard({device(0): first}, board)
 
 
 def test_the_same_fleet_does_without_nginx(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from edge_agent.modelstore.desired import ModelRef
-    from edge_agent.modelstore.states import State
+    from edge_agent.reporting.model_messages import ModelStatusMessage
 
 GATEWAYS_A_SITE = 10
 QUOTA_BYTES = 64 << 20
@@ -87,36 +87,36 @@ class Fleet:
             process.join(10)
             process.kill()
 
-    def poll(self) -> dict[str, State]:
+    def poll(self) -> dict[str, ModelStatusMessage]:
         """Have every gateway poll once, and the broker have their word.
 
-        Returns the state of each device.
+        Returns the newest status of each device.
         """
         for pipe in self._pipes:
             pipe.send("poll")
         return self._gather()
 
-    def _gather(self) -> dict[str, State]:
-        states: dict[str, State] = {}
+    def _gather(self) -> dict[str, ModelStatusMessage]:
+        said: dict[str, ModelStatusMessage] = {}
         deadline_s = time.monotonic() + ROUND_S
         for pipe in self._pipes:
             if not pipe.poll(max(0.0, deadline_s - time.monotonic())):
                 raise TimeoutError("the simulated gateways hang")
-            states |= pipe.recv()
-        return states
+            said |= pipe.recv()
+        return said
 
 
 def _gateways(plan: Plan, numbers: range, pipe: Pipe) -> None:
     """Be these gateways until the pipe closes."""
     voice = _Voice(plan.broker_port, f"fleet-{numbers.start}")
     gateways = {device(number): _gateway(plan, number, voice) for number in numbers}
-    states = {name: gateway.course.record.state for name, gateway in gateways.items()}
     try:
         while True:
             voice.flush()
-            pipe.send(states)
+            pipe.send({name: gateway.said for name, gateway in gateways.items()})
             pipe.recv()
-            states = {name: gateway.poll() for name, gateway in gateways.items()}
+            for gateway in gateways.values():
+                gateway.poll()
     except (EOFError, BrokenPipeError):
         voice.connection.stop()
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from edge_agent.modelstore.layout import StoreLayout
     from edge_agent.modelstore.slot_record import Generation
-    from edge_agent.modelstore.states import State
     from edge_agent.modelstore.supplier import News, RepositorySupplier
+    from edge_agent.reporting.model_messages import ModelStatusMessage
 
 SLOT = "spindle"
 FACTORY = ModelRef("wear", "0.9.0")
@@ -51,7 +51,12 @@ class StubTest:
 
 
 class SimulatedGateway:
-    """`errs` says whether a model fails in its trial here; `publish` takes each status."""
+    """`errs` says whether a model fails in its trial here; `publish` takes each status.
+
+    `said` is the newest of them.
+    """
+
+    said: ModelStatusMessage
 
     def __init__(
         self,
@@ -73,15 +78,15 @@ class SimulatedGateway:
         self._show()
         self._hear("", None)
 
-    def poll(self) -> State:
-        """Ask for news and do what follows; return the state it ends in."""
+    def poll(self) -> None:
+        """Ask for news and do what follows."""
         course = self.course
         running = course.running or FACTORY
         try:
             look = self._supplier.look({SLOT: running})
         except SyncError as error:
             course.trouble(Failure(error.code, error.detail), stale=error.code == "expired")
-            return course.record.state
+            return
         course.trouble(None, stale=False)
         course.found(next(iter(look.news), None), look.refused.get(SLOT))
         for _ in range(STEPS_MOST):
@@ -89,7 +94,6 @@ class SimulatedGateway:
             course.step()
             if before == course.record.state and before in (*states.SETTLED, *states.WAITING):
                 break
-        return course.record.state
 
     def _ports(self) -> Ports:
         return Ports(
@@ -165,4 +169,5 @@ class SimulatedGateway:
 
     def _show(self) -> None:
         if self._course is not None:
-            self._publish(encode(self._view.message(self._course.record)))
+            self.said = self._view.message(self._course.record)
+            self._publish(encode(self.said))

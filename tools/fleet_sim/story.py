@@ -32,10 +32,12 @@ from tools.repo.signing import SigningDesk
 from tools.repo.status_board import StatusBoard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from edge_agent.reporting.model_messages import ModelStatusMessage
     from tools.fleet_sim.web import Traffic, Web
+    from tools.repo.control import SlotStatus
 
 FIRST, BAD, GOOD = (ModelRef("wear", f"{number}.0.0") for number in (1, 2, 3))
 RINGS_PCT = (1.0, 25.0, 100.0)
@@ -132,9 +134,9 @@ class Story:
 
     def _poll(self, rounds: Counter[str]) -> None:
         """Have all poll once; return once their statuses have come by the broker."""
-        found = self.fleet.poll()
+        said = self.fleet.poll()
         rounds["all"] += 1
-        _await(lambda: found == {s.message.device: s.message.state for s in self.board.slots()})
+        _await(lambda: heard(said, self.board.slots()))
 
     def _until(self, rounds: Counter[str], reached: Callable[[], bool]) -> None:
         while not reached():
@@ -211,6 +213,11 @@ def story(settings: Settings, folder: Path, say: Callable[[str], None] = print) 
                 yield Story(settings, online, web, fleet, board, controller, say)
     finally:
         broker.stop()
+
+
+def heard(said: Mapping[str, ModelStatusMessage], slots: Iterable[SlotStatus]) -> bool:
+    """Say whether `slots` is what each said last: another model may end in the same state."""
+    return said == {slot.message.device: slot.message for slot in slots}
 
 
 def erring_devices(gateways: int) -> frozenset[str]:
