@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.monitoring import reference_file
 from edge_agent.monitoring.drift import Drift, Learning, Reference
+from edge_agent.monitoring.learning_file import LearningFile
 from edge_agent.monitoring.reject_rate import RejectRate
 from edge_agent.monitoring.report import AlertReport, DriftReport, FigureReport
 
@@ -46,6 +47,7 @@ class ModelWatch:
         self._count_rejects = family == "qc" if rejects.on is None else rejects.on
         self._drift: Drift | None = None
         self._learning: Learning | None = None
+        self._learning_file = LearningFile(kept_in, origin) if kept_in else None
         self._rejects: RejectRate | None = None
         learned = reference_file.find(kept_in, origin) if kept_in else None
         # What was measured here says more than what was measured when the model was made; after a
@@ -56,6 +58,7 @@ class ModelWatch:
             self._use(reference)
         elif drift.on and wanted:
             self._learning = Learning(wanted)
+            self._go_on()
         if self._rejects is None:
             self._expect(rejects.expected)
 
@@ -79,12 +82,9 @@ class ModelWatch:
             if self._drift.add(figures, threshold):
                 self._log(self.alerts()[0])
         elif self._learning is not None:
-            reference = self._learning.add(figures, reject=reject)
-            if reference is not None:
-                self._learning = None
-                self._use(reference)
-                if self._kept_in is not None:
-                    reference_file.write(self._kept_in, reference, self._origin)
+            self._learn(self._learning, figures, reject=reject)
+            if self._learning is not None and self._learning_file is not None:
+                self._learning_file.add(figures, reject=reject)
 
     def drift_report(self) -> DriftReport:
         """Return how far everything is from what is usual."""
@@ -118,6 +118,23 @@ class ModelWatch:
             words = f"{share:.1%} of the newest items fail, expected {expected:.1%}"
             found.append(_alert("reject_rate", rejects.raised, words, share, expected))
         return found
+
+    def _go_on(self) -> None:
+        """Learn what was learned before a restart."""
+        for item in self._learning_file.items() if self._learning_file else ():
+            if self._learning is not None:
+                self._learn(self._learning, item.figures, reject=item.reject)
+
+    def _learn(self, learning: Learning, figures: Mapping[str, float], *, reject: bool) -> None:
+        reference = learning.add(figures, reject=reject)
+        if reference is None:
+            return
+        self._learning = None
+        self._use(reference)
+        if self._kept_in is not None:
+            reference_file.write(self._kept_in, reference, self._origin)
+        if self._learning_file is not None:
+            self._learning_file.remove()
 
     def _use(self, reference: Reference) -> None:
         if self._drift_options.on:

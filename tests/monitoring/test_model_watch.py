@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_agent.monitoring import reference_file
+from edge_agent.monitoring import learning_file, reference_file
 from edge_agent.monitoring.drift import Reference
 from edge_agent.monitoring.model_watch import ModelWatch
 from edge_agent.monitoring.options import DriftOptions, RejectOptions
@@ -62,6 +62,31 @@ def test_without_a_bundles_word_it_is_learned_and_kept(tmp_path: Path) -> None:
     again = watch(path)
     assert again.drift_report().origin == "learned"
     assert again.usual("score") == watched.usual("score")
+
+
+def test_a_restart_goes_on_learning_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning_file, "EVERY_S", 0.0)
+    path = tmp_path / "drift" / "camera.json"
+    feed(watch(path), 3.0, 30)
+    again = watch(path)
+    assert again.drift_report().items == 30
+    feed(again, 9.0, 20)
+    assert again.drift_report().origin == "learned"
+    assert again.usual("score") == 7.0  # thirty of 3 to 7, twenty of 9 to 13
+    assert [each.name for each in path.parent.iterdir()] == ["camera.json"]
+
+
+def test_fewer_items_than_are_kept_may_be_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning_file, "EVERY_S", 0.0)
+    path = tmp_path / "camera.json"
+    feed(watch(path), 3.0, 30)
+    fewer = watch(path, learn_items=20)
+    assert (fewer.drift_report().origin, fewer.drift_report().items) == ("learned", 20)
+    assert watch(path).drift_report().items == 20
 
 
 @pytest.mark.parametrize(

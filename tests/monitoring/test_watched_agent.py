@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from edge_agent.clock import utc_text
 from tests.agents import MODELS, ROOT, AgentProcess
 
 if TYPE_CHECKING:
@@ -67,6 +70,43 @@ def test_darker_pictures_raise_an_alert_and_their_end_clears_it(
     newest = heard(mqtt_client, "qc/camera/drift")[-1]
     assert (newest["reference"], newest["items"]) == ("learned", 60)
     assert heard(mqtt_client, "qc/camera/source")[-1]["state"] == "connected"
+
+
+def test_what_is_half_learned_outlives_a_kill(
+    tmp_path: Path,
+    mqtt_client: Recorder,
+    wait_for: WaitFor,
+    start: Callable[..., AgentProcess],
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/qc/camera/drift")
+    folder = tmp_path / "pictures"
+    write_pictures(folder, 1.0)
+    camera = {
+        "family": "qc",
+        "model": str(MODELS / "conveyor-parts"),
+        "source": {"kind": "folder", "path": str(folder), "loop": True, "fps": 50},
+        "drift": {"learn_items": 5000},
+        "evidence": {"keep": []},
+    }
+    agent = start({"camera": camera})
+    kept = tmp_path / "state" / "drift"
+    wait_for(lambda: any(kept.glob("camera-*.learning")))
+    os.kill(agent.pid, signal.SIGKILL)
+    agent.wait()
+    (file,) = kept.iterdir()
+    items = file.read_bytes().count(b"\n") - 1
+    assert items >= 100
+    again_at = utc_text(time.time_ns())
+    agent.start()
+    first = wait_for(
+        lambda: [
+            drift
+            for drift in heard(mqtt_client, "qc/camera/drift")
+            if drift["ts"] >= again_at and drift["items"]
+        ]
+    )[0]
+    assert first["reference"] == "learning"
+    assert first["items"] >= items
 
 
 def test_a_sensor_that_is_stuck_is_named_and_its_windows_are_errors(
