@@ -57,11 +57,14 @@ class Histogram:
         self.sum_ms += duration_ms
 
 
-def quantile_ms(counts: list[int], q: float) -> float:
-    """Return the upper bound in ms of the bucket where the `q` quantile (0..1) lies; 0 if empty."""
+def quantile_ms(counts: list[int], q: float) -> float | None:
+    """Return the upper bound in ms of the bucket where the `q` quantile (0..1) lies.
+
+    None where nothing was counted.
+    """
     rank = q * sum(counts)
     if rank == 0:
-        return 0.0
+        return None
     seen = 0
     for count, bound in zip(counts, (*BOUNDS_MS, BOUNDS_MS[-1]), strict=True):
         seen += count

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class Figures:
     """Totals since the agent started; `rate_hz` and the latencies since the figures before.
 
-    Latencies in milliseconds from capture to verdict, 0.0 where there was no verdict.
+    Latencies in milliseconds from capture to verdict, None where there was no verdict.
     """
 
     totals: dict[str, int]
     rate_hz: float
-    p50_ms: float
-    p99_ms: float
+    p50_ms: float | None
+    p99_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ class PipelineFigures:
         figures = Figures(
             totals=dict(self._totals),
             rate_hz=(items - self._asked_items) / seconds,
-            p50_ms=quantile_ms(counts, 0.5) if counts else 0.0,
-            p99_ms=quantile_ms(counts, 0.99) if counts else 0.0,
+            p50_ms=quantile_ms(counts, 0.5),
+            p99_ms=quantile_ms(counts, 0.99),
         )
         self._asked_s, self._asked_items, self._asked_counts = mono_s, items, self._counts
         return figures

@@ -136,8 +136,13 @@ class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
     errors: Count
     dropped: Annotated[Count, Meta(description="Items that were captured and not inspected.")] = 0
     rate_hz: Annotated[float, Meta(ge=0.0, description="Verdicts a second since the last message.")]
-    p50_ms: Annotated[Milliseconds, Meta(description="Median from capture to decision.")]
-    p99_ms: Annotated[Milliseconds, Meta(description="One in a hundred took longer.")]
+    p50_ms: Annotated[
+        Milliseconds | None,
+        Meta(description="Median from capture to decision; null: no verdict since the last one."),
+    ]
+    p99_ms: Annotated[
+        Milliseconds | None, Meta(description="One in a hundred took longer; null as p50_ms.")
+    ]
     worker_restarts: Count = 0
     model: str = ""
     model_version: str = ""
