@@ -81,12 +81,14 @@ class BadInput(EdgeAgentError):
     """One payload, picture or window cannot be used.
 
     `reason` is a short stable word (`truncated`, `too_large`, `nan`, ...): it names a counter.
+    `part_id`: the part that it shows, where that is known all the same.
     """
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", part_id: str | None = None) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+        self.part_id = part_id
 
 
 class ModelError(EdgeAgentError):

@@ -49,13 +49,15 @@ def test_pictures_become_verdicts_and_broken_ones_become_errors(
     start: Callable[..., AgentProcess], mqtt_client: Recorder, wait_for: WaitFor
 ) -> None:
     mqtt_client.subscribe(f"{ROOT}/#")
-    start({"camera": camera()})
+    named = {"kind": "mqtt_image", "topic": "parts/+", "part_id_level": 1, "queue": 100, "qos": 1}
+    start({"camera": camera(source=named)})
     wait_for(lambda: is_running(mqtt_client))
-    mqtt_client.publish("pictures/camera", jpeg())
-    mqtt_client.publish("pictures/camera", jpeg()[:200])
-    mqtt_client.publish("pictures/camera", jpeg())
+    mqtt_client.publish("parts/A", jpeg())
+    mqtt_client.publish("parts/B", jpeg()[:200])
+    mqtt_client.publish("parts/C", jpeg())
     wait_for(lambda: len(verdicts(mqtt_client)) == 3)
     first, second, third = verdicts(mqtt_client)
+    assert [each["part_id"] for each in (first, second, third)] == ["A", "B", "C"]
     assert [first["seq"], second["seq"], third["seq"]] == [1, 2, 3]
     assert first["verdict"] == third["verdict"] != "error"
     assert second["verdict"] == "error"

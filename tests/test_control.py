@@ -118,6 +118,17 @@ def test_a_dry_run_changes_nothing(start: Callable[..., AgentProcess], desk: Des
     assert desk.reported()["config"]["pipelines"]["one"]["rule"]["fail_at"] == 0.7
 
 
+def test_a_change_that_leaves_no_pipeline_is_warned_of(
+    start: Callable[..., AgentProcess], desk: Desk
+) -> None:
+    start({"one": camera(), "two": camera()})
+    assert desk.change(patch={"pipelines": {"one": None}}, dry_run=True)["warnings"] == []
+    answer = desk.change(patch={"pipelines": {"one": None, "two": None}}, dry_run=True)
+    assert answer["warnings"] == [
+        {"path": "/pipelines", "type": "empty", "msg": "nothing is inspected"}
+    ]
+
+
 def test_a_dry_run_that_is_refused_leaves_nothing_in_what_is_reported(
     start: Callable[..., AgentProcess], desk: Desk
 ) -> None:

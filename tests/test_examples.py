@@ -97,6 +97,17 @@ def test_a_recipe_whose_model_wants_other_items_than_the_source_gives_is_named(
     assert "P-1" not in shown
 
 
+def test_a_config_without_pipelines_is_good_and_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(DEVICE)
+    assert main(["check", str(config)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"{config}: /pipelines: warning: nothing is inspected"
+    assert said[-1] == f"{config}: good; pipelines: none"
+
+
 def test_a_file_or_folder_that_is_not_there_is_named_and_keeps_nothing_from_starting(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

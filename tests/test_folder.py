@@ -76,6 +76,20 @@ def test_the_part_is_read_from_the_file_name(tmp_path: Path) -> None:
     assert [item.part_id for item in read_all(source)] == ["101", None]
 
 
+def test_the_part_of_a_picture_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "part-101.png").write_bytes(b"no picture")
+    source = create(
+        source_context(folder=tmp_path),
+        kind="folder",
+        path=".",
+        part_id=r"-(?P<part_id>[0-9]+)\.",
+    )
+    source.connect()
+    with pytest.raises(BadInput, match="undecodable") as error:
+        source.read(0)
+    assert error.value.part_id == "101"
+
+
 @pytest.mark.parametrize("pattern", ["[", "(?P<part>x)", "x" * 300, "(?P<part_id>"])
 def test_a_pattern_that_cannot_name_parts_is_refused(pattern: str) -> None:
     with pytest.raises(ValidationError, match="part_id"):

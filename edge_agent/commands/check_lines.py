@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_agent.commands.checks import doubted_models
+from edge_agent.commands.checks import doubted_models, no_pipelines
 from edge_agent.commands.named_files import missing_files
 from edge_agent.control.ledger import in_force
 from edge_agent.inference import calibration_file
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 def check_lines(config: Config, folder: Path, state_folder: Path) -> list[str]:
     """Return what is to be known of it, a line each; `folder`: where its paths start."""
-    warnings = [*missing_files(config, folder), *doubted_models(config, folder)]
+    warnings = [
+        *missing_files(config, folder),
+        *doubted_models(config, folder),
+        *no_pipelines(config),
+    ]
     return [
         *(f"{each.path}: warning: {each.message}" for each in warnings),
         *_calibrations(config, folder, state_folder),

@@ -111,6 +111,11 @@ def doubted_models(config: Config, folder: Path) -> list[FieldError]:
     ]
 
 
+def no_pipelines(config: Config) -> list[FieldError]:
+    """Return that a config without pipelines does nothing."""
+    return [] if config.pipelines else [FieldError("/pipelines", "empty", "nothing is inspected")]
+
+
 def _wrong_recipes(config: Config, name: str, folder: Path) -> list[FieldError]:
     wrong: list[FieldError] = []
     for code, recipe in config.pipelines[name].recipes.items():

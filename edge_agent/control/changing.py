@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from edge_agent.clock import utc_text
+from edge_agent.commands.checks import no_pipelines
 from edge_agent.config import Config
 from edge_agent.control import candidates, checking, trees, trial
 from edge_agent.control.ledger import INTERRUPTED, InForce, Ledger, OnTrial, Revision
@@ -191,7 +192,8 @@ class Changing:
         found = checking.look(config, self._ports.folder, trial.touched(current, config))
         if found.wrong:
             raise Refused(422, "refused", found.wrong)
-        return config, [Fault(each.path, each.kind, each.message) for each in found.warnings]
+        warnings = [*found.warnings, *no_pipelines(config)]
+        return config, [Fault(each.path, each.kind, each.message) for each in warnings]
 
     # ------------------------------------------------------------------ steps of the table
 

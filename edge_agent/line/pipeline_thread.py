@@ -235,7 +235,7 @@ class PipelineThread:
             return True
         except BadInput as error:
             self._counters.add(f"bad_input_{error.reason}")
-            self._emit_error(str(error))
+            self._emit_error(str(error), error.part_id)
             return True
         except EndOfStream:
             return False
@@ -279,11 +279,11 @@ class PipelineThread:
             self._enter("waiting", str(error))
             self._emit_error(str(error))
 
-    def _emit_error(self, reason: str) -> None:
+    def _emit_error(self, reason: str, part_id: str | None = None) -> None:
         # A triggered pipeline answers triggers and nothing else.
         if self._triggers is None:
             self._counters.add("verdicts_error")
-            self._context.emit(error_verdict(self._identity, reason))
+            self._context.emit(error_verdict(self._identity, reason, part_id=part_id))
 
     def _enter(self, state: str, detail: str) -> None:
         if self._state[0] != state:

@@ -107,10 +107,10 @@ class FolderSource:
     def _pixels(self, path: Path) -> image.Pixels:
         try:
             return _decode(path)
-        except BadInput:
+        except BadInput as error:
             if self._options.loop and not self._folder.is_dir():
                 raise NotConnected(f"{self._folder}: it is gone") from None
-            raise
+            raise BadInput(error.reason, error.detail, self._part_id_of(path.name)) from None
 
     def _is_at_end(self) -> bool:
         if self._next == len(self._files) and self._options.loop:

@@ -69,16 +69,17 @@ class MqttImageSource:
         arrived = self._ingest.read(timeout_s)
         if arrived is None:
             return None
+        part_id = _level(arrived.topic, self._options.part_id_level)
         try:
             pixels = image.decode(arrived.payload)
         except BadInput as error:
-            raise BadInput(error.reason, f"{arrived.topic}: {error.detail}") from None
+            raise BadInput(error.reason, f"{arrived.topic}: {error.detail}", part_id) from None
         return Frame(
             pixels=pixels,
             captured_ns=arrived.wall_ns,
             captured_mono_ns=arrived.mono_ns,
             index=arrived.index,
-            part_id=_level(arrived.topic, self._options.part_id_level),
+            part_id=part_id,
             origin=arrived.topic,
         )
 
