@@ -37,6 +37,7 @@ LAYERS = (
             "environment",
             "field_errors",
             "leaky",
+            "many_files",
             "pointer",
             "sdnotify",
             "state_lock",

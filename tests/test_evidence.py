@@ -23,24 +23,39 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.types import Outcome
+    from edge_agent.types import Item, Outcome
     from tests.conftest import WaitFor
 
 DEFECT = Defect("scratch", 0.9, 20, 30, 40, 10)
 
 
-def picture(index: int = 0) -> Frame:
+def captured_ns(second: int) -> int:
+    return (1_700_000_000 + second) * 10**9 + 678_000_000
+
+
+def picture(second: int = 0) -> Frame:
     """Soft grey spots: like a photo, and unlike noise, JPEG keeps them."""
-    rng = np.random.default_rng(index)
+    rng = np.random.default_rng(second)
     spots = rng.integers(60, 200, (12, 16, 1), np.uint8).repeat(3, axis=2)
-    return Frame(cv2.resize(spots, (160, 120)).astype(np.uint8), 0, 0, index)
+    pixels = cv2.resize(spots, (160, 120)).astype(np.uint8)
+    return Frame(pixels, captured_ns(second), 0, second)
 
 
-def verdict(outcome: Outcome = "fail", second: int = 0) -> Verdict:
-    blank = error_verdict(
-        Identity("camera", "qc", 1), "", captured_ns=(1_700_000_000 + second) * 10**9 + 678_000_000
-    )
+def window(second: int = 0) -> Window:
+    return Window(np.zeros((64, 2), np.float32), ("x", "y"), 100.0, captured_ns(second), 0, 0)
+
+
+def verdict(outcome: Outcome = "fail") -> Verdict:
+    blank = error_verdict(Identity("camera", "qc", 1), "")
     return replace(blank, outcome=outcome, defects=(DEFECT,))
+
+
+def keep(ring: EvidenceRing, item: Item, seen: Verdict | None = None) -> str:
+    """Have it kept with its verdict, as a pipeline does; return the name of its evidence."""
+    seen = seen or verdict()
+    name = ring.name_of(seen.outcome, seen.id, item)
+    ring.keep(replace(seen, captured_ns=item.captured_ns, evidence=name), item)
+    return name
 
 
 def ring(
@@ -51,7 +66,7 @@ def ring(
 
 def test_a_fail_is_kept_with_its_regions_drawn_and_as_it_was(tmp_path: Path) -> None:
     kept = ring(tmp_path)
-    name = kept.keep(verdict(), picture())
+    name = keep(kept, picture())
     kept.close(10)
     assert name.startswith("camera/20231114T221320.678Z-")
     drawn = cv2.imread(str(tmp_path / name))
@@ -66,7 +81,7 @@ def test_a_fail_is_kept_with_its_regions_drawn_and_as_it_was(tmp_path: Path) -> 
 
 def test_the_raw_picture_is_the_inspected_part(tmp_path: Path) -> None:
     kept = ring(tmp_path, roi=(10, 20, 64, 48))
-    name = kept.keep(verdict(), picture())
+    name = keep(kept, picture())
     kept.close(10)
     raw = cv2.imread(str(tmp_path / name.replace(".jpg", ".raw.jpg")))
     assert raw is not None
@@ -76,7 +91,7 @@ def test_the_raw_picture_is_the_inspected_part(tmp_path: Path) -> None:
 def test_a_window_is_kept_with_its_channels(tmp_path: Path) -> None:
     samples = np.arange(12, dtype=np.float32).reshape(6, 2)
     kept = ring(tmp_path)
-    name = kept.keep(verdict(), Window(samples, ("x", "y"), 100.0, 0, 0, 0))
+    name = keep(kept, Window(samples, ("x", "y"), 100.0, 0, 0, 0))
     kept.close(10)
     with np.load(tmp_path / name) as content:
         assert (content["samples"] == samples).all()
@@ -87,7 +102,7 @@ def test_a_window_is_kept_with_its_channels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("outcome", ["pass", "error"])
 def test_only_the_outcomes_of_the_config_are_kept(tmp_path: Path, outcome: Outcome) -> None:
     kept = ring(tmp_path)
-    assert kept.keep(verdict(outcome), picture()) == ""
+    assert keep(kept, picture(), verdict(outcome)) == ""
     kept.close(10)
     assert list((tmp_path / "camera").iterdir()) == []
 
@@ -97,7 +112,7 @@ def test_the_oldest_go_when_the_budget_is_full_also_after_a_restart(tmp_path: Pa
     names = []
     for second in range(12):  # a new ring each time: what is there is counted at the start
         kept = ring(tmp_path, budget_mb)
-        names.append(kept.keep(verdict(second=second), picture(second)))
+        names.append(keep(kept, picture(second)))
         kept.close(10)
     files = sorted(path.name for path in (tmp_path / "camera").iterdir())
     assert sum((tmp_path / "camera" / name).stat().st_size for name in files) <= budget_mb * 1e6
@@ -105,15 +120,10 @@ def test_the_oldest_go_when_the_budget_is_full_also_after_a_restart(tmp_path: Pa
     assert names[0].removeprefix("camera/") not in files
 
 
-def window() -> Window:
-    samples = np.zeros((64, 2), np.float32)
-    return Window(samples, ("x", "y"), 100.0, 0, 0, 0)
-
-
 def test_small_files_count_as_the_blocks_that_they_take(tmp_path: Path, wait_for: WaitFor) -> None:
     kept = ring(tmp_path, 0.02)
     for second in range(12):
-        name = kept.keep(verdict(second=second), window())
+        name = keep(kept, window(second))
         wait_for((tmp_path / name).exists)
     kept.close(10)
     files = list((tmp_path / "camera").iterdir())
@@ -127,7 +137,7 @@ def test_files_that_somebody_else_removed_no_longer_count(
     kept = ring(tmp_path, 0.02)
     folder = tmp_path / "camera"
     for second in range(24):
-        name = kept.keep(verdict(second=second), window())
+        name = keep(kept, window(second))
         wait_for((tmp_path / name).exists)
         if second == 12:
             for path in folder.iterdir():
@@ -152,18 +162,18 @@ def test_what_waits_for_the_disk_is_bounded_also_by_its_memory(
     monkeypatch.setattr(image, "encode_jpeg", encode_once_allowed)
     counters = Counters()
     kept = EvidenceRing(tmp_path / "camera", EvidenceOptions(), counters)
-    frame = Frame(np.zeros((*size, 3), np.uint8), 0, 0, 0)
-    kept.keep(verdict(second=0), frame)
+    pixels = np.zeros((*size, 3), np.uint8)
+    keep(kept, Frame(pixels, captured_ns(0), 0, 0))
     assert at_work.wait(10)
     for second in range(1, 13):
-        kept.keep(verdict(second=second), frame)
+        keep(kept, Frame(pixels, captured_ns(second), 0, 0))
     assert counters.totals()["evidence_dropped"] == 12 - waiting
     go_on.set()
     kept.close(10)
-    newest = [verdict(second=second).captured_ns // 10**9 for second in range(13 - waiting, 13)]
     stamps = {path.name[:15] for path in (tmp_path / "camera").glob("*.raw.jpg")}
     assert stamps == {
-        time.strftime("%Y%m%dT%H%M%S", time.gmtime(at)) for at in [1_700_000_000, *newest]
+        time.strftime("%Y%m%dT%H%M%S", time.gmtime(1_700_000_000 + second))
+        for second in [0, *range(13 - waiting, 13)]
     }
 
 
@@ -171,6 +181,6 @@ def test_a_folder_that_cannot_be_written_costs_evidence_only(tmp_path: Path) -> 
     (tmp_path / "camera").write_text("a file where the folder should be")
     counters = Counters()
     kept = EvidenceRing(tmp_path / "camera", EvidenceOptions(), counters)
-    assert kept.keep(verdict(), picture()) != ""
+    assert keep(kept, picture()) != ""
     kept.close(10)
     assert counters.totals()["evidence_errors"] == 1

@@ -22,7 +22,7 @@ def received(tmp_path: Path) -> Path:
     folder = tmp_path / "received" / "gw-01"
     for second in range(5):
         part = f"part-{second // 2}"
-        seen = replace(verdict(second=second), id=f"{second}" * 8, part_id=part)
+        seen = replace(verdict(), id=f"{second}" * 8, part_id=part)
         kept(tmp_path, seen, picture(second))
     folder.mkdir(parents=True)
     (tmp_path / "upload" / "camera").rename(folder / "camera")

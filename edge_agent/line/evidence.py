@@ -9,7 +9,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edge_agent import threads
+from edge_agent import many_files, threads
 from edge_agent.errors import EndOfStream
 from edge_agent.leaky import LeakyQueue
 from edge_agent.pictures import image
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config import EvidenceOptions
     from edge_agent.metrics import Counters
-    from edge_agent.types import Item, Verdict
+    from edge_agent.types import Item, Outcome, Verdict
     from edge_agent.upload.outgoing import Outgoing
 
 log = logging.getLogger(__name__)
@@ -58,14 +58,15 @@ class EvidenceRing:
         upload: Callable[[Counters], Outgoing] | None = None,
     ) -> None:
         self._folder = folder
+        self._where = str(folder)
         self.options = options
         self._counters = counters
         self._roi = roi
         self._outgoing = upload(counters) if upload else None
-        self._queue: LeakyQueue[tuple[str, Verdict, Item]] = LeakyQueue(
+        self._queue: LeakyQueue[tuple[Verdict, Item]] = LeakyQueue(
             QUEUE_ITEMS,
             lambda dropped: counters.add("evidence_dropped", dropped),
-            lambda entry: _bytes(entry[2]),
+            lambda entry: _bytes(entry[1]),
             QUEUE_BYTES,
         )
         self._oldest: deque[str] = deque()
@@ -73,16 +74,19 @@ class EvidenceRing:
         self._thread = threads.thread(self._write_on, "evidence")
         self._thread.start()
 
-    def keep(self, verdict: Verdict, item: Item) -> str:
-        """Have the item kept if its outcome is one that is kept; return the file's name or ""."""
-        if verdict.outcome not in self.options.keep:
+    def name_of(self, outcome: Outcome, verdict_id: str, item: Item) -> str:
+        """Return the name that a verdict's evidence will have, or "" where none is kept of it."""
+        if outcome not in self.options.keep:
             return ""
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(verdict.captured_ns // 1_000_000_000))
-        milliseconds = verdict.captured_ns // 1_000_000 % 1000
-        stem = f"{stamp}.{milliseconds:03}Z-{verdict.id[:8]}"
-        self._queue.put((stem, verdict, item))
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(item.captured_ns // 1_000_000_000))
+        milliseconds = item.captured_ns // 1_000_000 % 1000
         suffix = ".jpg" if isinstance(item, Frame) else ".npz"
-        return f"{verdict.pipeline}/{stem}{suffix}"
+        return f"{self._folder.name}/{stamp}.{milliseconds:03}Z-{verdict_id[:8]}{suffix}"
+
+    def keep(self, verdict: Verdict, item: Item) -> None:
+        """Have the item kept under the name that its verdict says."""
+        if verdict.evidence:
+            self._queue.put((verdict, item))
 
     def close(self, timeout_s: float) -> None:
         """Write what waits, for at most `timeout_s`."""
@@ -99,7 +103,8 @@ class EvidenceRing:
             if entry is not None:
                 self._keep(*entry)
 
-    def _keep(self, stem: str, verdict: Verdict, item: Item) -> None:
+    def _keep(self, verdict: Verdict, item: Item) -> None:
+        stem = verdict.evidence.partition("/")[2].rpartition(".")[0]
         try:
             for name, content in self._files(stem, verdict, item):
                 self._make_room(len(content))
@@ -123,10 +128,8 @@ class EvidenceRing:
             yield f"{stem}.npz", window_file.encode(item)
 
     def _write(self, name: str, content: bytes) -> None:
-        # A reader never sees half a file. No fsync: evidence explains a verdict, it is not one.
-        temporary = self._folder / f".{name}.part"
-        temporary.write_bytes(content)
-        temporary.replace(self._folder / name)
+        # Not forced to the disk: evidence explains a verdict, it is not one.
+        many_files.write(self._where, name, content)
         self._bytes += _on_disk(len(content))
 
     def _make_room(self, new_bytes: int) -> None:
@@ -136,10 +139,8 @@ class EvidenceRing:
                 self._oldest.extend(heapq.nsmallest(OLDEST_AT_ONCE, self._names()))
             if not self._oldest:
                 return
-            path = self._folder / self._oldest.popleft()
             try:
-                self._bytes -= _on_disk(path.stat().st_size)
-                path.unlink()
+                self._bytes -= _on_disk(many_files.remove(self._where, self._oldest.popleft()))
             except FileNotFoundError:
                 self._count_what_is_there()  # somebody else makes room here, too
 

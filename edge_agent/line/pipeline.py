@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -183,28 +183,21 @@ class Pipeline:
             decided_ns=time.time_ns(),
             latency_ns=time.monotonic_ns() - item.captured_mono_ns,
             accelerator=model.backend.accelerator,
+            evidence=self._evidence.name_of(decision.outcome, verdict_id, item),
         )
-        name = self._evidence.keep(verdict, item)
-        return replace(verdict, evidence=name) if name else verdict
+        self._evidence.keep(verdict, item)
+        return verdict
 
     def _error(
         self, terms: Terms, item: Item, verdict_id: str, part_id: str | None, reason: str
     ) -> Verdict:
-        verdict = error_verdict(
+        return error_verdict(
             terms.identity,
             reason,
             verdict_id=verdict_id,
             part_id=part_id,
-            captured_ns=item.captured_ns,
-            latency_ns=time.monotonic_ns() - item.captured_mono_ns,
-        )
-        manifest = terms.model.bundle.manifest
-        return replace(
-            verdict,
-            model=manifest.model_id,
-            model_version=manifest.version,
-            model_sha256=terms.model.bundle.model_sha256,
-            accelerator=terms.model.backend.accelerator,
+            captured=(item.captured_ns, item.captured_mono_ns),
+            model=terms.model,
         )
 
 
@@ -214,11 +207,16 @@ def error_verdict(
     *,
     verdict_id: str | None = None,
     part_id: str | None = None,
-    captured_ns: int | None = None,
-    latency_ns: int = 0,
+    captured: tuple[int, int] | None = None,
+    model: Model | None = None,
 ) -> Verdict:
-    """Return the verdict for something that was not inspected, and why; now unless told when."""
-    now_ns = time.time_ns()
+    """Return the verdict for something that was not inspected, and why.
+
+    `captured`: when, in UTC and on the monotonic clock (ns); None: now.
+    """
+    now_ns, now_mono_ns = time.time_ns(), time.monotonic_ns()
+    captured_ns, captured_mono_ns = captured or (now_ns, now_mono_ns)
+    manifest = model.bundle.manifest if model else None
     return Verdict(
         id=verdict_id or str(uuid.uuid4()),
         pipeline=identity.pipeline,
@@ -230,13 +228,13 @@ def error_verdict(
         unit="",
         label="",
         defects=(),
-        model="",
-        model_version="",
-        model_sha256="",
+        model=manifest.model_id if manifest else "",
+        model_version=manifest.version if manifest else "",
+        model_sha256=model.bundle.model_sha256 if model else "",
         config_rev=identity.config_rev,
-        captured_ns=captured_ns or now_ns,
+        captured_ns=captured_ns,
         decided_ns=now_ns,
-        latency_ns=latency_ns,
-        accelerator="",
+        latency_ns=now_mono_ns - captured_mono_ns,
+        accelerator=model.backend.accelerator if model else "",
         reason=reason,
     )

@@ -124,8 +124,7 @@ class TriggerDesk:
                     reason or self._missed(entry),
                     verdict_id=trigger.id,
                     part_id=trigger.part_id,
-                    captured_ns=entry.received_ns,
-                    latency_ns=time.monotonic_ns() - trigger.since_mono_ns,
+                    captured=(entry.received_ns, trigger.since_mono_ns),
                 )
             )
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edge_agent import many_files
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
@@ -104,9 +106,9 @@ class Spool:
         self._folder.mkdir(parents=True, exist_ok=True)
         tree = msgspec.json.format(msgspec.json.encode(about), indent=1)
         dropped = self._make_room(len(content) + len(tree))
-        _write(self._folder / about.file, content)
         stem = about.file.rpartition(".")[0]
-        _write(self._folder / f"{stem}{SIDECAR}", tree)
+        many_files.write(str(self._folder), about.file, content)
+        many_files.write(str(self._folder), f"{stem}{SIDECAR}", tree)
         self._bytes = (self._bytes or 0) + len(content) + len(tree)
         return dropped
 
@@ -182,9 +184,3 @@ def _read(sidecar: Path) -> Waiting | None:
         content.unlink(missing_ok=True)
     sidecar.unlink(missing_ok=True)
     return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)

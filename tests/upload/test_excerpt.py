@@ -17,7 +17,7 @@ from edge_agent.types import Defect, Window
 from edge_agent.upload.excerpt import region
 from edge_agent.upload.options import UploadOptions, UploadOrders
 from edge_agent.upload.outgoing import Outgoing
-from tests.test_evidence import picture, verdict
+from tests.test_evidence import keep, picture, verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def kept(
         return Outgoing(orders, "camera", "gw-01", roi, own)
 
     ring = EvidenceRing(folder / "camera", EvidenceOptions(), counters, roi, upload)
-    ring.keep(seen, item)
+    keep(ring, item, seen)
     ring.close(10)
     spool = folder / "upload" / "camera"
     return sorted(spool.iterdir()) if spool.is_dir() else [], counters.totals()
@@ -121,7 +121,7 @@ def test_only_the_outcomes_and_pipelines_that_are_asked_for_are_sent(
 
 def test_the_oldest_give_way_when_the_server_is_away_for_long(tmp_path: Path) -> None:
     for second in range(12):
-        files, totals = kept(tmp_path, verdict(second=second), picture(second), max_mb=0.02)
+        files, totals = kept(tmp_path, verdict(), picture(second), max_mb=0.02)
         assert sum(path.stat().st_size for path in files) <= 20_000
     assert totals["upload_dropped"] >= 1
     assert "T221331" in files[-1].name
