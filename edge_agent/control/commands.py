@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 Order = wire.Restart | wire.Snapshot
 
-WITHIN_S = 10.0  # how long a pipeline has to do what it was told
 LINES_MOST = 500
 # Of fewer good parts the spread, and with it the limit, is a rough guess.
 PARTS_ENOUGH = 50
@@ -128,7 +127,8 @@ class Commands:
                 continue
             standing = self._ports.standings().get(waiting.command.pipeline)
             how = f"{standing.state}: {standing.detail}".removesuffix(": ") if standing else "away"
-            fault = Fault("/pipeline", "timeout", f"not done within {WITHIN_S:g} s (it is {how})")
+            within_s = waiting.command.within_s
+            fault = Fault("/pipeline", "timeout", f"not done within {within_s:g} s (it is {how})")
             self._answer(waiting.verb, waiting.command, waiting.sender, {}, fault)
 
     # ------------------------------------------------------------------ verbs
@@ -249,7 +249,7 @@ class Commands:
     def _wait(
         self, verb: str, command: Command, sender: Sender, done: Callable[[], dict[str, Any] | None]
     ) -> None:
-        by_s = time.monotonic() + WITHIN_S
+        by_s = time.monotonic() + command.within_s
         self._waiting[command.id] = _Waiting(command, verb, sender, by_s, done)
 
     def _answer(

@@ -60,7 +60,10 @@ class ConfigRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a command may say; which of it means something depends on the verb."""
+    """What a command may say; which of it means something depends on the verb.
+
+    `within_s`: how long a pipeline has to do what it was told.
+    """
 
     v: Literal[1] = 1
     id: Id
@@ -71,6 +74,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     false_reject: Annotated[float, Meta(gt=0, lt=0.5)] = 0.001
     dry_run: bool = False
     lines: Annotated[int, Meta(ge=1, le=500)] = 100
+    within_s: Annotated[float, Meta(ge=1, le=600)] = 10.0
 
 
 def tree_of(payload: bytes) -> object:
