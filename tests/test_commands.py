@@ -242,9 +242,22 @@ def test_a_wrong_command_is_answered_under_its_id_with_what_may_stand_there(
 ) -> None:
     start({"one": camera()})
     desk.reported()
-    answer = desk.ask("cmd/restart", {"id": "mine", "delay_s": 3})
-    assert (answer["id"], answer["code"], answer["errors"][0]["path"]) == ("mine", 422, "/delay_s")
-    assert answer["errors"][0]["msg"].startswith("no such field: 'delay_s'; there are: v, id, ")
+    for verb, field, there in (
+        ("restart", "delay_s", "v, id, pipeline, within_s"),
+        ("restart", "code", "v, id, pipeline, within_s"),
+        ("logs", "pipeline", "v, id, lines"),
+    ):
+        answer = desk.ask(f"cmd/{verb}", {"id": f"{verb}-{field}", "pipeline": "one", field: "x"})
+        assert (answer["id"], answer["code"]) == (f"{verb}-{field}", 422)
+        assert answer["errors"] == [
+            {
+                "path": f"/{field}",
+                "type": "request",
+                "msg": f"no such field: '{field}'; there are: {there}",
+            }
+        ]
+    answer = desk.ask("cmd/restart", {"id": "none"})
+    assert answer["errors"] == [{"path": "/pipeline", "type": "request", "msg": "is missing"}]
 
 
 def test_a_product_variant_has_to_be_named(start: Callable[..., AgentProcess], desk: Desk) -> None:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from edge_agent.config import parse_toml
-from edge_agent.control.mailbox import VERBS
-from edge_agent.control.requests import Command, read, tree_of
+from edge_agent.control.requests import COMMANDS, read, tree_of
 from edge_agent.errors import Trouble
 
 if TYPE_CHECKING:
@@ -94,8 +93,8 @@ def test_a_config_in_the_documents_is_valid(place_and_block: tuple[str, str]) ->
 def test_a_command_in_the_documents_is_one() -> None:
     page = (ROOT / "docs/configure.md").read_text()
     found = re.findall(r"-t \$GW/cmd/(\w+)(?: \\\n)? +-m '(.*)'", page)
-    assert {verb for verb, _ in found} == set(VERBS)
-    ids = [read(tree_of(payload.encode()), Command).id for _, payload in found]
+    assert {verb for verb, _ in found} == set(COMMANDS)
+    ids = [read(tree_of(payload.encode()), COMMANDS[verb]).id for verb, payload in found]
     assert set(ids) == {"'$(date +%s%N)'"}, "whoever sends one once more gets another answer"
 
 

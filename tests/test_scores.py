@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.control.requests import Command, Refused
+from edge_agent.control.requests import RecalibrateCommand, Refused
 from edge_agent.control.scores import SCORES_MOST, Scores
 from tests.verdicts import verdict
 
@@ -18,8 +18,8 @@ def scores(*parts: tuple[str, float]) -> Scores:
     return found
 
 
-def asked(parts: int, **more: Any) -> Command:
-    return Command(id="1", pipeline="one", parts=parts, **more)
+def asked(parts: int, **more: Any) -> RecalibrateCommand:
+    return RecalibrateCommand(id="1", pipeline="one", parts=parts, **more)
 
 
 def test_the_last_parts_are_taken_in_their_order() -> None:

@@ -6,15 +6,26 @@ import base64
 import contextlib
 import logging
 import time
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.clock import utc_text
 from edge_agent.control import threshold
 from edge_agent.control.asker import Asker
+from edge_agent.control.latest_log import LatestLog
 from edge_agent.control.recipes import Choice
-from edge_agent.control.requests import ConfigRequest, Refused
+from edge_agent.control.requests import (
+    Command,
+    ConfigRequest,
+    LogsCommand,
+    PipelineCommand,
+    RecalibrateCommand,
+    RecipeCommand,
+    Refused,
+    RestartCommand,
+    SnapshotCommand,
+    TimedCommand,
+)
 from edge_agent.control.scores import Scores
 from edge_agent.errors import FieldError, ModelError, no_such
 from edge_agent.modelstore.manifest import load_bundle
@@ -30,12 +41,10 @@ if TYPE_CHECKING:
     from edge_agent.control.ledger import Ledger
     from edge_agent.control.mailbox import Sender
     from edge_agent.control.recipes import Recipes
-    from edge_agent.control.requests import Command
     from edge_agent.types import Verdict
 
 Order = wire.Restart | wire.Snapshot
 
-LINES_MOST = 500
 # Of fewer good parts the spread, and with it the limit, is a rough guess.
 PARTS_ENOUGH = 50
 
@@ -44,22 +53,11 @@ PARTS_ENOUGH = 50
 class _Waiting:
     """A command whose answer follows. `done`: what the answer holds, once it is known."""
 
-    command: Command
+    command: TimedCommand
     verb: str
     sender: Sender
     by_s: float
     done: Callable[[], dict[str, Any] | None]
-
-
-@dataclass
-class Log:
-    """The latest lines of the agent's log and of its workers'."""
-
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES_MOST))
-
-    def add(self, level: int, text: str) -> None:
-        """Add a line; any thread."""
-        self.lines.append(f"{utc_text(time.time_ns())} {logging.getLevelName(level)} {text}")
 
 
 class Commands:
@@ -83,8 +81,8 @@ class Commands:
         self._waiting: dict[str, _Waiting] = {}
         self._snapshots: dict[str, wire.SnapshotTaken] = {}
         self._scores = Scores()
-        self._log = Log()
-        logging.getLogger().addHandler(_Tail(self._log))
+        self._log = LatestLog()
+        logging.getLogger().addHandler(self._log)
 
     def decided(self, verdict: Verdict) -> None:
         """Take the score of an inspected item."""
@@ -99,20 +97,18 @@ class Commands:
 
     def ask(self, verb: str, command: Command, sender: Sender) -> None:
         """Begin what is asked; the answer may follow later. Raises Refused."""
-        if verb == "logs":
-            lines = list(self._log.lines)[-command.lines :]
-            self._answer(verb, command, sender, {"lines": lines})
-            return
-        options = self._pipeline(command)
-        match verb:
-            case "restart":
+        match command:
+            case LogsCommand():
+                lines = self._log.latest(command.lines)
+                self._answer(verb, command, sender, {"lines": lines})
+            case RestartCommand():
                 self._restart(command, sender)
-            case "snapshot":
+            case SnapshotCommand():
                 self._take_snapshot(command, sender)
-            case "recipe":
-                self._recipe(command, sender, options)
-            case "recalibrate":
-                self._recalibrate(command, sender, options)
+            case RecipeCommand():
+                self._recipe(command, sender)
+            case RecalibrateCommand():
+                self._recalibrate(command, sender)
 
     def watch(self, mono_s: float) -> None:
         """Answer what is done, and what takes too long."""
@@ -133,7 +129,8 @@ class Commands:
 
     # ------------------------------------------------------------------ verbs
 
-    def _restart(self, command: Command, sender: Sender) -> None:
+    def _restart(self, command: RestartCommand, sender: Sender) -> None:
+        self._pipeline(command)
         before = self._standing(command.pipeline)
         self._ordered(wire.Restart(command.pipeline), command)
 
@@ -145,7 +142,8 @@ class Commands:
 
         self._wait("restart", command, sender, running)
 
-    def _take_snapshot(self, command: Command, sender: Sender) -> None:
+    def _take_snapshot(self, command: SnapshotCommand, sender: Sender) -> None:
+        self._pipeline(command)
         order = wire.Snapshot(command.id, command.pipeline)
         asked_after = [self._standing(command.pipeline).restarts]
 
@@ -177,7 +175,8 @@ class Commands:
             "picture_jpeg": base64.b64encode(taken.picture).decode(),
         }
 
-    def _recipe(self, command: Command, sender: Sender, options: PipelineOptions) -> None:
+    def _recipe(self, command: RecipeCommand, sender: Sender) -> None:
+        options = self._pipeline(command)
         if command.code is None:
             known = ", ".join(options.recipes) or "none"
             text = f'must be a recipe, or "" for the pipeline\'s own model; there are: {known}'
@@ -197,7 +196,8 @@ class Commands:
 
         self._wait("recipe", command, sender, inspects)
 
-    def _recalibrate(self, command: Command, sender: Sender, options: PipelineOptions) -> None:
+    def _recalibrate(self, command: RecalibrateCommand, sender: Sender) -> None:
+        options = self._pipeline(command)
         scores = self._scores.of_good(command)
         code = self._recipes.of(self._changing.config).pipelines[command.pipeline].recipe
         place = options.recipes.get(code, options)
@@ -229,9 +229,8 @@ class Commands:
 
     # ------------------------------------------------------------------ common to all
 
-    def _pipeline(self, command: Command) -> PipelineOptions:
-        if not command.pipeline:
-            raise _refused(422, "/pipeline", "is missing")
+    def _pipeline(self, command: PipelineCommand) -> PipelineOptions:
+        """Return the options of a command's pipeline. Raises Refused: there is none."""
         options = self._changing.config.pipelines.get(command.pipeline)
         if options is None:
             text = no_such("pipeline", command.pipeline, self._changing.config.pipelines)
@@ -241,13 +240,17 @@ class Commands:
     def _standing(self, name: str) -> Any:  # noqa: ANN401  a Standing; the pipeline is known
         return self._ports.standings()[name]
 
-    def _ordered(self, order: Order, command: Command) -> None:
+    def _ordered(self, order: Order, command: TimedCommand) -> None:
         if not self._order(order):
             self._waiting.pop(command.id, None)
             raise _refused(409, "/pipeline", "its worker is away")
 
     def _wait(
-        self, verb: str, command: Command, sender: Sender, done: Callable[[], dict[str, Any] | None]
+        self,
+        verb: str,
+        command: TimedCommand,
+        sender: Sender,
+        done: Callable[[], dict[str, Any] | None],
     ) -> None:
         by_s = time.monotonic() + command.within_s
         self._waiting[command.id] = _Waiting(command, verb, sender, by_s, done)
@@ -269,15 +272,6 @@ class Commands:
             result=result,
         )
         self._told(sender, command.id, encode(message))
-
-
-class _Tail(logging.Handler):
-    def __init__(self, tail: Log) -> None:
-        super().__init__(logging.INFO)
-        self._tail = tail
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._tail.add(record.levelno, record.getMessage())
 
 
 def _doubts(parts: int) -> list[Fault]:

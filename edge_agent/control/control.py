@@ -16,9 +16,9 @@ from edge_agent.control.asker import Asker
 from edge_agent.control.candidates import same_start
 from edge_agent.control.changing import Changing, Ports
 from edge_agent.control.commands import Commands
-from edge_agent.control.mailbox import VERBS, Mailbox, Sender
+from edge_agent.control.mailbox import Mailbox, Sender
 from edge_agent.control.requests import (
-    Command,
+    COMMANDS,
     ConfigRequest,
     Refused,
     asks_no_change,
@@ -193,10 +193,10 @@ class Control:
         """Begin what is asked. Raises Refused."""
         if verb == "config":
             self._change(read(tree, ConfigRequest), sender)
-        elif verb in VERBS:
-            self._commands.ask(verb, read(tree, Command), sender)
+        elif verb in COMMANDS:
+            self._commands.ask(verb, read(tree, COMMANDS[verb]), sender)
         else:
-            field = FieldError("", "verb", no_such("command", verb, VERBS))
+            field = FieldError("", "verb", no_such("command", verb, COMMANDS))
             raise Refused(404, "refused", [field])
 
     def _change(self, request: ConfigRequest, sender: Sender) -> None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from edge_agent.mqtt.broker_options import Message
     from edge_agent.reporting.topics import Topics
 
-VERBS = ("restart", "snapshot", "recalibrate", "recipe", "logs")
 JSON = "application/json"
 # Requests that wait: they come from people. What is beyond that is counted and dropped.
 WAITING_MOST = 32

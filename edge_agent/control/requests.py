@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +11,9 @@ from msgspec import Meta
 from edge_agent.config import strict_json
 from edge_agent.control.trees import DEPTH_MOST, merged, too_deep, unmasked
 from edge_agent.errors import ConfigError, EdgeAgentError, FieldError, no_such
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 T = TypeVar("T", bound=msgspec.Struct)
@@ -60,21 +63,60 @@ class ConfigRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a command may say; which of it means something depends on the verb.
-
-    `within_s`: how long a pipeline has to do what it was told.
-    """
+    """What every command says."""
 
     v: Literal[1] = 1
     id: Id
-    pipeline: str = ""
-    code: str | None = None
+
+
+class LogsCommand(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The latest lines of the log."""
+
+    lines: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class PipelineCommand(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked of one pipeline."""
+
+    pipeline: str
+
+
+class RecalibrateCommand(PipelineCommand, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits by the scores of the last `parts`."""
+
     parts: Annotated[int, Meta(ge=5, le=1000)] = 50
     any_verdict: bool = False
     false_reject: Annotated[float, Meta(gt=0, lt=0.5)] = 0.001
     dry_run: bool = False
-    lines: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class TimedCommand(PipelineCommand, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a pipeline is to do itself, `within_s`."""
+
     within_s: Annotated[float, Meta(ge=1, le=600)] = 10.0
+
+
+class RestartCommand(TimedCommand, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A pipeline built anew."""
+
+
+class SnapshotCommand(TimedCommand, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The next part with its verdict."""
+
+
+class RecipeCommand(TimedCommand, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another product variant; "": the pipeline's own model."""
+
+    code: str | None = None
+
+
+COMMANDS: Mapping[str, type[Command]] = {
+    "restart": RestartCommand,
+    "snapshot": SnapshotCommand,
+    "recalibrate": RecalibrateCommand,
+    "recipe": RecipeCommand,
+    "logs": LogsCommand,
+}
 
 
 def tree_of(payload: bytes) -> object:

@@ -11,7 +11,7 @@ from edge_agent.control.requests import Refused
 from edge_agent.errors import FieldError
 
 if TYPE_CHECKING:
-    from edge_agent.control.requests import Command
+    from edge_agent.control.requests import RecalibrateCommand
     from edge_agent.types import Verdict
 
 SCORES_MOST = 1000
@@ -57,7 +57,7 @@ class Scores:
             with self._lock:
                 self._parts[verdict.pipeline].add(verdict)
 
-    def of_good(self, command: Command) -> list[float]:
+    def of_good(self, command: RecalibrateCommand) -> list[float]:
         """Return the scores of the last parts, by the model that inspects now.
 
         Raises Refused where there are not as many, or where some of them may not be good.
