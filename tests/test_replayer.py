@@ -103,24 +103,23 @@ def test_a_number_or_topic_that_cannot_be_is_refused(
     assert said in capsys.readouterr().err
 
 
-def test_a_file_without_numbers_is_refused(
-    mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_file_without_numbers_is_refused_before_a_broker_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "comma.csv"
     path.write_text("x;y\n0,5;1,5\n")
-    words = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--topic", "t"]
-    assert main(["replay", str(path), *words]) == 69
+    assert main(["replay", str(path), "--port", str(free_port()), "--topic", "t"]) == 69
     assert (
         "comma.csv: no column has a number, like 0.5, in its first row" in capsys.readouterr().err
     )
 
 
-def test_a_recording_without_a_row_is_refused(
-    mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_recording_without_a_row_is_refused_before_a_broker_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "empty.csv"
     path.write_text("x,y\n")
-    words = ["--host", mosquitto.host, "--port", str(mosquitto.port), "--topic", "t", "--loop"]
+    words = ["--port", str(free_port()), "--topic", "t", "--loop"]
     assert main(["replay", str(path), *words]) == 69
     assert "empty.csv: there is no row in it" in capsys.readouterr().err
 
@@ -286,9 +285,11 @@ def test_a_stop_while_the_broker_is_away_ends_at_once(tmp_path: Path) -> None:
     assert replay(plan, BrokerOptions(port=free_port()), stop) == 0
 
 
-def test_a_missing_recording_is_reported(mosquitto: Mosquitto, tmp_path: Path) -> None:
+def test_a_missing_recording_is_reported_before_a_broker_is_asked(tmp_path: Path) -> None:
     with pytest.raises(NotConnected, match=r"none\.csv"):
-        replay(Replay(tmp_path / "none.csv", "t"), options_of(mosquitto), threading.Event())
+        replay(
+            Replay(tmp_path / "none.csv", "t"), BrokerOptions(port=free_port()), threading.Event()
+        )
 
 
 def test_real_milling_samples_arrive_at_a_sensor_source_unchanged(

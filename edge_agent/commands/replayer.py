@@ -102,6 +102,7 @@ def replay(options: Replay, broker: BrokerOptions, stop: threading.Event) -> int
     to what is under way: what was published is counted, and not cut off. Raises NotConnected when
     the broker or the file is away, and BadInput for what cannot be read.
     """
+    _look(options)
     sender = _Sender(broker)
     try:
         sender.connect(stop)
@@ -117,6 +118,16 @@ def replay(options: Replay, broker: BrokerOptions, stop: threading.Event) -> int
         sender.close()
 
 
+def _look(options: Replay) -> None:
+    """Raise BadInput or NotConnected where there is nothing to publish."""
+    for block in read_recording(options.file, options.layout, options.columns):
+        if not block.columns:
+            raise BadInput("recording", f"{options.file.name}: {NO_NUMBERS}")
+        if len(block.values):
+            return
+    raise BadInput("recording", f"{options.file.name}: there is no row in it")
+
+
 def _due(options: Replay) -> Iterator[tuple[float, bytes]]:
     """Yield each message with the moment on `time.monotonic` when it is due."""
     encode = _encoder(options)
@@ -126,8 +137,6 @@ def _due(options: Replay) -> Iterator[tuple[float, bytes]]:
     while published:
         published = False
         for block in read_recording(options.file, options.layout, options.columns):
-            if not block.columns:
-                raise BadInput("recording", f"{options.file.name}: {NO_NUMBERS}")
             if block.unit != unit:
                 unit = block.unit
                 schedule.restart()
@@ -144,8 +153,6 @@ def _due(options: Replay) -> Iterator[tuple[float, bytes]]:
                 schedule.start_at(time_ns)
                 yield schedule.due_s(time_ns), encode(block, values, time_ns)
                 published = options.loop
-        if not rows:
-            raise BadInput("recording", f"{options.file.name}: there is no row in it")
 
 
 def _say_doubts(options: Replay, first: Block) -> None:
