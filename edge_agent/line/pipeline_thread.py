@@ -183,6 +183,7 @@ class PipelineThread:
                 log.warning("%s: %s", self.name, terms.model.note)
             self._warn_of(terms.model)
             source, pipeline.watch = open_watched(options, self._context, variants, self._counters)
+            stack.callback(pipeline.watch.close)
             stack.callback(source.close)
             self._source = source
             terms.model.wait_settled(self._stopping)

@@ -92,13 +92,8 @@ def open_watched(
     if source.capture == "newest":
         source = NewestCapture(source, counters)
 
-    known: dict[str, ModelWatch] = {}
-
     def watched(model: Model) -> ModelWatch:
-        name = model.bundle.model_sha256
-        if name not in known:
-            known[name] = _model_watch(model, options, context)
-        return known[name]
+        return _model_watch(model, options, context)
 
     figures_hz = options.drift.figures_hz
     watch = Watch(context.identity.pipeline, health, watched, figures_hz, options.roi)

@@ -45,6 +45,7 @@ class LearningFile:
         self._origin = origin
         self._mono_s = mono_s
         self._due_s = mono_s() + EVERY_S
+        self._before = b""  # what goes before the next lines
         self._lines: list[bytes] = []
         self._refused = False
 
@@ -53,7 +54,7 @@ class LearningFile:
         try:
             with self._path.open("rb") as file:
                 if _decoded(file.readline(), Origin) == self._origin:
-                    self._lines = [b"\n"]  # the last line may be half a line
+                    self._before = b"\n"  # the last line may be half a line
                     yield from filter(None, (_decoded(line, LearnedItem) for line in file))
                     return
         except FileNotFoundError:
@@ -62,7 +63,7 @@ class LearningFile:
             self._refuse(error)
             return
         self.remove()
-        self._lines = [_line(self._origin)]
+        self._before = _line(self._origin)
 
     def add(self, figures: Mapping[str, float], *, reject: bool) -> None:
         """Keep one item."""
@@ -73,8 +74,14 @@ class LearningFile:
             self._due_s = self._mono_s() + EVERY_S
             self._write()
 
+    def close(self) -> None:
+        """Keep what has come since the newest write."""
+        if self._lines:
+            self._write()
+
     def remove(self) -> None:
         """Take the file away: its items are no longer asked for."""
+        self._lines = []
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:
@@ -84,10 +91,10 @@ class LearningFile:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab") as file:
-                file.write(b"".join(self._lines))
+                file.write(self._before + b"".join(self._lines))
         except OSError as error:
             self._refuse(error)
-        self._lines = []
+        self._before, self._lines = b"", []
 
     def _refuse(self, error: OSError) -> None:
         self._refused = True

@@ -119,6 +119,11 @@ class ModelWatch:
             found.append(_alert("reject_rate", rejects.raised, words, share, expected))
         return found
 
+    def close(self) -> None:
+        """Keep what is half learned."""
+        if self._learning_file is not None:
+            self._learning_file.close()
+
     def _go_on(self) -> None:
         """Learn what was learned before a restart."""
         for item in self._learning_file.items() if self._learning_file else ():

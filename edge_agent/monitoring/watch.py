@@ -77,7 +77,7 @@ class Clocks:
 class Watch:
     """One pipeline. Any thread may call `report` and `expect`, its own thread calls the rest.
 
-    `models` gives the watch over a model. `figures_hz`: at most so many items a
+    `models` makes the watch over a model, once for each. `figures_hz`: at most so many items a
     second are measured.
     """
 
@@ -93,6 +93,7 @@ class Watch:
         self._pipeline = pipeline
         self._health = health
         self._models = models
+        self._known: dict[str, ModelWatch] = {}
         self._model: ModelWatch | None = None
         self._period_s = 1.0 / figures_hz
         self._due_s = 0.0
@@ -153,12 +154,12 @@ class Watch:
 
     def expect(self, model: Model) -> None:
         """Get ready for a model that is about to decide; any thread. It takes milliseconds."""
-        self._models(model)
+        self._over(model)
 
     def check(self, model: Model) -> None:
         """Raise BadInput for an item of a source not to be trusted, inspected with this model."""
         if self._model is None or self._model.model_sha256 != model.bundle.model_sha256:
-            self._model = self._models(model)
+            self._model = self._over(model)
         self._health.check()
 
     def complain(self) -> None:
@@ -179,6 +180,11 @@ class Watch:
             figures = figures | {"score": prediction.score}
             model.add(figures, decision.threshold, reject=reject)
 
+    def close(self) -> None:
+        """Keep what is half learned."""
+        for model in self._known.values():
+            model.close()
+
     def report(self) -> WatchReport:
         """Return how things are."""
         model, state, figures = self._model, self._state, self._figures
@@ -196,6 +202,12 @@ class Watch:
             drift=model.drift_report() if model else NO_DRIFT,
             alerts=model.alerts() if model else None,
         )
+
+    def _over(self, model: Model) -> ModelWatch:
+        name = model.bundle.model_sha256
+        if name not in self._known:
+            self._known[name] = self._models(model)
+        return self._known[name]
 
     def _measure(self, item: Item) -> dict[str, float]:
         if isinstance(item, Frame):

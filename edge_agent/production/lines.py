@@ -64,6 +64,8 @@ class Lines:
         self._mono_ns = mono_ns
         self._lock = threading.Lock()
         self._lines: dict[str, Line] = {}
+        # Of pipelines that have left, until it is written: a last verdict comes, or they come back.
+        self._left: dict[str, Line] = {}
         self._options: dict[str, tuple[object, LineOptions]] = {}
         self._tick_s = self._publish_s = 0.0
         self._every_s = 5.0
@@ -89,12 +91,13 @@ class Lines:
                     continue
                 calendar = Calendar(production)
                 if old is None:
-                    state = state_file.read(self._folder / f"{name}.json")
-                    lines[name] = Line(options, calendar, state)
+                    lines[name] = Line(options, calendar, self._kept(name))
                     continue
                 lines[name] = Line(options, calendar, old.state)
                 for each in (old, lines[name]):  # the one up to now, the other from now on
                     self._tell(name, each.tick(self._utc_ns(), self._mono_ns()))
+            gone = self._lines.keys() - lines.keys()
+            self._left |= {name: self._lines[name] for name in gone}
             self._lines, self._options = lines, {**wanted}
 
     def start(self) -> None:
@@ -104,9 +107,11 @@ class Lines:
     def decided(self, verdict: Verdict) -> None:
         """Take a verdict."""
         with self._lock:
-            line = self._lines.get(verdict.pipeline)
+            name = verdict.pipeline
+            line = self._lines.get(name) or self._left.get(name)
             if line is not None:
-                self._tell(verdict.pipeline, line.part(verdict, self._utc_ns(), self._mono_ns()))
+                events = line.part(verdict, self._utc_ns(), self._mono_ns())
+                self._tell(name, events if name in self._lines else ())
 
     def step(self, mono_s: float, trouble: Callable[[str], str]) -> None:
         """Let time pass: shifts end, lines stand still. `trouble(pipeline)`: why not, or ""."""
@@ -136,6 +141,10 @@ class Lines:
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(SAVE_S)
+
+    def _kept(self, name: str) -> LineState:
+        left = self._left.pop(name, None)
+        return left.state if left else state_file.read(self._folder / f"{name}.json")
 
     def _tell(self, name: str, events: Iterable[Event]) -> None:
         for event in events:
@@ -174,7 +183,7 @@ class Lines:
         with self._lock:
             found = {
                 name: (_news(line.state), msgspec.json.encode(line.state))
-                for name, line in self._lines.items()
+                for name, line in (self._left | self._lines).items()
             }
         detail = ""
         for name, (news, text) in found.items():
@@ -188,6 +197,12 @@ class Lines:
         if detail and not self._detail:
             log.warning("%s", detail)
         self._detail = detail
+        with self._lock:
+            self._left = {
+                name: line
+                for name, line in self._left.items()
+                if self._written.get(name) != _news(line.state)
+            }
 
 
 def _news(state: LineState) -> bytes:

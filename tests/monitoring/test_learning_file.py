@@ -53,6 +53,21 @@ def test_items_are_written_every_few_seconds_and_come_back_in_order(tmp_path: Pa
     assert kept(path) == [*range(11), 50.0]
 
 
+def test_what_came_since_the_newest_write_is_kept_at_an_orderly_end(tmp_path: Path) -> None:
+    path, clock = tmp_path / "camera.json", Clock()
+    for scores in ((1.0, 2.0), (), (3.0,)):
+        file, _ = opened(path, clock)
+        for score in scores:
+            file.add({"score": score}, reject=False)
+        file.close()
+    assert kept(path) == [1.0, 2.0, 3.0]
+    file, _ = opened(path, clock)
+    file.add({"score": 4.0}, reject=False)
+    file.remove()
+    file.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "origin",
     [Origin("cd" * 32, (0, 0, 9, 9)), Origin("ab" * 32, None), Origin("ab" * 32, None, "today")],

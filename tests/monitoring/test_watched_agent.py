@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import pytest
 
 from edge_agent.clock import utc_text
 from tests.agents import MODELS, ROOT, AgentProcess
@@ -72,11 +72,13 @@ def test_darker_pictures_raise_an_alert_and_their_end_clears_it(
     assert heard(mqtt_client, "qc/camera/source")[-1]["state"] == "connected"
 
 
-def test_what_is_half_learned_outlives_a_kill(
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_what_is_half_learned_outlives_a_stop_and_a_kill(
     tmp_path: Path,
     mqtt_client: Recorder,
     wait_for: WaitFor,
     start: Callable[..., AgentProcess],
+    end: signal.Signals,
 ) -> None:
     mqtt_client.subscribe(f"{ROOT}/qc/camera/drift")
     folder = tmp_path / "pictures"
@@ -90,23 +92,23 @@ def test_what_is_half_learned_outlives_a_kill(
     }
     agent = start({"camera": camera})
     kept = tmp_path / "state" / "drift"
-    wait_for(lambda: any(kept.glob("camera-*.learning")))
-    os.kill(agent.pid, signal.SIGKILL)
-    agent.wait()
+
+    def items_since(ts: str) -> list[int]:
+        drifts = heard(mqtt_client, "qc/camera/drift")
+        return [drift["items"] for drift in drifts if drift["ts"] >= ts and drift["items"]]
+
+    if end == signal.SIGKILL:
+        wait_for(lambda: any(kept.glob("camera-*.learning")))
+    else:
+        wait_for(lambda: items_since("")[-1] >= 20)  # long before anything is written
+    agent.stop(end)
     (file,) = kept.iterdir()
     items = file.read_bytes().count(b"\n") - 1
-    assert items >= 100
+    assert items >= (20 if end == signal.SIGKILL else max(items_since("")))
     again_at = utc_text(time.time_ns())
     agent.start()
-    first = wait_for(
-        lambda: [
-            drift
-            for drift in heard(mqtt_client, "qc/camera/drift")
-            if drift["ts"] >= again_at and drift["items"]
-        ]
-    )[0]
-    assert first["reference"] == "learning"
-    assert first["items"] >= items
+    assert wait_for(lambda: items_since(again_at))[0] >= items
+    assert heard(mqtt_client, "qc/camera/drift")[-1]["reference"] == "learning"
 
 
 def test_a_sensor_that_is_stuck_is_named_and_its_windows_are_errors(

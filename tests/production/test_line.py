@@ -203,14 +203,14 @@ class Plant:
             mono_ns=lambda: self.at_ns,
         )
 
-    def configure(self, *, start: str = "06:00", **line: Any) -> None:
+    def configure(self, *, start: str = "06:00", cameras: int = 1, **line: Any) -> None:
         belt = {"kind": "simulator", "scene": "conveyor"}
         motor = {"kind": "simulator", "scene": "motor"}
         pipeline = {"family": "qc", "model": "m", "source": belt, "line": line}
         machine = {"family": "pdm", "model": "m", "source": motor}
         production = {"shifts": [{"name": "early", "start": start, "end": "14:00"}]}
         tree = {"device": DEVICE, "production": production}
-        tree["pipelines"] = {"camera": pipeline, "motor": machine}
+        tree["pipelines"] = dict.fromkeys(["camera"][:cameras], pipeline) | {"motor": machine}
         self.lines.configure(parse_json(json.dumps(tree).encode()))
 
     def make(self, *scores: float) -> None:
@@ -257,6 +257,36 @@ def test_figures_are_on_the_disk_after_a_stop_and_another_config_keeps_them(tmp_
     again.configure()
     again.lines.decided(verdict(3))
     assert again.lines.figures()["camera"].tally.parts == 3
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_pipeline_that_leaves_and_comes_back_goes_on_counting(
+    tmp_path: Path, *, saved: bool
+) -> None:
+    plant = Plant(tmp_path)
+    plant.configure()
+    plant.lines.decided(verdict(1))
+    plant.configure(cameras=0)
+    plant.lines.decided(verdict(2))  # what was under way
+    assert plant.lines.figures() == {}
+    if saved:
+        plant.lines._save()
+    plant.configure()
+    plant.lines.decided(verdict(3))
+    assert plant.lines.figures()["camera"].tally.parts == 3
+
+
+def test_a_stop_writes_the_figures_of_a_pipeline_that_has_left(tmp_path: Path) -> None:
+    plant = Plant(tmp_path)
+    plant.configure()
+    plant.lines.start()
+    plant.lines.decided(verdict(1))
+    plant.configure(cameras=0)
+    plant.lines.close()
+    again = Plant(tmp_path)
+    again.configure()
+    again.lines.decided(verdict(2))
+    assert again.lines.figures()["camera"].tally.parts == 2
 
 
 def test_a_disk_that_refuses_stops_no_figures(tmp_path: Path) -> None:
