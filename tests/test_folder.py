@@ -168,19 +168,60 @@ def test_a_missing_or_empty_folder_is_waited_for(tmp_path: Path) -> None:
     assert read_one(source).origin == "a.png"
 
 
-def test_a_looped_folder_that_goes_away_is_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", [True, False])
+@pytest.mark.parametrize("mounted", [True, False])
+def test_a_folder_that_goes_away_is_waited_for_and_costs_no_picture(
+    tmp_path: Path, *, loop: bool, mounted: bool
+) -> None:
     parts, away = tmp_path / "parts", tmp_path / "away"
     parts.mkdir()
-    put(parts, "a.png", "b.png")
-    source = create(source_context(folder=tmp_path), kind="folder", path="parts", loop=True)
+    put(parts, "a.png", "b.png", "c.png")
+    source = create(source_context(folder=tmp_path), kind="folder", path="parts", loop=loop)
     source.connect()
     read_one(source)
     parts.rename(away)
-    with pytest.raises(NotConnected, match="it is gone"):
+    if mounted:  # of a share that is unmounted, its empty place stays
+        parts.mkdir()
+    with pytest.raises(NotConnected, match="no pictures in it any more" if mounted else "No such"):
         source.read(0)
+    if mounted:
+        parts.rmdir()
     away.rename(parts)
     source.connect()
-    assert read_one(source).origin == "a.png"
+    names = ["a.png", "b.png", "c.png"] if loop else ["b.png", "c.png"]
+    items = [read_one(source) for _ in names]
+    assert [item.origin for item in items] == names
+    assert items[-1].index == len(names)
+
+
+def test_a_folder_that_comes_back_with_nothing_new_is_at_its_end(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b.png")
+    source = create(source_context(folder=tmp_path), kind="folder", path=".")
+    source.connect()
+    read_one(source)
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).unlink()
+    with pytest.raises(NotConnected):
+        source.read(0)
+    put(tmp_path, "a.png")
+    source.connect()
+    with pytest.raises(EndOfStream):
+        source.read(0)
+
+
+def test_a_loop_reads_what_is_there_when_it_begins_again(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "c.png")
+    source = create(source_context(folder=tmp_path), kind="folder", path=".", loop=True)
+    source.connect()
+    first = read_one(source).origin
+    put(tmp_path, "b.png")
+    (tmp_path / "a.png").unlink()
+    assert [first, *(read_one(source).origin for _ in range(3))] == [
+        "a.png",
+        "c.png",
+        "b.png",
+        "c.png",
+    ]
 
 
 def test_the_ball_screw_photos_are_read_with_their_moments_as_parts(shared_data: Path) -> None:
