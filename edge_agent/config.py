@@ -73,9 +73,10 @@ class EvidenceOptions(StrictOptions):
     """The picture or window behind a verdict, kept on disk."""
 
     keep: tuple[Literal["pass", "fail", "uncertain", "error"], ...] = ("fail", "uncertain")
-    """The outcomes that are kept."""
+    """The outcomes that are kept; of `error`, what came and could not be judged: a picture that
+    cannot be decoded leaves nothing."""
     max_mb: Annotated[float, Field(gt=0)] = 256.0
-    """Room per pipeline; the oldest go first."""
+    """Room per pipeline; the oldest go first, both files of a picture."""
 
 
 class RecipeOptions(StrictOptions):

@@ -120,6 +120,28 @@ def test_the_oldest_go_when_the_budget_is_full_also_after_a_restart(tmp_path: Pa
     assert names[0].removeprefix("camera/") not in files
 
 
+def test_the_two_files_of_a_picture_come_and_go_together(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for second in range(20):
+        side = 250 if second % 2 == 0 else 100  # what frees room is larger than what needs it
+        noise = rng.integers(0, 256, (side, side, 3), np.uint8)
+        kept = ring(tmp_path, 0.5)
+        keep(kept, Frame(noise, captured_ns(second), 0, second))
+        kept.close(10)
+        stems = [path.name.partition(".")[0] for path in (tmp_path / "camera").iterdir()]
+        assert len(stems) == 2 * len(set(stems))
+    assert len(stems) >= 4
+
+
+def test_a_picture_larger_than_the_budget_is_kept_alone(tmp_path: Path) -> None:
+    kept = ring(tmp_path, 0.001)
+    for second in range(3):
+        name = keep(kept, picture(second))
+    kept.close(10)
+    raw = name.replace(".jpg", ".raw.jpg")
+    assert {f"camera/{path.name}" for path in (tmp_path / "camera").iterdir()} == {name, raw}
+
+
 def test_small_files_count_as_the_blocks_that_they_take(tmp_path: Path, wait_for: WaitFor) -> None:
     kept = ring(tmp_path, 0.02)
     for second in range(12):

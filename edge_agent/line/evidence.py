@@ -106,8 +106,9 @@ class EvidenceRing:
     def _keep(self, verdict: Verdict, item: Item) -> None:
         stem = verdict.evidence.partition("/")[2].rpartition(".")[0]
         try:
-            for name, content in self._files(stem, verdict, item):
-                self._make_room(len(content))
+            files = list(self._files(stem, verdict, item))
+            self._make_room(sum(_on_disk(len(content)) for _, content in files))
+            for name, content in files:
                 self._write(name, content)
             if self._outgoing is not None:
                 self._outgoing.put(stem, verdict, item)
@@ -132,17 +133,24 @@ class EvidenceRing:
         many_files.write(self._where, name, content)
         self._bytes += _on_disk(len(content))
 
-    def _make_room(self, new_bytes: int) -> None:
+    def _make_room(self, more: int) -> None:
+        """Have the oldest go until there is room for `more` bytes on the disk; both of a pair."""
         budget = self.options.max_mb * 1e6
-        while self._bytes + _on_disk(new_bytes) > budget:
+        while self._bytes + more > budget:
             if not self._oldest:
                 self._oldest.extend(heapq.nsmallest(OLDEST_AT_ONCE, self._names()))
             if not self._oldest:
                 return
-            try:
-                self._bytes -= _on_disk(many_files.remove(self._where, self._oldest.popleft()))
-            except FileNotFoundError:
-                self._count_what_is_there()  # somebody else makes room here, too
+            name = self._oldest.popleft()
+            self._remove(name)
+            while self._oldest and self._oldest[0].startswith(f"{name.rpartition('.')[0]}."):
+                self._remove(self._oldest.popleft())
+
+    def _remove(self, name: str) -> None:
+        try:
+            self._bytes -= _on_disk(many_files.remove(self._where, name))
+        except FileNotFoundError:
+            self._count_what_is_there()  # somebody else makes room here, too
 
     def _names(self) -> list[str]:
         with os.scandir(self._folder) as entries:

@@ -191,17 +191,20 @@ class Pipeline:
     def _error(
         self, terms: Terms, item: Item, verdict_id: str, part_id: str | None, reason: str
     ) -> Verdict:
-        return error_verdict(
+        verdict = error_verdict(
             terms.identity,
             reason,
             verdict_id=verdict_id,
             part_id=part_id,
             captured=(item.captured_ns, item.captured_mono_ns),
             model=terms.model,
+            evidence=self._evidence.name_of("error", verdict_id, item),
         )
+        self._evidence.keep(verdict, item)
+        return verdict
 
 
-def error_verdict(
+def error_verdict(  # noqa: PLR0913  what is known of it
     identity: Identity,
     reason: str,
     *,
@@ -209,6 +212,7 @@ def error_verdict(
     part_id: str | None = None,
     captured: tuple[int, int] | None = None,
     model: Model | None = None,
+    evidence: str = "",
 ) -> Verdict:
     """Return the verdict for something that was not inspected, and why.
 
@@ -237,4 +241,5 @@ def error_verdict(
         latency_ns=now_mono_ns - captured_mono_ns,
         accelerator=model.backend.accelerator if model else "",
         reason=reason,
+        evidence=evidence,
     )

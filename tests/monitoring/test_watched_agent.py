@@ -112,6 +112,7 @@ def test_what_is_half_learned_outlives_a_stop_and_a_kill(
 
 
 def test_a_sensor_that_is_stuck_is_named_and_its_windows_are_errors(
+    tmp_path: Path,
     mqtt_client: Recorder,
     wait_for: WaitFor,
     start: Callable[..., AgentProcess],
@@ -123,6 +124,7 @@ def test_a_sensor_that_is_stuck_is_named_and_its_windows_are_errors(
         "model": str(MODELS / "motor-bearing"),
         "source": {"kind": "mqtt_sensor", "format": "float32", "channels": channels},
         "sensor": {"stuck_after_s": 0.6, "missing_after_s": 1.0},
+        "evidence": {"keep": ["error"]},
     }
     start({"motor": motor})
     rng = np.random.default_rng(1)
@@ -145,6 +147,9 @@ def test_a_sensor_that_is_stuck_is_named_and_its_windows_are_errors(
     until("stuck", 1.5)
     errors = [v for v in heard(mqtt_client, "pdm/motor/verdict") if v["verdict"] == "error"]
     assert "sensor_stuck: accel_x" in errors[-1]["reason"]
+    kept = tmp_path / "state" / "evidence" / errors[-1]["evidence"]
+    with np.load(wait_for(lambda: kept.is_file() and kept)) as window:
+        assert (window["samples"][:, 0] == 1.5).all()
     until("connected", None)
     until("missing_channel", None, silent=True)
     assert heard(mqtt_client, "pdm/motor/source")[-1]["detail"] == "plant/x: silent"
