@@ -125,12 +125,12 @@ def test_the_two_files_of_a_picture_come_and_go_together(tmp_path: Path) -> None
     for second in range(20):
         side = 250 if second % 2 == 0 else 100  # what frees room is larger than what needs it
         noise = rng.integers(0, 256, (side, side, 3), np.uint8)
-        kept = ring(tmp_path, 0.5)
+        kept = ring(tmp_path, 0.15)
         keep(kept, Frame(noise, captured_ns(second), 0, second))
         kept.close(10)
         stems = [path.name.partition(".")[0] for path in (tmp_path / "camera").iterdir()]
         assert len(stems) == 2 * len(set(stems))
-    assert len(stems) >= 4
+    assert stems
 
 
 def test_a_picture_larger_than_the_budget_is_kept_alone(tmp_path: Path) -> None:
