@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
     folder = options.config.resolve().parent
     stopping = stop_on_signals()
     agent = Agent(config, folder=folder, state_folder=_state(options))
-    reloading = _reloading(options, config, agent.control)
+    reloading = _reloading(options, agent.control)
     try:
         agent.run(stopping, reloading.due)
     finally:
@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _reloading(options: argparse.Namespace, running: Config, control: Control) -> Reloading:
+def _reloading(options: argparse.Namespace, control: Control) -> Reloading:
     from edge_agent.commands.checks import check_pipelines  # noqa: PLC0415
     from edge_agent.reloading import Reloading, is_wanted  # noqa: PLC0415
     from edge_agent.sdnotify import Systemd  # noqa: PLC0415
@@ -87,7 +87,7 @@ def _reloading(options: argparse.Namespace, running: Config, control: Control) -
         return config
 
     systemd = Systemd(os.environ, os.getpid())
-    reloading = Reloading(read, running, systemd, control.reload, control.reload_refused)
+    reloading = Reloading(read, systemd, control.reload, control.reload_refused)
     if is_wanted():
         reloading.listen()
     return reloading

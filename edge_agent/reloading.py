@@ -41,7 +41,6 @@ class Reloading:
     def __init__(
         self,
         read: Callable[[], Config],
-        running: Config,
         systemd: Systemd,
         take: Callable[[Config], str],
         refused: Callable[[str], None],
@@ -53,7 +52,6 @@ class Reloading:
         """
         self.due = threading.Event()
         self._read = read
-        self._running = running
         self._systemd = systemd
         self._take = take
         self._refused = refused
@@ -76,11 +74,7 @@ class Reloading:
             self._refused(str(error))
             self._stay(f"reload refused, what ran goes on: {error}", logging.ERROR)
             return
-        if new == self._running:
-            self._stay("reload: the config is what runs already", logging.INFO)
-            return
         if done := self._take(new):
-            self._running = new
             self._stay(f"reload: {done}", logging.INFO)
             return
         log.info("reload: the config has changed; stopping in order to begin with it")

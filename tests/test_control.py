@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -241,7 +242,7 @@ def test_an_agent_that_is_killed_during_a_trial_begins_with_the_last_good_config
 
 
 def test_the_file_is_in_force_again_once_it_changes(
-    start: Callable[..., AgentProcess], desk: Desk
+    start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor
 ) -> None:
     agent = start({"one": camera()})
     desk.until_running("one")
@@ -252,6 +253,9 @@ def test_the_file_is_in_force_again_once_it_changes(
     agent.start()
     desk.until_running("one")
     desk.until_reported(rev=2, source="mqtt")
+    os.kill(agent.pid, signal.SIGHUP)
+    said = "reload: the file says nothing new; revision 2 is in force: it was changed over MQTT"
+    wait_for(lambda: [e for e in desk.command("logs")["result"]["lines"] if said in e])
     assert agent.stop() == 0
     tree = json.loads(agent.config.read_text())
     tree["pipelines"]["one"]["rule"]["fail_at"] = 0.8

@@ -122,6 +122,8 @@ class Control:
 
         Any thread but ours; it waits until the workers follow.
         """
+        if config == self._file_config:
+            return self._unchanged()
         if not same_start(self._file_config, config):
             return ""
         before, self._file_config = self._changing.config, config
@@ -142,6 +144,14 @@ class Control:
     def reload_refused(self, why: str) -> None:
         """Report why what the config file says now is not in force; any thread."""
         self._calls.put(lambda: self._changing.refused(f"the config file: {why}"))
+
+    def _unchanged(self) -> str:
+        kept = self._ledger.document
+        stands = f"the file says nothing new; revision {kept.good.rev} is in force"
+        if kept.source == "file":
+            return stands
+        back = "`edge-agent config set` with the file takes that back"
+        return f"{stands}: it was changed over MQTT since; {back}"
 
     def _followed(self) -> bool:
         rev = self._changing.rev
