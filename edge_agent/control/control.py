@@ -77,7 +77,6 @@ class Control:
         self._answers = Answers(ledger, within_s, time.time, time.monotonic)
         self._recipes = recipes
         self._recipes_kept = ledger.document.choices
-        self._file_config = config
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         ports = Ports(
             apply=agent.apply,
@@ -122,11 +121,11 @@ class Control:
 
         Any thread but ours; it waits until the workers follow.
         """
-        if config == self._file_config:
+        if config == self._ledger.file_config:
             return self._unchanged()
-        if not same_start(self._file_config, config):
+        if not same_start(self._ledger.file_config, config):
             return ""
-        before, self._file_config = self._changing.config, config
+        before = self._changing.config
         done = threading.Event()
 
         def reload() -> None:

@@ -93,7 +93,7 @@ class Ledger:
     def __init__(self, folder: Path, file_config: Config) -> None:
         """`file_config`: what the config file says now."""
         self._path = folder / FILE
-        self._file_config = file_config
+        self.file_config = file_config
         tree = candidates.tree_of(file_config)
         self.document = self._begin(tree, digest(tree))
         self.interrupted = self.document.trial
@@ -126,7 +126,7 @@ class Ledger:
     def adopt(self, file_config: Config) -> None:
         """Make what the config file says now the last good config, also where the disk refuses."""
         tree = candidates.tree_of(file_config)
-        self._file_config, self.interrupted = file_config, None
+        self.file_config, self.interrupted = file_config, None
         self.document = self._kept(_anew(self.document, tree, digest(tree)))
         self.good = InForce(self.document.good.rev, file_config, tree)
 
@@ -189,7 +189,7 @@ class Ledger:
         self.document = document
 
     def _in_force(self, revision: Revision) -> InForce:
-        config = candidates.with_fixed(parse_tree(revision.tree), self._file_config)
+        config = candidates.with_fixed(parse_tree(revision.tree), self.file_config)
         return InForce(revision.rev, config, revision.tree)
 
 
