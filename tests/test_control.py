@@ -13,6 +13,7 @@ from tests.control import Belt, Desk, camera, every_picture, inspected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import Mosquitto, WaitFor
 
@@ -119,10 +120,21 @@ def test_a_dry_run_changes_nothing(start: Callable[..., AgentProcess], desk: Des
     assert desk.reported()["config"]["pipelines"]["one"]["rule"]["fail_at"] == 0.7
 
 
-def test_a_change_that_leaves_no_pipeline_is_warned_of(
-    start: Callable[..., AgentProcess], desk: Desk
+def test_a_change_that_leaves_no_pipeline_or_names_no_folder_is_warned_of(
+    start: Callable[..., AgentProcess], desk: Desk, tmp_path: Path
 ) -> None:
     start({"one": camera(), "two": camera()})
+    config = desk.reported()["config"]
+    config["pipelines"]["one"]["source"] = {"kind": "folder", "path": str(tmp_path / "none")}
+    answer = desk.change(config=config, dry_run=True)
+    why = "a pipeline that has to wait for it has the change taken back"
+    assert answer["warnings"] == [
+        {
+            "path": "/pipelines/one/source/path",
+            "type": "missing",
+            "msg": f"no such folder: {tmp_path}/none; {why}",
+        }
+    ]
     assert desk.change(patch={"pipelines": {"one": None}}, dry_run=True)["warnings"] == []
     answer = desk.change(patch={"pipelines": {"one": None, "two": None}}, dry_run=True)
     assert answer["warnings"] == [

@@ -238,6 +238,15 @@ def test_what_says_who_the_agent_is_cannot_be_changed_from_afar() -> None:
     assert paths == {"/broker/host", "/broker/keepalive_s", "/outbox/max_mb", "/device/cell"}
 
 
+def test_what_is_wrong_and_what_is_fixed_are_told_together() -> None:
+    tree = good() | {"broker": {"host": "elsewhere"}}
+    tree["pipelines"]["camera-1"]["threads"] = 0
+    with pytest.raises(ConfigError) as caught:
+        candidates.candidate(tree, config())
+    paths = [field.path for field in caught.value.fields]
+    assert paths == ["/pipelines/camera-1/threads", "/broker/host"]
+
+
 def by_words(npu: dict[str, Any], **words: str) -> Config:
     """Return a config with a pipeline for each of `words`, and npu defined."""
     one = good()["pipelines"]["camera-1"]

@@ -20,14 +20,15 @@ FILES = {"file", "root", "password_file", "ca_file", "cert_file", "key_file"}
 LIBRARY = "delegate"
 # Where a relative path starts at the config file; any other starts where the agent is started.
 BESIDE_THE_CONFIG = ("/sync/", "/source/path", "/source/file")
+WAITS = "what needs it waits for it"
 # systemd puts secrets there when the service starts, for the service alone.
 CREDENTIALS = Path("/run/credentials")
 
 
-def missing_files(config: Config, folder: Path) -> list[FieldError]:
+def missing_files(config: Config, folder: Path, then: str = WAITS) -> list[FieldError]:
     """Return each file or folder that is named and is not there.
 
-    The agent starts all the same: what needs it waits until it comes.
+    The agent starts all the same: what needs it waits until it comes. `then`: says what follows.
     """
     found = []
     defined = {each.delegate for each in config.accelerators.values()}
@@ -40,7 +41,7 @@ def missing_files(config: Config, folder: Path) -> list[FieldError]:
             continue
         if why := _why_missing(path.absolute(), folder=name in FOLDERS):
             without = "; without it the model runs as `on_failure` says"
-            why += without if name == LIBRARY else "; what needs it waits for it"
+            why += without if name == LIBRARY else f"; {then}"
             found.append(FieldError(pointer, "missing", why))
     return found
 

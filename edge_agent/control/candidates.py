@@ -49,15 +49,9 @@ def candidate(tree: dict[str, Any], current: Config) -> Config:
     try:
         config = parse_tree(tree)
     except ConfigError as error:
-        raise ConfigError(_with_misspelt(error.fields, tree, current)) from None
-    wrong = [
-        FieldError(path, "fixed", FIXED)
-        for field in sorted(Config.model_fields.keys() - set(LIVE))
-        for path in _differences(getattr(current, field), getattr(config, field), f"/{field}")
-        if path != "/broker/password"
-        and not (path == "/broker/username" and "username" not in config.broker.model_fields_set)
-    ]
-    if wrong := wrong + brought(config, current):
+        wrong = _with_misspelt(error.fields, tree, current)
+        raise ConfigError(wrong + _fixed_of_wrong(tree, current)) from None
+    if wrong := _fixed(config, current) + brought(config, current):
         raise ConfigError(wrong)
     return with_fixed(config, current)
 
@@ -72,6 +66,26 @@ def same_start(before: Config, after: Config) -> bool:
     """Say whether an agent that began with the file `before` can go over to `after`."""
     same = {name: getattr(after, name) for name in (*LIVE, *RELOADED)}
     return before.model_copy(update=same) == after
+
+
+def _fixed(config: Config, current: Config) -> list[FieldError]:
+    """Return what a config would change of what is fixed."""
+    return [
+        FieldError(path, "fixed", FIXED)
+        for field in sorted(Config.model_fields.keys() - set(LIVE))
+        for path in _differences(getattr(current, field), getattr(config, field), f"/{field}")
+        if path != "/broker/password"
+        and not (path == "/broker/username" and "username" not in config.broker.model_fields_set)
+    ]
+
+
+def _fixed_of_wrong(tree: dict[str, Any], current: Config) -> list[FieldError]:
+    """Return what a tree would change of what is fixed, as far as only the rest of it is wrong."""
+    live = {name: value for name, value in tree_of(current).items() if name in LIVE}
+    try:
+        return _fixed(parse_tree({**tree, **live}), current)
+    except ConfigError:
+        return []
 
 
 def _with_misspelt(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CHECK_S = 30.0
 LEAVE_S = 1.0
+TAKEN_BACK = "a pipeline that has to wait for it has the change taken back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def _missing(config: Config, folder: Path) -> list[FieldError]:
     by_itself = config.model_copy(update={"accelerators": {}})
     return [
         FieldError(each.path.removesuffix(f"/{LIBRARY}"), each.kind, each.message)
-        for each in missing_files(by_itself, folder)
+        for each in missing_files(by_itself, folder, TAKEN_BACK)
         if each.path.startswith("/pipelines/")
     ]
 
