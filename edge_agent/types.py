@@ -118,7 +118,7 @@ class Verdict:
 
     Times in UTC nanoseconds; `latency_ns` from capture to decision. `reason` says why an outcome
     is `error`, in words. `evidence` names the file kept for it, relative to the evidence folder,
-    or "".
+    or "". `recipe`: the product variant, or "" for the pipeline's own model.
     """
 
     id: str
@@ -141,3 +141,4 @@ class Verdict:
     accelerator: str
     reason: str = ""
     evidence: str = ""
+    recipe: str = ""

@@ -286,6 +286,8 @@ def test_a_product_variant_is_inspected_from_the_next_part_on_and_after_a_restar
     wait_for(lambda: inspected(desk) == belt.sent)
     limits = [verdict["threshold"] for verdict in desk.verdicts("one")]
     assert limits == sorted(limits, reverse=True), "no part after it by the old limit"
+    judged_as = {(verdict["threshold"], verdict["recipe"]) for verdict in desk.verdicts("one")}
+    assert judged_as == {(0.7, ""), (0.011, "P-2")}
     assert agent.stop() == 0
     desk.client.messages.clear()
     agent.start()

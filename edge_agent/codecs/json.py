@@ -45,6 +45,7 @@ def verdict_message(verdict: Verdict, *, device: str, seq: int, replay: bool) ->
         model_version=verdict.model_version,
         model_sha256=verdict.model_sha256,
         config_rev=verdict.config_rev,
+        recipe=verdict.recipe,
         capture_ts=utc_text(verdict.captured_ns),
         latency_ms=round(max(verdict.latency_ns, 0) / NS_PER_MS, 3),
         accelerator=verdict.accelerator,

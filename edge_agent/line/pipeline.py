@@ -59,9 +59,13 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What an item is inspected by, from its first step to its verdict."""
+    """What an item is inspected by, from its first step to its verdict.
+
+    `recipe`: the product variant, or "" for the pipeline's own model.
+    """
 
     identity: Identity
+    recipe: str
     model: Model
     rule: Rule
 
@@ -184,6 +188,7 @@ class Pipeline:
             latency_ns=time.monotonic_ns() - item.captured_mono_ns,
             accelerator=model.backend.accelerator,
             evidence=self._evidence.name_of(decision.outcome, verdict_id, item),
+            recipe=terms.recipe,
         )
         self._evidence.keep(verdict, item)
         return verdict
@@ -197,7 +202,7 @@ class Pipeline:
             verdict_id=verdict_id,
             part_id=part_id,
             captured=(item.captured_ns, item.captured_mono_ns),
-            model=terms.model,
+            terms=terms,
             evidence=self._evidence.name_of("error", verdict_id, item),
         )
         self._evidence.keep(verdict, item)
@@ -211,7 +216,7 @@ def error_verdict(  # noqa: PLR0913  what is known of it
     verdict_id: str | None = None,
     part_id: str | None = None,
     captured: tuple[int, int] | None = None,
-    model: Model | None = None,
+    terms: Terms | None = None,
     evidence: str = "",
 ) -> Verdict:
     """Return the verdict for something that was not inspected, and why.
@@ -220,6 +225,7 @@ def error_verdict(  # noqa: PLR0913  what is known of it
     """
     now_ns, now_mono_ns = time.time_ns(), time.monotonic_ns()
     captured_ns, captured_mono_ns = captured or (now_ns, now_mono_ns)
+    model = terms.model if terms else None
     manifest = model.bundle.manifest if model else None
     return Verdict(
         id=verdict_id or str(uuid.uuid4()),
@@ -242,4 +248,5 @@ def error_verdict(  # noqa: PLR0913  what is known of it
         accelerator=model.backend.accelerator if model else "",
         reason=reason,
         evidence=evidence,
+        recipe=terms.recipe if terms else "",
     )

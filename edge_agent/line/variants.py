@@ -93,7 +93,7 @@ class Variants:
 
     def terms(self, identity: Identity, options: PipelineOptions) -> Terms:
         """Return what to inspect by; the rule keeps what it has seen unless it is another one."""
-        return Terms(identity, *self.terms_of(options, options.recipe))
+        return Terms(identity, options.recipe, *self.terms_of(options, options.recipe))
 
     def terms_of(self, options: PipelineOptions, code: str) -> tuple[Model, Rule]:
         """Return model and rule of a variant."""

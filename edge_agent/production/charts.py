@@ -108,7 +108,8 @@ def _point(
     both = kind == "score" or spc.has_lower_limit(chart.limits)
     rules = spc.broken(chart.points, chart.limits, options.rules, (1, -1) if both else (1,))
     chart.calm = 0 if rules else chart.calm + 1
-    words = f"{'mean score' if kind == 'score' else 'share of rejects'} of {options.parts} parts"
+    what = "mean score" if kind == "score" else "share without a pass"
+    words = f"{what} of {options.parts} parts"
     if rules:
         reason = " and ".join(WORDS[rule] for rule in rules)
         usual = THAN_USUAL[kind][value < chart.limits.centre]

@@ -105,7 +105,7 @@ class ScoreChartOptions(StrictOptions):
 
 
 class RejectChartOptions(StrictOptions):
-    """A p-chart: the share of rejects among so many parts."""
+    """A p-chart: the share of parts without a pass, among so many."""
 
     parts: Annotated[int, Field(ge=5, le=100_000)] = 100
     """Parts behind each point. With few rejects, take more of them."""

@@ -80,6 +80,9 @@ class VerdictMessage(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     model_sha256: str
     config_rev: int
+    recipe: Annotated[
+        str, Meta(description="The product variant; empty: the pipeline's own model.")
+    ] = ""
     capture_ts: Annotated[Utc, Meta(description="When the picture or newest sample was taken.")]
     latency_ms: Annotated[Milliseconds, Meta(description="From capture to decision.")]
     accelerator: str

@@ -185,7 +185,7 @@ def test_no_reject_is_no_news_where_the_chart_has_no_lower_limit() -> None:
     assert reject_alarms([0, 2] * 5, [0] * 40, 50) == []
     (raised,) = reject_alarms([0, 2] * 5, [0] * 8 + [5], 50)
     assert raised.message == (
-        "share of rejects of 50 parts 0.1, more than usual: a point beyond its control limit "
+        "share without a pass of 50 parts 0.1, more than usual: a point beyond its control limit "
         "(centre line 0.02)"
     )
 
@@ -194,8 +194,8 @@ def test_fewer_rejects_than_usual_are_said_to_be_fewer() -> None:
     # p = 0.4, sigma = sqrt(0.4 * 0.6 / 50) = 0.0693: the lower limit is 0.192.
     (raised,) = reject_alarms([19, 21] * 5, [19] * 8, 50)
     assert raised.message == (
-        "share of rejects of 50 parts 0.38, fewer than usual: eight points in a row on one side "
-        "of the centre line (centre line 0.4)"
+        "share without a pass of 50 parts 0.38, fewer than usual: eight points in a row on one "
+        "side of the centre line (centre line 0.4)"
     )
     (raised,) = reject_alarms([19, 21] * 5, [9], 50)
     assert "0.18, fewer than usual: a point beyond" in raised.message
