@@ -109,7 +109,7 @@ class Lines:
         with self._lock:
             name = verdict.pipeline
             line = self._lines.get(name) or self._left.get(name)
-            if line is not None:
+            if line is not None and verdict.family == "qc":
                 events = line.part(verdict, self._utc_ns(), self._mono_ns())
                 self._tell(name, events if name in self._lines else ())
 

@@ -268,6 +268,7 @@ def test_a_pipeline_that_leaves_and_comes_back_goes_on_counting(
     plant.lines.decided(verdict(1))
     plant.configure(cameras=0)
     plant.lines.decided(verdict(2))  # what was under way
+    plant.lines.decided(verdict(7, family="pdm"))  # a machine of that name
     assert plant.lines.figures() == {}
     if saved:
         plant.lines._save()
