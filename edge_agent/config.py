@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -258,7 +259,13 @@ def parse_tree(tree: Any, secrets: Secrets | None = None) -> Config:  # noqa: AN
     try:
         return Config.model_validate_json(json.dumps(merged), context=definitions(merged))
     except ValidationError as error:
-        raise ConfigError(field_errors(error, merged, Config.model_json_schema())) from None
+        raise ConfigError(field_errors(error, merged, json.loads(schema_json()))) from None
+
+
+@functools.cache
+def schema_json() -> bytes:
+    """Return the config's JSON Schema: once, it takes thousands of objects that hold each other."""
+    return json.dumps(Config.model_json_schema()).encode()
 
 
 def _with_secrets(tree: dict[str, Any], secrets: Secrets | None) -> dict[str, Any]:

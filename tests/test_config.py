@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -128,6 +130,22 @@ def test_no_field_shows_the_pattern_that_it_must_match() -> None:
     }
     assert len(patterns) > 5
     assert patterns - PATTERNS.keys() == set()
+
+
+def test_refusals_leave_nothing_for_the_collector() -> None:
+    tree = good()
+    tree["pipelines"]["camera-1"]["threads"] = 0
+    refused(tree)  # the schema is made once
+    gc.collect()
+    gc.disable()
+    try:
+        before = sys.getallocatedblocks()
+        for _ in range(5):
+            refused(tree)
+        more = sys.getallocatedblocks() - before
+    finally:
+        gc.enable()
+    assert more < 1000
 
 
 def test_a_word_that_names_nothing_is_repeated_with_those_there_are() -> None:

@@ -10,11 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
-
 from edge_agent.clock import utc_text
 from edge_agent.commands.checks import no_pipelines
-from edge_agent.config import Config
+from edge_agent.config import Config, schema_json
 from edge_agent.control import candidates, checking, trees, trial
 from edge_agent.control.ledger import INTERRUPTED, InForce, Ledger, OnTrial, Revision
 from edge_agent.control.machine import Event, State, step
@@ -86,8 +84,7 @@ class Changing:
 
     def start(self, tell: Callable[[OnTrial, ConfigResult], None]) -> None:
         """Publish the schema and what is in force; end a trial that was cut short."""
-        schema = msgspec.json.encode(Config.model_json_schema())
-        self._ports.show(self._ports.topics.config("schema"), schema)
+        self._ports.show(self._ports.topics.config("schema"), schema_json())
         cut_short = self._ledger.interrupted
         if cut_short is not None and step(self._state, "started"):
             self._state = "steady"
