@@ -64,8 +64,11 @@ class _Onnx:
         self.accelerator = context.accelerator.name
         self._session = self._open(runtime, context)
         self.share = None if self._on_cpu else _share(self._session, self.accelerator)
-        self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
-        self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+        try:
+            self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
+            self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+        except UnicodeDecodeError:
+            raise ModelError("a name of its inputs or outputs is no text") from None
         self._output_names = [spec.name for spec in self.outputs]
 
     def run(self, tensors: Tensors) -> Tensors:
