@@ -1,29 +1,26 @@
-"""The parts of control without a broker: trees, the table, trials, the ledger, signatures."""
+"""The parts of control without a broker: trees, the table, trials, the ledger, requests."""
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.config import Config, RemoteOptions
-from edge_agent.control import candidates, machine, threshold, trees, trial
+from edge_agent.control import candidates, machine, trees, trial
 from edge_agent.control.ledger import FILE, Answered, InForce, Ledger, OnTrial, Revision, in_force
 from edge_agent.control.requests import ConfigRequest, Refused, one_change, read, tree_of
-from edge_agent.control.signature import Seal, sign
-from edge_agent.errors import ConfigError, EdgeAgentError
+from edge_agent.errors import ConfigError
 from edge_agent.reporting.standing import Standing
-from edge_agent.rules.threshold import Options as Threshold
 from tests.test_config import good, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edge_agent.config import Config
 
 scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=2)
 json_trees = st.recursive(
@@ -333,86 +330,3 @@ def test_a_request_with_a_wrong_field_is_refused_with_its_place(
     (field,) = caught.value.fields
     assert field.path == path
     assert field.message.startswith(message)
-
-
-# ---------------------------------------------------------------------- threshold, signature
-
-
-def test_a_threshold_keeps_its_side_and_its_zone() -> None:
-    rule = Threshold(kind="threshold", fail_at=1.0, pass_at=0.5)
-    found = threshold.from_good(rule, [0.0, 0.1, -0.1, 0.05, -0.05] * 4, 0.001)
-    assert found is not None
-    assert found["fail_at"] is not None
-    assert 0.2 < found["fail_at"] < 0.5
-    assert found["pass_at"] == pytest.approx(found["fail_at"] / 2)
-    below = Threshold(kind="threshold", fail_at=1.0, direction="below")
-    found = threshold.from_good(below, [5.0, 5.1, 4.9, 5.05, 4.95] * 4, 0.001)
-    assert found is not None
-    assert found["fail_at"] is not None
-    assert 4.5 < found["fail_at"] < 4.9
-
-
-@pytest.mark.parametrize("side", [1.0, -1.0], ids=["above", "below"])
-@pytest.mark.parametrize(
-    ("pass_at", "zone"), [(0.02, "kept"), (0.4, "kept"), (-9.0, "half of the way")]
-)
-def test_good_parts_beyond_the_old_zone_leave_it_its_width(
-    side: float, pass_at: float, zone: str
-) -> None:
-    rule = Threshold(
-        kind="threshold",
-        fail_at=side * 0.5,
-        pass_at=side * pass_at,
-        direction="above" if side > 0 else "below",
-    )
-    scores = [side * score for score in (0.6, 1.0, 1.4, 0.8, 1.2) * 4]
-    found = threshold.from_good(rule, scores, 0.001)
-    assert found is not None
-    fail_at, now_pass_at = found["fail_at"], found["pass_at"]
-    assert fail_at is not None
-    assert now_pass_at is not None
-    way = side * fail_at - 1.0
-    assert way > 0.5
-    width = 0.5 - pass_at if zone == "kept" else way / 2
-    assert side * (fail_at - now_pass_at) == pytest.approx(width)
-
-
-PRIVATE = bytes(range(32))
-TOPIC = "U/config/set"
-
-
-def seal(**more: Any) -> Seal:
-    public = Ed25519PrivateKey.from_private_bytes(PRIVATE).public_key().public_bytes_raw()
-    return Seal(RemoteOptions(public_keys={"maria": base64.b64encode(public).decode()}, **more))
-
-
-def test_a_signed_request_is_opened() -> None:
-    payload = sign({"id": "x"}, TOPIC, 1000.0, "maria", PRIVATE)
-    assert json.loads(seal().opened(payload, TOPIC, 1030.0)) == {"id": "x"}
-
-
-@pytest.mark.parametrize("what", ["plain", "other_topic", "old", "ahead", "other_key", "changed"])
-def test_a_request_that_is_not_signed_as_it_must_be_is_refused(what: str) -> None:
-    payload = sign({"id": "x"}, TOPIC, 1000.0, "maria", PRIVATE)
-    topic, now_s = TOPIC, 1000.0
-    match what:
-        case "plain":
-            payload = b'{"id": "x"}'
-        case "other_topic":
-            topic = "U2/config/set"
-        case "old":
-            now_s += 61.0
-        case "ahead":
-            now_s -= 61.0
-        case "other_key":
-            payload = sign({"id": "x"}, TOPIC, 1000.0, "maria", bytes(32))
-        case "changed":
-            payload = payload.replace(rb"\"x\"", rb"\"y\"")
-    with pytest.raises(Refused) as caught:
-        seal().opened(payload, topic, now_s)
-    assert caught.value.code == 401
-
-
-def test_a_key_that_is_none_ends_the_start_with_a_sentence() -> None:
-    with pytest.raises(EdgeAgentError, match=r"remote\.public_keys"):
-        Seal(RemoteOptions(public_keys={"maria": "AAAA"}))

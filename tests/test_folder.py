@@ -64,30 +64,19 @@ def test_the_end_of_a_folder_is_the_end(tmp_path: Path) -> None:
             source.read(0)
 
 
-def test_the_part_is_read_from_the_file_name(tmp_path: Path) -> None:
+def test_the_part_is_read_from_the_file_name_also_of_a_picture_that_cannot_be_read(
+    tmp_path: Path,
+) -> None:
     put(tmp_path, "KGT9-S-101_crop.png", "other.png")
-    source = create(
-        source_context(folder=tmp_path),
-        kind="folder",
-        path=".",
-        part_id=r"-(?P<part_id>[0-9]+)_",
-    )
+    (tmp_path / "KGT9-S-102_crop.png").write_bytes(b"no picture")
+    pattern = r"-(?P<part_id>[0-9]+)_"
+    source = create(source_context(folder=tmp_path), kind="folder", path=".", part_id=pattern)
     source.connect()
-    assert [item.part_id for item in read_all(source)] == ["101", None]
-
-
-def test_the_part_of_a_picture_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    (tmp_path / "part-101.png").write_bytes(b"no picture")
-    source = create(
-        source_context(folder=tmp_path),
-        kind="folder",
-        path=".",
-        part_id=r"-(?P<part_id>[0-9]+)\.",
-    )
-    source.connect()
+    assert read_one(source).part_id == "101"
     with pytest.raises(BadInput, match="undecodable") as error:
         source.read(0)
-    assert error.value.part_id == "101"
+    assert error.value.part_id == "102"
+    assert read_one(source).part_id is None
 
 
 @pytest.mark.parametrize("pattern", ["[", "(?P<part>x)", "x" * 300, "(?P<part_id>"])

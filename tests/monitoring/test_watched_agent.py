@@ -33,6 +33,16 @@ def write_pictures(folder: Path, light: float) -> None:
         part.replace(folder / f"{number}.png")
 
 
+def camera(folder: Path, **drift: Any) -> dict[str, Any]:
+    return {
+        "family": "qc",
+        "model": str(MODELS / "conveyor-parts"),
+        "source": {"kind": "folder", "path": str(folder), "loop": True, "fps": 50},
+        "drift": drift,
+        "evidence": {"keep": []},
+    }
+
+
 def heard(client: Recorder, topic: str) -> list[dict[str, Any]]:
     return [json.loads(payload) for payload in client.payloads(f"{ROOT}/{topic}")]
 
@@ -46,14 +56,7 @@ def test_darker_pictures_raise_an_alert_and_their_end_clears_it(
     mqtt_client.subscribe(f"{ROOT}/qc/#")
     folder = tmp_path / "pictures"
     write_pictures(folder, 1.0)
-    camera = {
-        "family": "qc",
-        "model": str(MODELS / "conveyor-parts"),
-        "source": {"kind": "folder", "path": str(folder), "loop": True, "fps": 50},
-        "drift": {"learn_items": 60, "window": 40, "figures_hz": 200},
-        "evidence": {"keep": []},
-    }
-    start({"camera": camera})
+    start({"camera": camera(folder, learn_items=60, window=40, figures_hz=200)})
 
     def alert_is(what: str) -> bool:
         drifts = [a for a in heard(mqtt_client, "qc/camera/alert") if a["kind"] == "drift"]
@@ -83,14 +86,7 @@ def test_what_is_half_learned_outlives_a_stop_and_a_kill(
     mqtt_client.subscribe(f"{ROOT}/qc/camera/drift")
     folder = tmp_path / "pictures"
     write_pictures(folder, 1.0)
-    camera = {
-        "family": "qc",
-        "model": str(MODELS / "conveyor-parts"),
-        "source": {"kind": "folder", "path": str(folder), "loop": True, "fps": 50},
-        "drift": {"learn_items": 5000},
-        "evidence": {"keep": []},
-    }
-    agent = start({"camera": camera})
+    agent = start({"camera": camera(folder, learn_items=5000)})
     kept = tmp_path / "state" / "drift"
 
     def items_since(ts: str) -> list[int]:
