@@ -21,9 +21,17 @@ def write(folder: str, name: str, content: bytes) -> None:
     os.replace(part, f"{folder}/{name}")
 
 
+def name_again(folder: str, name: str, other: str) -> None:
+    """Give a file a second name, at no room. Raises OSError, also where the system has no links."""
+    os.link(f"{folder}/{name}", f"{folder}/{other}")
+
+
 def remove(folder: str, name: str) -> int:
-    """Take a file away and return how many bytes it had. Raises OSError."""
+    """Take a name away and return how many bytes went with it: none if there is another name.
+
+    Raises OSError.
+    """
     path = f"{folder}/{name}"
-    size = os.stat(path).st_size
+    found = os.stat(path)
     os.unlink(path)
-    return size
+    return found.st_size if found.st_nlink == 1 else 0

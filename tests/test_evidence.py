@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -140,6 +141,39 @@ def test_a_picture_larger_than_the_budget_is_kept_alone(tmp_path: Path) -> None:
     kept.close(10)
     raw = name.replace(".jpg", ".raw.jpg")
     assert {f"camera/{path.name}" for path in (tmp_path / "camera").iterdir()} == {name, raw}
+
+
+def test_where_nothing_is_drawn_both_names_are_one_file_and_count_once(
+    tmp_path: Path, wait_for: WaitFor
+) -> None:
+    folder = tmp_path / "camera"
+    for start in (0, 20):  # what an agent finds there when it starts counts once as well
+        kept, nothing = ring(tmp_path, 0.05), replace(verdict(), defects=())
+        for second in range(start, start + 20):
+            raw = keep(kept, picture(second), nothing).replace(".jpg", ".raw.jpg")
+            wait_for((tmp_path / raw).exists)
+        kept.close(10)
+        stems = {path.name.removesuffix(".raw.jpg") for path in folder.glob("*.raw.jpg")}
+        assert all((folder / f"{a}.jpg").samefile(folder / f"{a}.raw.jpg") for a in stems)
+        assert len(stems) == 50_000 // 4096
+        assert len(list(folder.iterdir())) == 2 * len(stems)
+
+
+def test_a_file_system_without_links_keeps_both_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(here: str, _: str) -> None:
+        raise PermissionError(1, "Operation not permitted", here)
+
+    monkeypatch.setattr(os, "link", no_links)
+    counters = Counters()
+    kept = EvidenceRing(tmp_path / "camera", EvidenceOptions(), counters)
+    name = keep(kept, picture(), replace(verdict(), defects=()))
+    kept.close(10)
+    raw = name.replace(".jpg", ".raw.jpg")
+    assert (tmp_path / name).read_bytes() == (tmp_path / raw).read_bytes()
+    assert not (tmp_path / name).samefile(tmp_path / raw)
+    assert counters.totals() == {}
 
 
 def test_small_files_count_as_the_blocks_that_they_take(tmp_path: Path, wait_for: WaitFor) -> None:

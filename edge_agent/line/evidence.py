@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import logging
 import os
@@ -17,7 +18,7 @@ from edge_agent.sensing import window_file
 from edge_agent.types import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
     from edge_agent.config import EvidenceOptions
@@ -45,8 +46,9 @@ class EvidenceRing:
     `options` may be replaced at any time.
 
     For a frame `<name>.jpg` shows the regions and `<name>.raw.jpg` is the picture (its region of
-    interest) without them; for a window `<name>.npz` holds samples and channels. Names begin with
-    the UTC time, so that their order is their age. `upload` makes what sends it on.
+    interest) without them: one file by two names where nothing is drawn. For a window `<name>.npz`
+    holds samples and channels. Names begin with the UTC time, so that their order is their age.
+    `upload` makes what sends it on.
     """
 
     def __init__(
@@ -106,10 +108,9 @@ class EvidenceRing:
     def _keep(self, verdict: Verdict, item: Item) -> None:
         stem = verdict.evidence.partition("/")[2].rpartition(".")[0]
         try:
-            files = list(self._files(stem, verdict, item))
-            self._make_room(sum(_on_disk(len(content)) for _, content in files))
-            for name, content in files:
-                self._write(name, content)
+            files = self._files(stem, verdict, item)
+            self._make_room(sum(_on_disk(len(content)) for content in set(files.values())))
+            self._write_all(files)
             if self._outgoing is not None:
                 self._outgoing.put(stem, verdict, item)
         except OSError as error:
@@ -118,20 +119,28 @@ class EvidenceRing:
                 log.warning("%s: evidence cannot be kept: %s", verdict.pipeline, error)
             self._counters.add("evidence_errors")
 
-    def _files(self, stem: str, verdict: Verdict, item: Item) -> Iterable[tuple[str, bytes]]:
-        if isinstance(item, Frame):
-            drawn = image.draw_defects(item.pixels, verdict.defects)
-            yield f"{stem}.jpg", image.encode_jpeg(drawn, JPEG_QUALITY)
-            x, y, w, h = self._roi or (0, 0, item.pixels.shape[1], item.pixels.shape[0])
-            raw = item.pixels[y : y + h, x : x + w]
-            yield f"{stem}.raw.jpg", image.encode_jpeg(raw, JPEG_QUALITY)
-        else:
-            yield f"{stem}.npz", window_file.encode(item)
+    def _files(self, stem: str, verdict: Verdict, item: Item) -> dict[str, bytes]:
+        if not isinstance(item, Frame):
+            return {f"{stem}.npz": window_file.encode(item)}
+        x, y, w, h = self._roi or (0, 0, item.pixels.shape[1], item.pixels.shape[0])
+        raw = image.encode_jpeg(item.pixels[y : y + h, x : x + w], JPEG_QUALITY)
+        drawn = raw
+        if verdict.defects or self._roi:
+            with_defects = image.draw_defects(item.pixels, verdict.defects)
+            drawn = image.encode_jpeg(with_defects, JPEG_QUALITY)
+        return {f"{stem}.jpg": drawn, f"{stem}.raw.jpg": raw}
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write_all(self, files: dict[str, bytes]) -> None:
         # Not forced to the disk: evidence explains a verdict, it is not one.
-        many_files.write(self._where, name, content)
-        self._bytes += _on_disk(len(content))
+        written: dict[bytes, str] = {}
+        for name, content in files.items():
+            if content in written:
+                with contextlib.suppress(OSError):  # a file system without links keeps it twice
+                    many_files.name_again(self._where, written[content], name)
+                    continue
+            many_files.write(self._where, name, content)
+            written[content] = name
+            self._bytes += _on_disk(len(content))
 
     def _make_room(self, more: int) -> None:
         """Have the oldest go until there is room for `more` bytes on the disk; both of a pair."""
@@ -162,7 +171,8 @@ class EvidenceRing:
             for path in self._folder.glob(".*.part"):
                 path.unlink()
             with os.scandir(self._folder) as entries:
-                self._bytes = sum(_on_disk(entry.stat().st_size) for entry in entries)
+                stats = (entry.stat() for entry in entries)
+                self._bytes = sum(_on_disk(stat.st_size) // stat.st_nlink for stat in stats)
         except OSError as error:
             log.warning("%s: evidence folder: %s", self._folder.name, error)
 
