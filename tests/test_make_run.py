@@ -32,6 +32,7 @@ def test_make_run_shows_both_families_and_ends_with_0_after_ctrl_c(
     finally:
         terminal.close()
     assert status == 0, terminal.seen
+    assert "the demo has ended" in terminal.seen
     # The server that workers were forked from notices a moment later that nobody needs it.
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in before))
 
@@ -74,4 +75,5 @@ def test_without_mosquitto_the_demo_brings_a_broker_of_its_own() -> None:
 
 def test_a_demo_of_some_seconds_ends_by_itself() -> None:
     command = [sys.executable, "-m", "edge_agent", "demo", "--seconds", "1"]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    ended = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert ended.stdout.splitlines()[-1].startswith("the demo has ended")

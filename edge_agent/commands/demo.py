@@ -35,3 +35,4 @@ def run(stopping: threading.Event, *, data: Path | None, seconds: float | None, 
             f"look at it yourself: mosquitto_sub -p {broker.port} -V 5 -v -t 'demo/+/+/+/+/edge/#'"
         )
         watch(broker, stopping, hint=hint)
+    print("the demo has ended: broker, agent and their files are gone")
