@@ -84,16 +84,18 @@ def run(options: argparse.Namespace, config: Config, folder: Path, state_folder:
         chosen.pin(on=not options.off)
         return Said([f"{slot}: {'takes' if options.off else 'no longer takes'} other models"])
     record = chosen.record.read()
-    if record.active is None:
-        trial = record.candidate.generation.model if record.candidate else None
+    on_trial = record.candidate and record.state == "trial"
+    left = record.candidate.generation if on_trial else record.active
+    if left is None:
+        coming = record.candidate.generation.model if record.candidate else None
         raise EdgeAgentError(
-            f"{slot}: {trial} is on its way ({record.state}); only what was kept can be taken back"
-            if trial
+            f"{slot}: {coming} is on its way ({record.state}) and does not inspect yet"
+            if coming
             else f"{slot} runs the bundle of the config: there is nothing to go back to"
         )
-    chosen.recall(on=True)
-    text = f"{slot}: goes back to the model before; the agent does so at once, or at its next start"
-    return Said([text])
+    chosen.recall(left.digest)
+    back = f"{slot}: goes back from {left.model} to the model before"
+    return Said([f"{back}; the agent does so at once, or at its next start"])
 
 
 def _release(folders: Sequence[SlotFolder], wanted: str) -> Said:

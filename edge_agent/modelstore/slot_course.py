@@ -8,6 +8,7 @@ any moment knows where it was. What cannot be written has not happened: it is se
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,15 @@ class SlotCourse:
         """Whether something goes on in the background for it."""
         return self.record.state in {"downloading", "selftesting"}
 
+    @property
+    def _under_way(self) -> bool:
+        return self.record.state in states.UNDER_WAY
+
+    @property
+    def _active_inspects(self) -> bool:
+        """Whether the model in force does, and not one on trial."""
+        return self.record.state not in {"trial", "rolling_back"}
+
     def found(self, news: News | None, refused: Refusal | None) -> None:
         """Take what a look found: another model, none, or one that must not come."""
         if self.folder.pinned != self.view.pinned:
@@ -82,6 +92,8 @@ class SlotCourse:
         candidate, self._news = self.record.candidate, news
         if candidate is not None and not refused:
             self._follow(candidate, news)
+        elif refused and refused.code not in codes.PASSING and self._under_way:
+            self._steps.withdraw()  # it, or the one that is wanted instead, must not come
         if refused is not None:
             # Its manifest was not taken: neither its file nor its length is known.
             failure = Failure(refused.code, refused.detail)
@@ -142,10 +154,11 @@ class SlotCourse:
     def step(self) -> None:
         """See what has happened, and answer it."""
         self._release()
+        if self.folder.recalled:
+            self._recall(self.folder.recalled)
+        self._look_after_active()
         state = self.record.state
-        if state in states.SETTLED:
-            self._look_after_active()
-        elif state in states.WAITING:
+        if state in states.WAITING:
             self._begin_if_due()
         elif state == "verified":
             self._test()
@@ -156,14 +169,14 @@ class SlotCourse:
             self._result = self._result or self._ports.result(self.folder.slot)
             if self._result is not None and self._finished(self._result):
                 self._result = None
-        else:
+        elif state not in states.SETTLED:
             fresh = self._steps.workers.take_news()
             self._judge(self._steps.workers.judge(state), fresh=fresh)
 
     def stop(self) -> None:
         """Note an orderly end: nothing that was begun counts as an attempt."""
-        if self.record.state in states.UNDER_WAY:
-            self._steps.happen("interrupted", candidate=self._steps.attempted(-1))
+        if self._under_way:
+            self._steps.happen("interrupted", candidate=self._steps.attempted(-1), starts=0)
         elif self.record.starts:
             self._steps.write(starts=0)
 
@@ -194,17 +207,26 @@ class SlotCourse:
         self.view.pinned = self.folder.pinned
         self._ports.show()
 
+    def _recall(self, digest: str) -> None:
+        """Go back from the model of this digest, in force or on trial, as a person asked."""
+        active, candidate = self.record.active, self.record.candidate
+        failure = Failure("recalled", codes.MODEL["recalled"])
+        if candidate is not None and candidate.generation.digest == digest:
+            self._steps.give_up("broke" if self._under_way else "exhausted", failure)
+        elif active is None or active.digest != digest:
+            with contextlib.suppress(OSError):  # it is seen again, and nothing is to be done then
+                self.folder.recall("")
+        elif self._active_inspects:
+            self._steps.fall_back(failure.code, failure.detail)
+
     def _look_after_active(self) -> None:
-        if self.folder.recalled:
-            if self.record.active is not None:
-                self._steps.fall_back("recalled", codes.MODEL["recalled"])
-            if self.record.active is None or self.record.state == "rolling_back":
-                self.folder.recall(on=False)
-        elif self.record.active is not None and self.record.starts:
-            if why := self._steps.workers.cannot_start(MOST_ATTEMPTS):
-                self._steps.fall_back("model", why)
-            elif self._steps.workers.settled:
-                self._steps.write(starts=0)
+        """See that the model in force comes up, whatever else is on its way."""
+        if self.record.active is None or not self.record.starts or not self._active_inspects:
+            return
+        if why := self._steps.workers.cannot_start(MOST_ATTEMPTS):
+            self._steps.fall_back("model", why)
+        elif self._steps.workers.settled:
+            self._steps.write(starts=0)
 
     def _begin_if_due(self) -> None:
         candidate, news = self.record.candidate, self._news
@@ -215,6 +237,7 @@ class SlotCourse:
         elif news is None or news.model != candidate.generation.model:
             return  # until a look has said how it stands
         elif self._ports.mono_s() >= self._retry_s:
+            self._steps.set_turn_anew()
             rollout = news.rollout
             windows = (self._steps.terms.window, rollout.window if rollout else None)
             deadline = rollout.deadline if rollout else None
@@ -277,14 +300,21 @@ class SlotCourse:
             self._steps.give_up("broke", Failure(judgement.code, judgement.detail))
         elif judgement.event == "well":
             self._steps.confirm()
+        elif judgement.event == "interrupted":
+            self._begin_again()
         elif judgement.event is not None:
-            if judgement.event == "interrupted" and self.record.candidate:
-                self._steps.order(
-                    "revert", str(self.folder.bundle(self.record.candidate.generation))
-                )
             self._steps.happen(judgement.event)
         elif fresh:
             self._ports.show()
+
+    def _begin_again(self) -> None:
+        """Have a pipeline that another config started anew learn of its next model from the start.
+
+        That is no attempt of the model's.
+        """
+        if self.record.candidate is not None:
+            self._steps.order("revert", str(self.folder.bundle(self.record.candidate.generation)))
+        self._steps.happen("interrupted", candidate=self._steps.attempted(-1))
 
     def _return(self, judgement: Judgement) -> None:
         """See that the model before inspects again; if that cannot be had, the factory's."""

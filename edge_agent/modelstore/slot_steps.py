@@ -128,6 +128,12 @@ class SlotSteps:
                 self.view.rollout_id = news.rollout_id
                 self._ports.show()
 
+    def set_turn_anew(self) -> None:
+        """Where the clock has gone back since a model was offered, let its turn come by it."""
+        candidate = self.record.candidate
+        if candidate is not None and candidate.due_s > (due_s := self._due_s(candidate.rollout)):
+            self.write(candidate=msgspec.structs.replace(candidate, due_s=due_s))
+
     def withdraw(self) -> None:
         """Give a model up that is wanted no more."""
         failure = Failure(codes.WITHDRAWN, "it is wanted here no more")
@@ -159,7 +165,12 @@ class SlotSteps:
         return self.happen(event, error=failure, candidate=kept, **quarantine)
 
     def fall_back(self, code: str, detail: str) -> None:
-        """Go back to the generation that was confirmed before; the one in force never returns."""
+        """Go back to the generation that was confirmed before; the one in force never returns.
+
+        What is on its way is given up, and may be offered again.
+        """
+        if self.record.state in states.UNDER_WAY:
+            self.withdraw()
         active = self.record.active
         if active is None:
             return

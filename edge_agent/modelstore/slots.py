@@ -3,7 +3,7 @@
 slots/<slot>/state.a, state.b   the record (slot_record.py)
 slots/<slot>/gens/<n>/          bundles
 slots/<slot>/pin                there: no other model is taken
-slots/<slot>/recall             there: go back to the generation before
+slots/<slot>/recall             the digest of a model: go back to the one before it
 slots/<slot>/release/<digest>   there: let this file out of quarantine
 
 The last three are written by `edge-agent models` and read by the agent.
@@ -66,13 +66,16 @@ class SlotFolder:
         self._mark("pin", on=on)
 
     @property
-    def recalled(self) -> bool:
-        """Whether the generation before is asked for."""
-        return (self.folder / "recall").exists()
+    def recalled(self) -> str:
+        """The digest of the model that is not to run here any more, or ""."""
+        try:
+            return (self.folder / "recall").read_text(errors="replace")
+        except OSError:
+            return ""
 
-    def recall(self, *, on: bool) -> None:
-        """Ask for the generation before, or note that it was done. Raises OSError."""
-        self._mark("recall", on=on)
+    def recall(self, digest: str) -> None:
+        """Ask for the model before this one; "": note that it was done. Raises OSError."""
+        self._mark("recall", on=bool(digest), content=digest.encode())
 
     @property
     def releases(self) -> tuple[str, ...]:
@@ -85,10 +88,10 @@ class SlotFolder:
         """Ask for it, or note that it was done. Raises OSError."""
         self._mark(f"release/{digest}", on=on)
 
-    def _mark(self, name: str, *, on: bool) -> None:
+    def _mark(self, name: str, *, on: bool, content: bytes = b"") -> None:
         path = self.folder / name
         if on:
-            write_file(path, b"")
+            write_file(path, content)
         elif path.exists():
             path.unlink()
             sync_folder(path.parent)

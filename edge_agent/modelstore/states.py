@@ -86,7 +86,7 @@ TABLE: dict[tuple[State, Event], Step] = {
     **{(state, "due"): Step("downloading", "fetch") for state in WAITING},
     **{(state, "exhausted"): Step("failed", "drop") for state in WAITING},
     **{(state, "withdrawn"): Step("idle", "drop") for state in (*WAITING, *BEFORE_WORKER)},
-    ("downloading", "postponed"): Step("deferred", "show"),
+    **{(state, "postponed"): Step("deferred", "show") for state in ("downloading", "selftesting")},
     ("downloading", "fetched"): Step("verified", "show"),
     ("verified", "tested"): Step("selftesting", "test"),
     ("selftesting", "passed"): Step("staged", "show"),

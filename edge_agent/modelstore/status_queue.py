@@ -27,6 +27,10 @@ class StatusQueue:
         """Take a slot's next status."""
         self._unsent.setdefault(slot, deque(maxlen=MOST)).append(payload)
 
+    def drop(self, slot: str) -> None:
+        """Forget what was not published yet: the slot is no more."""
+        self._unsent.pop(slot, None)
+
     def send(self, mono_s: float) -> None:
         """Publish what is due."""
         for slot, payloads in self._unsent.items():

@@ -53,6 +53,26 @@ def test_a_model_is_shown_taken_back_for_good_and_then_none_is_taken(
     assert plant.verdicts(mqtt_client)[-1]["model_version"] in {"2.0.0", "3.0.0"}
 
 
+def test_a_model_on_trial_is_taken_back_also_while_the_agent_is_down(
+    tmp_path: Path,
+    server: plant.Server,
+    gateway: plant.Gateway,
+    mqtt_client: Recorder,
+    wait_for: WaitFor,
+) -> None:
+    server.publish(plant.changed(tmp_path, "2.0.0"))
+    gateway.start(fault_point="trial")
+    gateway.agent.wait(60)
+    assert "conveyor-parts@2.0.0" in command(gateway, "list").stdout
+    said = command(gateway, "rollback", plant.SLOT).stdout
+    assert said.startswith("plates: goes back from conveyor-parts@2.0.0 to the model before")
+    gateway.start()
+    status = plant.outcome(mqtt_client, "2.0.0")
+    assert (status["state"], status["error"]["code"]) == ("failed", "recalled")
+    wait_for(lambda: plant.verdicts(mqtt_client)[-1]["model_version"] == "1.0.0")
+    assert "recalled" in command(gateway, "show").stdout
+
+
 def test_what_cannot_be_done_is_said(gateway: plant.Gateway) -> None:
     refused = command(gateway, "rollback", plant.SLOT)
     assert refused.returncode != 0

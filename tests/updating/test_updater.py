@@ -229,6 +229,18 @@ def test_a_file_in_quarantine_stays_there_under_every_name_until_it_is_released(
     assert "released from quarantine: errs: 5 of 5" in caplog.text
 
 
+def test_a_slot_that_leaves_the_config_says_nothing_more(
+    station: Station, start: Callable[..., Updater], wait_for: WaitFor
+) -> None:
+    station.news = (NEWS,)
+    updater = start()
+    wait_for(lambda: station.record.state == "staged")
+    updater.configure([])
+    wait_for(lambda: station.shown[-1] == b"")
+    updater.stop()  # it tells what it had not told yet
+    assert station.shown[-1] == b""
+
+
 def test_a_model_that_must_not_come_is_named_with_its_rollout(
     station: Station, start: Callable[..., Updater], wait_for: WaitFor
 ) -> None:
