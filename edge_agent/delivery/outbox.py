@@ -131,10 +131,14 @@ class Outbox:
     def pending_gaps(self, after_id: int, limit: int) -> list[tuple[int, Gap]]:
         """Return gap records with their ids, in order."""
         try:
-            return self._file.gaps(after_id, limit)
+            gaps, unreadable = self._file.gaps(after_id, limit)
         except DiskTrouble as error:
             self._distrust(error)
             return []
+        for gap_id in unreadable:
+            log.error("outbox: gap record %d cannot be read and is given up", gap_id)
+            self.gap_acked(gap_id)
+        return gaps
 
     @property
     def alive(self) -> bool:

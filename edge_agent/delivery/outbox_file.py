@@ -51,6 +51,8 @@ class OutboxFile:
         self._store = VerdictStore(path, max_bytes=max_bytes, log_bytes=self._log_bytes)
         self._lock = threading.Lock()
         self._damage = ""
+        # Where this run began without the file: what the floor said, and the number it began above.
+        self._began: tuple[Floor, int] | None = None
 
     @property
     def totals(self) -> Totals:
@@ -63,22 +65,43 @@ class OutboxFile:
         `used`: the last one of this process that is not in memory any more; None: it gave none.
         """
         with self._guarded():
-            floor = self._floor.read()
+            floor = self._began[0] if self._began else self._floor.read()
             had_content = _has_content(self._path)
             if not self._damage:
                 self._open_store()
             if self._damage:
                 self._set_aside()
-            if used is None:
-                used = self._used_before(floor, had_content=had_content)
-                crashed = self._store.totals.seq < used
-            else:
-                crashed = False
+            before = self._began[1] if self._began else used
+            if before is None:
+                before = self._used_before(floor, had_content=had_content)
+            begins = used is None or self._began is not None
+            crashed = begins and self._store.totals.seq < before
+            used = before if used is None else used
             is_new = bool(self._damage) or (floor is not None and not had_content)
             if is_new or crashed:
-                self._go_on_above(used, floor, "new_file" if is_new else "crash")
-            self._damage = ""
+                with self._room_of_reserve():
+                    self._go_on_above(used, before, floor, "new_file" if is_new else "crash")
+            self._damage, self._began = "", None
             return max(used, self._store.totals.seq)
+
+    def begin_without(self) -> int | None:
+        """Return a number above all that can have been used, where the file cannot be opened.
+
+        None: nothing is known, as where the folder is not there yet. On a full disk the floor can
+        be raised. A read-only one says nothing of runs that began on it: none of them gave more
+        than 1000 numbers a second since the floor was written.
+        """
+        with self._guarded():
+            floor = self._floor.read()
+            if floor is None:
+                return None
+            base = floor.ceiling
+            try:
+                self._floor.write(floor)
+            except DiskTrouble:
+                base += max(0, self._utc_ns() - self._floor.written_ns()) // NS_PER_MS
+            self._began = (floor, base)
+            return base
 
     def write(self, changes: Changes, *, now_ns: int) -> set[int]:
         """Do all of it, or nothing; when it is done it is on the disk. Return the seqs given up."""
@@ -91,17 +114,15 @@ class OutboxFile:
         `settled`: all numbers up to it are acknowledged or in the file; `seq`: the last in use.
         """
         with self._guarded():
-            oldest = self._store.oldest()
-            delivered = min(settled, oldest[0] - 1) if oldest else settled
-            self._floor.write(Floor(delivered, seq, ceiling))
+            self._floor.write(Floor(self._delivered(settled), seq, ceiling))
 
     def rows(self, after_seq: int, up_to: int, limit: int) -> tuple[list[Row], list[int]]:
         """Return rows that are not parked, in order, and the seqs of those that are unreadable."""
         with self._guarded():
             return self._store.rows(after_seq=after_seq, up_to=up_to, limit=limit)
 
-    def gaps(self, after_id: int, limit: int) -> list[tuple[int, Gap]]:
-        """Return gap records with their ids, in order."""
+    def gaps(self, after_id: int, limit: int) -> tuple[list[tuple[int, Gap]], list[int]]:
+        """Return gap records with their ids, in order, and the ids of those that are unreadable."""
         with self._guarded():
             return self._store.gaps(after_id=after_id, limit=limit)
 
@@ -114,8 +135,7 @@ class OutboxFile:
     def delete(self, changes: Changes, *, now_ns: int) -> set[int]:
         """Do what `write` does, for changes without rows, in small steps on a full disk."""
         acked = sorted(changes.acked)
-        try:
-            self._reserve.give_up()
+        with self._room_of_reserve():
             for first in range(0, len(acked), DELETES_AT_ONCE):
                 # So short that the log does not outgrow the room that the reserve gives.
                 self._work_in_log()
@@ -123,19 +143,30 @@ class OutboxFile:
                 self.write(step, now_ns=now_ns)
             self._work_in_log()
             return self.write(replace(changes, acked=set()), now_ns=now_ns)
-        finally:
-            self._reserve.keep(leave=self._log_bytes)
 
     def keep_reserve(self) -> None:
         """Take the room for the reserve while there is much to spare."""
         self._reserve.keep()
 
-    def close(self, last_seq: int) -> None:
-        """Close the file, and note exactly where its numbers end: nothing crashed."""
-        with contextlib.suppress(DiskTrouble):
-            self.write(Changes(used_seq=last_seq), now_ns=self._utc_ns())
-            self.raise_floor(last_seq, last_seq, last_seq)
+    def close(self, last_seq: int | None) -> None:
+        """Close the file, and note exactly where its numbers end: nothing crashed.
+
+        None: this run gave no number, and knows nothing of where they end.
+        """
+        # Not where it began without the file: the next run says what may be missing since.
+        if last_seq is not None and self._began is None:
+            with contextlib.suppress(DiskTrouble):
+                self.write(Changes(used_seq=last_seq), now_ns=self._utc_ns())
+                self.raise_floor(last_seq, last_seq, last_seq)
         self._store.close()
+
+    @contextlib.contextmanager
+    def _room_of_reserve(self) -> Iterator[None]:
+        self._reserve.give_up()
+        try:
+            yield
+        finally:
+            self._reserve.keep(leave=self._log_bytes)
 
     def _work_in_log(self) -> None:
         with self._guarded():
@@ -166,13 +197,27 @@ class OutboxFile:
             return self._utc_ns() // NS_PER_MS
         return self._store.totals.seq + BLOCK if had_content else 0
 
-    def _go_on_above(self, used: int, floor: Floor | None, reason: Reason) -> None:
-        if reason == "crash":
+    def _delivered(self, settled: int) -> int:
+        """Return up to which number none can be missing."""
+        try:
+            oldest = self._store.oldest()
+        except DiskTrouble:
+            floor = self._floor.read()
+            return floor.delivered if floor else 0
+        if self._began:  # that is said once it can be written
+            return self._began[0].delivered
+        return min(settled, oldest[0] - 1) if oldest else settled
+
+    def _go_on_above(self, used: int, before: int, floor: Floor | None, reason: Reason) -> None:
+        """Note which numbers up to `before` may be missing, and that those to `used` were given."""
+        delivered, in_order = (floor.delivered, floor.seq == floor.ceiling) if floor else (0, False)
+        if reason == "crash" and floor and in_order:
+            delivered = floor.ceiling  # or it is in the file: this run left numbers out, no more
+        elif reason == "crash":
             log.warning("outbox: the last run ended without notice: numbers go on at %d", used + 1)
-        delivered = floor.delivered if floor else 0
         changes = Changes(used_seq=used)
-        if used > delivered:
-            missing = ((delivered + 1, used),)
+        if before > delivered:
+            missing = ((delivered + 1, before),)
             changes.gaps = [Gap(reason, False, self._utc_ns(), 0, 0, 0, 0, missing)]  # noqa: FBT003
         self._store.write(changes, now_ns=self._utc_ns())
 

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 class DiskTrouble(EdgeAgentError):
-    """The disk refuses, for now: full, read-only, failing, or locked by another agent."""
+    """The disk refuses, for now: full, read-only or failing."""
+
+
+class FileInUse(DiskTrouble):
+    """Another agent has the file: its numbers are that one's."""
 
 
 class FileDamaged(EdgeAgentError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge_agent.clock import NS_PER_S
 from edge_agent.delivery.gaps import Losses
-from edge_agent.delivery.outbox_types import Changes, DiskTrouble
+from edge_agent.delivery.outbox_types import Changes, DiskTrouble, FileInUse
 from edge_agent.delivery.outbox_waiting import NEVER_S, ROWS_PER_COMMIT
 from edge_agent.delivery.seq_floor import BLOCK
 
@@ -50,7 +51,7 @@ class Writer:
             self._step()
         while self._step() and not self._room.idle():
             pass
-        self._file.close(self._room.last_seq)
+        self._file.close(self._room.last_seq if self._room.opened else None)
         with self._room.changed:
             self._room.changed.notify_all()
 
@@ -84,6 +85,8 @@ class Writer:
             self._rows_at_once = ROWS_AFTER_TROUBLE
             self._retry_s = self._clock.running_s + RETRY_S
             self._say(str(error))
+            if not isinstance(error, FileInUse):
+                self._begin_without()
             with self._room.changed:
                 self._room.usable = False
                 self._room.refusing = True
@@ -104,6 +107,15 @@ class Writer:
         with room.changed:
             room.open(base)
             room.changed.notify_all()
+
+    def _begin_without(self) -> None:
+        """Give numbers although the file refuses: a line without verdicts is worse."""
+        room = self._room
+        with contextlib.suppress(DiskTrouble):
+            if not room.opened and (base := self._file.begin_without()) is not None:
+                with room.changed:
+                    room.open(base)
+            self._raise_floor()  # in place: a full disk takes it
 
     def _raise_floor(self) -> None:
         room = self._room

@@ -46,6 +46,13 @@ class SeqFloor:
         except (OSError, msgspec.DecodeError):
             return None
 
+    def written_ns(self) -> int:
+        """Return when it was written (ns since 1970). Raises DiskTrouble."""
+        try:
+            return self._path.stat().st_mtime_ns
+        except OSError as error:
+            raise DiskTrouble(f"{self._path.name}: {error.strerror}") from None
+
     def write(self, floor: Floor) -> None:
         """Write it and force it to the disk. Raises DiskTrouble."""
         # In place: it takes no room, so that it works on a full disk, and a power cut leaves the

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 import msgspec
 
 from edge_agent.delivery.gaps import Gap, Losses
-from edge_agent.delivery.outbox_types import DiskTrouble, FileDamaged, Row, Totals
+from edge_agent.delivery.outbox_types import DiskTrouble, FileDamaged, FileInUse, Row, Totals
 from edge_agent.types import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ CREATE INDEX IF NOT EXISTS passes ON verdicts (seq) WHERE outcome = {PASS};
 CREATE TABLE IF NOT EXISTS gaps (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (only INTEGER PRIMARY KEY CHECK (only = 1), seq INTEGER);
 INSERT OR IGNORE INTO counter VALUES (1, 0);
+-- Above those of a file that was set aside, as somebody may still hold such a one: milliseconds.
+INSERT INTO sqlite_sequence (name, seq)
+    SELECT 'gaps', CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)
+    WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'gaps');
 """  # noqa: S608  the number is ours
 
 
@@ -140,13 +144,19 @@ class VerdictStore:
                 unreadable.append(seq)
         return rows, unreadable
 
-    def gaps(self, *, after_id: int, limit: int) -> list[tuple[int, Gap]]:
-        """Return gap records with their ids, in order."""
+    def gaps(self, *, after_id: int, limit: int) -> tuple[list[tuple[int, Gap]], list[int]]:
+        """Return gap records with their ids, in order, and the ids of those that are unreadable."""
         with self._reading() as db:
             found = db.execute(
                 "SELECT id, body FROM gaps WHERE id > ? ORDER BY id LIMIT ?", (after_id, limit)
             ).fetchall()
-        return [(number, _gap.decode(body)) for number, body in found]
+        gaps, unreadable = [], []
+        for number, body in found:
+            try:
+                gaps.append((number, _gap.decode(body)))
+            except msgspec.DecodeError:
+                unreadable.append(number)
+        return gaps, unreadable
 
     def oldest(self) -> tuple[int, int] | None:
         """Return seq and time (`at_ns`) of the oldest row; None when there is none."""
@@ -283,4 +293,6 @@ def _sqlite_errors() -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in DAMAGED:
             raise FileDamaged(str(error)) from None
+        if code == sqlite3.SQLITE_BUSY:
+            raise FileInUse(str(error)) from None
         raise DiskTrouble(str(error)) from None

@@ -36,11 +36,14 @@ def open_outbox(tmp_path: Path) -> Iterator[Open]:
     """Start outboxes; each is closed at the end of the test."""
     opened: list[Outbox] = []
 
-    def start(folder: Path = tmp_path, **rest: object) -> Outbox:
+    def start(folder: Path = tmp_path, told: list[int] | None = None, **rest: object) -> Outbox:
         options = {"max_bytes": PLENTY, "max_age_s": 3600.0} | rest
         outbox = Outbox(folder / "outbox.db", **options)  # type: ignore[arg-type]
         opened.append(outbox)
-        outbox.start()
+        if told is None:
+            outbox.start()
+        else:
+            outbox.start(on_live=lambda rows: told.extend(row.seq for row in rows))
         return outbox
 
     yield start
