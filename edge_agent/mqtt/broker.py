@@ -210,9 +210,10 @@ class Connection:
             self._unanswered = self._unanswered + life.unanswered if life.speaks_5 else 0
 
     def _opened(self, life: Life, refused: str) -> None:
-        self._open_life = life
+        is_new, self._open_life = self._open_life is not life, life
         self._log_once(refused)
-        self._on_connected()
+        if is_new:  # else another subscription is refused, or none any more
+            self._on_connected()
 
     def _log_once(self, detail: str) -> None:
         if detail == self.detail:

@@ -81,6 +81,8 @@ class Life:
         self._routes = Routes(plan.subscriptions)
         # What each SUBSCRIBE without an answer asked for.
         self._asked: deque[list[tuple[str, int]]] = deque()
+        self._refused: set[str] = set()  # patterns that the broker does not let us receive
+        self._said = ""
         self._gathers = not any(subscription.urgent for subscription in plan.subscriptions)
         # Held while the client is used, so that its sockets are not freed meanwhile.
         self._usable = threading.Lock()
@@ -165,6 +167,8 @@ class Life:
             if self._answered and not self._closed:
                 if gone:
                     self._client.unsubscribe(gone)
+                    self._refused -= {*gone}
+                    self._say()
                 self._subscribe(new)
 
     def finish(self) -> None:
@@ -207,7 +211,7 @@ class Life:
         self.most_bytes = min(self.most_bytes, packet_maximum)
         self._subscribe(self._routes.patterns())
         if not self._asked:
-            self._open("")
+            self._open()
 
     def _subscribe(self, patterns: list[tuple[str, int]]) -> None:
         if patterns:
@@ -222,14 +226,26 @@ class Life:
         reasons: list[mqtt_reasons.ReasonCode],
         _properties: mqtt_properties.Properties | None,
     ) -> None:
-        answers = zip(self._asked.popleft(), reasons, strict=True)
-        refused = [pattern for (pattern, _), reason in answers if reason.is_failure]
-        self._open(f"not allowed to subscribe to {', '.join(refused)}" if refused else "")
+        for (pattern, _), reason in zip(self._asked.popleft(), reasons, strict=True):
+            (self._refused.add if reason.is_failure else self._refused.discard)(pattern)
+        self._open()
 
-    def _open(self, refused: str) -> None:
-        if not self._is_open:
-            self._is_open = True
-            self._opened(self, refused)
+    def _open(self) -> None:
+        if self._is_open:
+            self._say()
+        else:
+            self._is_open, self._said = True, self._detail()
+            self._opened(self, self._said)
+
+    def _say(self) -> None:
+        """Tell what is refused where that has changed since it was open."""
+        if self._is_open and self._said != (detail := self._detail()):
+            self._said = detail
+            self._opened(self, detail)
+
+    def _detail(self) -> str:
+        refused = ", ".join(sorted(self._refused))
+        return f"not allowed to subscribe to {refused}" if refused else ""
 
     def _on_disconnect(
         self,

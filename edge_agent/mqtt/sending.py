@@ -65,7 +65,9 @@ class SendingNow:
         *,
         written: int = 0,
     ) -> int:
-        self._client._out_packet.append(  # noqa: SLF001
+        waiting = self._client._out_packet  # noqa: SLF001
+        # What others queued since a part of it was written must not get into its middle.
+        (waiting.appendleft if written else waiting.append)(
             {
                 "command": command,
                 "mid": mid,

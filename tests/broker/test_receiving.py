@@ -145,3 +145,23 @@ def test_a_refused_subscription_is_named_while_the_rest_works(
     )
     wait_for(lambda: connection.connected)
     assert connection.detail == "not allowed to subscribe to secret"
+
+
+def test_a_subscription_that_is_refused_later_is_named_until_nobody_wants_it(
+    scripted: Callable[..., Scripted], connect: Connect, wait_for: WaitFor
+) -> None:
+    server = scripted(CONNACK_311 + bytes.fromhex("90 03 00 01 01"), keep_open=True)
+    mine, secret, other = (
+        Subscription(topic, 1, lambda _: None) for topic in ("mine", "secret", "other")
+    )
+    connection, trace = connect(
+        BrokerOptions(port=server.port, protocol="3.1.1"), subscriptions=[mine]
+    )
+    wait_for(lambda: connection.connected)
+    assert connection.detail == ""
+    connection.resubscribe([mine, secret, other])
+    server.say("90 04 00 02 80 01")
+    wait_for(lambda: connection.detail == "not allowed to subscribe to secret")
+    connection.resubscribe([mine, other])
+    assert connection.detail == ""
+    assert trace.events == ["connected"]

@@ -9,7 +9,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.metrics import Counters
 from edge_agent.mqtt.broker import BrokerOptions, Connection
+from edge_agent.mqtt.broker_options import Plan
+from edge_agent.mqtt.client import Life
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,3 +182,25 @@ def test_nothing_is_published_after_the_goodbye(
     life.finish()
     assert not life.publish("a", b"x", qos=0, retain=False, properties=b"", token=None)
     wait_for(lambda: "lost" in trace.events)
+
+
+def test_nothing_gets_into_a_packet_of_which_a_part_is_written(mosquitto: Mosquitto) -> None:
+    life = Life(
+        Plan(at(mosquitto), "part", (), None, 0),
+        lambda *_: None,
+        lambda *_: None,
+        counters=Counters(),
+    )
+    queue = life._sending._queue
+
+    class FullSocket:
+        """Takes two bytes; meanwhile the loop's thread has a PINGREQ to send."""
+
+        def send(self, packet: bytes) -> int:
+            queue(0xC0, b"\xc0\x00", 0, 0)
+            return len(packet[:2])
+
+    life._client.socket = FullSocket  # type: ignore[method-assign,assignment]
+    assert life._sending.publish(b"\x30\x04\x00\x01ax")
+    sent = [packet["packet"][packet["pos"] :] for packet in life._client._out_packet]
+    assert sent == [b"\x00\x01ax", b"\xc0\x00"]
