@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 
 TOPICS = Topics("acme/oslo/hall1/line2/press3/edge/gw1", "gw1")
 NOW = "2026-11-22T18:00:00.000Z"
+GAP = GapMessage(
+    ts=NOW,
+    device="gw1",
+    id="1",
+    reason="bytes",
+    exact=True,
+    first_seq=1,
+    last_seq=9,
+    count=9,
+    passes=9,
+    fails=0,
+    uncertain=0,
+    errors=0,
+    ranges=[(1, 9)],
+)
 
 
 def verdict(seq: int, outcome: Outcome = "pass", **fields: object) -> bytes:
@@ -193,6 +208,25 @@ def test_totals_and_state_are_those_of_the_agent(heard: Heard) -> None:
     ]
 
 
+def test_numbers_that_a_crash_left_out_are_no_hole_and_what_is_missing_beside_them_is(
+    heard: Heard,
+) -> None:
+    for seq in (7, 8, 9, 2001, 2002):
+        heard.verdict(seq)
+    assert heard.gateway.missing == 2000 - 9
+    left_out = msgspec.structs.replace(
+        GAP, reason="crash", exact=False, first_seq=5, last_seq=2000, count=0, ranges=[(5, 2000)]
+    )
+    for _ in range(2):  # it may come again
+        event = heard.overview.take(TOPICS.gap, messages.encode(left_out), 0.0)
+    assert event is not None
+    assert event.text == "of the numbers 5 to 2000 some went to no verdict: crash"
+    assert heard.gateway.missing == 0
+    for seq in (10, 2004):  # one was in the outbox; 2003 is a hole
+        heard.verdict(seq)
+    assert heard.gateway.missing == 1
+
+
 def test_status_info_alerts_and_gaps_are_told(heard: Heard) -> None:
     status = messages.StatusMessage(
         ts=NOW, device="gw1", status="online", started_ts=NOW, outbox_depth=7, outbox_age_s=1.5
@@ -207,21 +241,6 @@ def test_status_info_alerts_and_gaps_are_told(heard: Heard) -> None:
         message="outer race",
         raised_ts=NOW,
     )
-    gap = GapMessage(
-        ts=NOW,
-        device="gw1",
-        id="1",
-        reason="bytes",
-        exact=True,
-        first_seq=1,
-        last_seq=9,
-        count=9,
-        passes=9,
-        fails=0,
-        uncertain=0,
-        errors=0,
-        ranges=[(1, 9)],
-    )
     told = [
         heard.overview.take(topic, messages.encode(message), 0.0)
         for topic, message in [
@@ -229,7 +248,7 @@ def test_status_info_alerts_and_gaps_are_told(heard: Heard) -> None:
             (TOPICS.status, status),
             (TOPICS.status, gone),
             (TOPICS.alerts("pdm", "motor"), alert),
-            (TOPICS.gap, gap),
+            (TOPICS.gap, GAP),
         ]
     ]
     assert (heard.gateway.outbox_depth, heard.gateway.outbox_age_s) == (7, 1.5)

@@ -116,6 +116,13 @@ class GatewaySeen:
     _first_seq: int = 0
     _last_seq: int = 0
     _seqs: dict[int, None] = field(default_factory=dict)
+    # How many came of each range of numbers that a crash may have left out.
+    _left_out: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def leave_out(self, first: int, last: int) -> None:
+        """Take these numbers for no hole: some were given to no verdict."""
+        came = sum(first <= seq <= last for seq in self._seqs)
+        self._left_out.setdefault((first, last), came)
 
     def is_new(self, seq: int) -> bool:
         """Whether this verdict did not come before; a consumer drops repeats by (device, seq)."""
@@ -127,12 +134,20 @@ class GatewaySeen:
         self._first_seq = min(seq, self._first_seq) if self.received else seq
         self._last_seq = max(seq, self._last_seq)
         self.received += 1
+        for first, last in self._left_out:
+            self._left_out[first, last] += first <= seq <= last
         return True
 
     @property
     def missing(self) -> int:
         """How many verdicts between the first and the last one received did not come (yet)."""
-        return self._last_seq - self._first_seq + 1 - self.received if self.received else 0
+        if not self.received:
+            return 0
+        expected = self._last_seq - self._first_seq + 1
+        for (first, last), came in self._left_out.items():
+            begin, end = max(first, self._first_seq), min(last, self._last_seq)
+            expected -= max(0, end - begin + 1 - came)
+        return max(0, expected - self.received)
 
 
 class Overview:
@@ -187,7 +202,7 @@ class Overview:
                 self._gateway(root).version = info.agent_version
             case ["gap"]:
                 gap = msgspec.json.decode(payload, type=GapSeen)
-                return Event(_device(root), f"{gap.count} verdicts will never come: {gap.reason}")
+                return _take_gap(self._gateway(root), gap)
         return None
 
     def _take_verdict(
@@ -208,6 +223,16 @@ class Overview:
         family, name, _ = below
         seen = PipelineSeen(name, family, _device(root))
         return self.pipelines.setdefault((root, family, name), seen)
+
+
+def _take_gap(gateway: GatewaySeen, gap: GapSeen) -> Event:
+    subject = _device(gateway.root)
+    if gap.exact:
+        return Event(subject, f"{gap.count} verdicts will never come: {gap.reason}")
+    for first, last in gap.ranges:
+        gateway.leave_out(first, last)
+    named = ", ".join(f"{first} to {last}" for first, last in gap.ranges)
+    return Event(subject, f"of the numbers {named} some went to no verdict: {gap.reason}")
 
 
 def describe(verdict: VerdictSeen) -> str:

@@ -73,3 +73,5 @@ class GapSeen(msgspec.Struct):
 
     reason: str
     count: int
+    exact: bool
+    ranges: list[tuple[int, int]]

@@ -26,7 +26,8 @@ class GapMessage(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="bytes: the outbox was full; age: too old; memory: the disk refused them "
             "for too long; unreadable: the disk gave them back damaged; new_file: the outbox was "
-            "lost and begun again; crash: the agent ended without notice, with verdicts under way."
+            "lost and begun again; crash: the agent ended without notice, with verdicts under "
+            "way, or began on a disk that refused, and left these numbers out."
         ),
     ]
     exact: Annotated[
