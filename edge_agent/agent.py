@@ -99,7 +99,12 @@ class Agent:
         self._lines.configure(config)
         self._uploads = Uploads(config, folder, state_folder / "upload")
         self._readiness = Readiness(
-            self._outbox, self._publisher, state_folder, config.health, self._uploads.figures
+            self._outbox,
+            self._publisher,
+            state_folder,
+            config.health,
+            self._uploads.figures,
+            lambda: {"control": self.control.alive, "models": self._models.alive},
         )
         self._serving = self._new_serving(config)
         logs.name_pipelines(config.pipelines)

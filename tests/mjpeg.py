@@ -42,6 +42,7 @@ class MjpegCamera:
         self._stopping = threading.Event()
         self._server: ThreadingHTTPServer | None = None
         self.port = 0
+        self.viewers = 0
 
     @property
     def url(self) -> str:
@@ -53,7 +54,11 @@ class MjpegCamera:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                camera.serve(self)
+                camera.viewers += 1
+                try:
+                    camera.serve(self)
+                finally:
+                    camera.viewers -= 1
 
             def log_message(self, *_: object) -> None:
                 pass

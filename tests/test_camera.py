@@ -12,15 +12,18 @@ import pytest
 from pydantic import ValidationError
 
 from edge_agent.errors import EndOfStream, NotConnected
+from edge_agent.line.capture import NewestCapture
+from edge_agent.metrics import Counters
 from edge_agent.sources.camera import CameraSource, Options
 from tests.conftest import free_port
-from tests.mjpeg import MjpegCamera, number_of, picture
+from tests.mjpeg import PICTURE_S, MjpegCamera, number_of, picture
 from tests.sources import create, frames, read_all, read_one, source_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.conftest import WaitFor
     from tests.mjpeg import Mood
 
 TIMEOUT_S = 0.5
@@ -122,6 +125,23 @@ def test_a_camera_that_dies_and_returns_is_read_again(camera: MjpegCamera) -> No
     source.connect()
     assert read_one(source).index > before.index
     source.close()
+
+
+def test_a_camera_is_let_go_at_once_whenever_it_is_closed(
+    camera: MjpegCamera, wait_for: WaitFor
+) -> None:
+    """Others may want it. Each time the close comes at another moment of a read."""
+    sources = []
+    for turn in range(20):
+        source = stream(camera.url)
+        sources.append(source)  # what Python frees by itself is no answer
+        newest = NewestCapture(source, Counters())
+        newest.connect()
+        while newest.read(1) is None:
+            pass
+        time.sleep(turn * PICTURE_S / 20)
+        newest.close()
+        wait_for(lambda: camera.viewers == 0)
 
 
 def test_closing_does_not_wait_for_a_read_that_hangs(camera: MjpegCamera) -> None:

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_agent.control.signature import sign
-from tests.agents import ROOT, AgentProcess, workers
+from tests.agents import MODELS, ROOT, AgentProcess, workers
 from tests.conftest import free_port
 from tests.control import Belt, Desk, camera, every_picture, inspected
 from tests.test_schemas import check
@@ -78,6 +78,24 @@ def test_a_snapshot_that_no_part_comes_for_says_how_the_pipeline_is(
     assert (answer["status"], answer["code"]) == ("failed", 500)
     assert answer["errors"][0]["msg"] == "not done within 1 s (it is running)"
     assert desk.command("snapshot", pipeline="one", within_s=60)["status"] == "done"
+
+
+@pytest.mark.parametrize("verb", ["restart", "recipe", "snapshot"])
+def test_a_pipeline_that_leaves_while_something_is_asked_of_it_is_said_to_be_gone(
+    start: Callable[..., AgentProcess], desk: Desk, wait_for: WaitFor, verb: str
+) -> None:
+    recipes = {"P-2": {"model": str(MODELS / "conveyor-parts")}}
+    away = camera(source={"kind": "folder", "path": "nowhere"}, recipes=recipes)
+    start({"one": camera(), "away": away})
+    desk.until_running("one")
+    request = {"v": 1, "id": "r1", "pipeline": "away", "within_s": 60}
+    request |= {"code": "P-2"} if verb == "recipe" else {}
+    asked = desk.send(f"cmd/{verb}", request)
+    assert desk.change(patch={"pipelines": {"away": None}})["status"] == "applied"
+    answer = wait_for(lambda: desk.answers(asked)[0])
+    if verb != "recipe":  # that takes no item, and may be there already
+        assert answer["errors"][0]["msg"] == "has left the config meanwhile"
+    assert desk.command("snapshot", pipeline="one")["status"] == "done"
 
 
 def test_a_snapshot_asked_of_a_worker_that_dies_is_answered_by_the_next(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -141,6 +142,29 @@ def test_a_picture_larger_than_the_budget_is_kept_alone(tmp_path: Path) -> None:
     kept.close(10)
     raw = name.replace(".jpg", ".raw.jpg")
     assert {f"camera/{path.name}" for path in (tmp_path / "camera").iterdir()} == {name, raw}
+
+
+def test_a_picture_that_no_jpeg_can_hold_costs_its_own_evidence_alone(
+    tmp_path: Path, wait_for: WaitFor
+) -> None:
+    counters = Counters()
+    kept = EvidenceRing(tmp_path / "camera", EvidenceOptions(), counters)
+    keep(kept, Frame(np.zeros((100, 70_000, 3), np.uint8), captured_ns(0), 0, 0))
+    wait_for(lambda: counters.totals().get("evidence_errors") == 1)
+    name = keep(kept, picture(1))
+    kept.close(10)
+    assert (tmp_path / name).exists()
+
+
+def test_a_folder_that_somebody_removed_is_made_again(tmp_path: Path, wait_for: WaitFor) -> None:
+    counters = Counters()
+    kept = EvidenceRing(tmp_path / "camera", EvidenceOptions(), counters)
+    wait_for((tmp_path / keep(kept, window(0))).exists)
+    shutil.rmtree(tmp_path / "camera")
+    keep(kept, window(1))
+    wait_for(lambda: counters.totals().get("evidence_errors") == 1)
+    wait_for((tmp_path / keep(kept, window(2))).exists)
+    kept.close(10)
 
 
 def test_where_nothing_is_drawn_both_names_are_one_file_and_count_once(

@@ -183,6 +183,21 @@ def test_what_is_no_known_code_is_told_once_and_changes_nothing(
     assert line.recipe == "P-3"
 
 
+def test_a_code_that_the_config_gives_another_recipe_is_followed_anew(tmp_path: Path) -> None:
+    line = Line(tmp_path, codes={"4711": "P-2"})
+    line.say(b"4711", retain=True)
+    assert line.recipe == "P-2"
+    line.products.configure(line.config)
+    line.recipes.choose("camera-1", Choice("P-3", ""))  # by hand: that nothing has changed for
+    line.products.configure(line.config)
+    assert line.recipe == "P-3"
+    recipes = {name: {"model": "m"} for name in ("P-2", "P-3")}
+    line.config = parse(with_product(recipes, codes={"4711": "P-3", "4712": "P-2"}))
+    line.recipes.choose("camera-1", Choice("P-2", ""))
+    line.products.configure(line.config)
+    assert line.recipe == "P-3"
+
+
 def test_another_wrong_code_ends_the_alert_of_the_one_before(tmp_path: Path) -> None:
     line = Line(tmp_path)
     for code in (b"P-8", b"P-9"):

@@ -35,6 +35,16 @@ def test_windows_come_in_order_and_then_the_stream_ends(tmp_path: Path) -> None:
     assert {item.origin for item in items} == {"run.csv"}
 
 
+def test_a_recording_that_cannot_be_read_from_its_first_row_on_is_not_connected(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "run.csv").write_bytes(b"x\n\xff\xfe\n")
+    context = source_context(window=window_shape(), folder=tmp_path)
+    source = create(context, kind="replay", file="run.csv", speed=0)
+    with pytest.raises(NotConnected, match=r"run\.csv"):
+        source.connect()
+
+
 def test_channels_take_their_columns_and_units_their_series(tmp_path: Path) -> None:
     recording(tmp_path, "unit,load A,rpm\n" + "1,1,10\n" * 4 + "2,2,20\n" * 4)
     context = source_context(window=window_shape("rpm", "load"), folder=tmp_path)

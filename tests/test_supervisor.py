@@ -246,6 +246,19 @@ def replace_pipeline(report: wire.PipelineReport, name: str) -> wire.PipelineRep
     return msgspec.structs.replace(report, pipeline=name)
 
 
+def test_a_worker_that_died_a_moment_before_its_pipeline_was_removed_stays_away(line: Line) -> None:
+    line.start({"camera": {"camera": pipeline()}})
+    line.until(lambda: line.count("camera") > 3)
+    process = line.supervisor._workers[0].process
+    assert process is not None
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(60)
+    line.supervisor.configure([], 5.0)
+    assert not line.supervisor._workers
+    assert not line.lost
+
+
 def test_whoever_has_something_to_do_need_not_wait_for_a_message(line: Line) -> None:
     waiting = threading.Thread(target=line.supervisor.step, args=(3600,), daemon=True)
     waiting.start()

@@ -84,12 +84,11 @@ def run(options: argparse.Namespace, config: Config, folder: Path, state_folder:
         chosen.pin(on=not options.off)
         return Said([f"{slot}: {'takes' if options.off else 'no longer takes'} other models"])
     record = chosen.record.read()
-    on_trial = record.candidate and record.state == "trial"
-    left = record.candidate.generation if on_trial else record.active
+    coming = record.candidate.generation if record.candidate else None
+    left = coming if record.state == "trial" else record.active
     if left is None:
-        coming = record.candidate.generation.model if record.candidate else None
         raise EdgeAgentError(
-            f"{slot}: {coming} is on its way ({record.state}) and does not inspect yet"
+            f"{slot}: {coming.model} is on its way ({record.state}) and does not inspect yet"
             if coming
             else f"{slot} runs the bundle of the config: there is nothing to go back to"
         )

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from edge_agent.control.ledger import Ledger
     from edge_agent.control.mailbox import Sender
     from edge_agent.control.recipes import Recipes
+    from edge_agent.reporting.standing import Standing
     from edge_agent.types import Verdict
 
 Order = wire.Restart | wire.Snapshot
@@ -113,29 +114,37 @@ class Commands:
     def watch(self, mono_s: float) -> None:
         """Answer what is done, and what takes too long."""
         for waiting in list(self._waiting.values()):
-            found = waiting.done()
-            if found is None and mono_s < waiting.by_s:
+            found, name = waiting.done(), waiting.command.pipeline
+            gone = name not in self._changing.config.pipelines
+            if found is None and not gone and mono_s < waiting.by_s:
                 continue
             del self._waiting[waiting.command.id]
             self._snapshots.pop(waiting.command.id, None)
             if found is not None:
                 self._answer(waiting.verb, waiting.command, waiting.sender, found)
                 continue
-            standing = self._ports.standings().get(waiting.command.pipeline)
-            how = f"{standing.state}: {standing.detail}".removesuffix(": ") if standing else "away"
-            within_s = waiting.command.within_s
-            fault = Fault("/pipeline", "timeout", f"not done within {within_s:g} s (it is {how})")
+            fault = self._why_not(waiting.command, gone=gone)
             self._answer(waiting.verb, waiting.command, waiting.sender, {}, fault)
+
+    def _why_not(self, command: TimedCommand, *, gone: bool) -> Fault:
+        if gone:
+            return Fault("/pipeline", "gone", "has left the config meanwhile")
+        standing = self._ports.standings().get(command.pipeline)
+        how = f"{standing.state}: {standing.detail}".removesuffix(": ") if standing else "away"
+        text = f"not done within {command.within_s:g} s (it is {how})"
+        return Fault("/pipeline", "timeout", text)
 
     # ------------------------------------------------------------------ verbs
 
     def _restart(self, command: RestartCommand, sender: Sender) -> None:
         self._pipeline(command)
-        before = self._standing(command.pipeline)
+        before = self._standing(command)
         self._ordered(wire.Restart(command.pipeline), command)
 
         def running() -> dict[str, Any] | None:
-            now = self._standing(command.pipeline)
+            now = self._ports.standings().get(command.pipeline)
+            if now is None:
+                return None
             # A state between two looks counts, too: a small model is back in no time.
             anew = now.left > before.left or before.state != "running"
             return {"state": now.state} if anew and now.state == "running" else None
@@ -145,7 +154,7 @@ class Commands:
     def _take_snapshot(self, command: SnapshotCommand, sender: Sender) -> None:
         self._pipeline(command)
         order = wire.Snapshot(command.id, command.pipeline)
-        asked_after = [self._standing(command.pipeline).restarts]
+        asked_after = [self._standing(command).restarts]
 
         def taken() -> dict[str, Any] | None:
             standing = self._ports.standings().get(command.pipeline)
@@ -191,15 +200,16 @@ class Commands:
         self._recipes.choose(command.pipeline, choice)
 
         def inspects() -> dict[str, Any] | None:
-            there = self._standing(command.pipeline).recipe == command.code
+            standing = self._ports.standings().get(command.pipeline)
+            there = standing is not None and standing.recipe == command.code
             return {"recipe": command.code} if there else None
 
         self._wait("recipe", command, sender, inspects)
 
     def _recalibrate(self, command: RecalibrateCommand, sender: Sender) -> None:
         options = self._pipeline(command)
-        scores = self._scores.of_good(command)
         code = self._recipes.of(self._changing.config).pipelines[command.pipeline].recipe
+        scores = self._scores.of_good(command, code)
         place = options.recipes.get(code, options)
         if place.rule is None:
             raise _refused(422, "/pipeline", self._without_rule(place.model))
@@ -237,8 +247,12 @@ class Commands:
             raise _refused(404, "/pipeline", text)
         return options
 
-    def _standing(self, name: str) -> Any:  # noqa: ANN401  a Standing; the pipeline is known
-        return self._ports.standings()[name]
+    def _standing(self, command: PipelineCommand) -> Standing:
+        """Return how a command's pipeline stands. Raises Refused: it has just been put there."""
+        standing = self._ports.standings().get(command.pipeline)
+        if standing is None:
+            raise _refused(409, "/pipeline", "is not begun yet")
+        return standing
 
     def _ordered(self, order: Order, command: TimedCommand) -> None:
         if not self._order(order):

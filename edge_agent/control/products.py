@@ -44,6 +44,8 @@ class Products:
         self._alerts = alerts
         self._lock = threading.Lock()
         self._said: dict[str, bytes] = {}
+        # By which product and recipes what was said was followed.
+        self._followed: dict[str, tuple[object, object]] = {}
 
     def subscriptions(self, config: Config) -> list[Subscription]:
         """Return what has to be heard for these pipelines."""
@@ -54,7 +56,7 @@ class Products:
         ]
 
     def configure(self, config: Config) -> None:
-        """Go over to another config: it may have the recipe that was missing."""
+        """Go over to another config: it may understand what was said in another way."""
         with self._lock:
             self._said = {
                 name: payload
@@ -64,7 +66,7 @@ class Products:
             said = dict(self._said)
         for name, payload in said.items():
             options = config.pipelines[name]
-            if self._alerts.stands(_subject(name, options)) is not None:
+            if self._followed.get(name) != (options.product, options.recipes):
                 self._follow(name, options, payload)
 
     def _take(self, name: str, options: PipelineOptions, message: Message) -> None:
@@ -79,6 +81,7 @@ class Products:
     def _follow(self, name: str, options: PipelineOptions, payload: bytes) -> None:
         if options.product is None:
             return
+        self._followed[name] = (options.product, options.recipes)
         subject = _subject(name, options)
         try:
             code = _recipe(_code(payload, options.product), options)

@@ -23,24 +23,26 @@ class _Latest:
     def __init__(self) -> None:
         self._scores = array("d", bytes(8 * SCORES_MOST))
         self._passed = bytearray(SCORES_MOST)
-        self._models = array("q", bytes(8 * SCORES_MOST))
+        self._kinds = array("q", bytes(8 * SCORES_MOST))
+        self._kind: dict[str, int] = {}  # by recipe: of its newest part
         self._count = 0
 
     def add(self, verdict: Verdict) -> None:
         place = self._count % SCORES_MOST
         self._scores[place] = verdict.score
         self._passed[place] = verdict.outcome == "pass"
-        self._models[place] = hash(verdict.model_sha256)
+        kind = hash((verdict.model_sha256, verdict.recipe))
+        self._kinds[place] = self._kind[verdict.recipe] = kind
         self._count += 1
 
-    def of_newest_model(self) -> list[tuple[float, bool]]:
-        """Return score and whether it passed of what that model inspected, oldest first."""
+    def of_recipe(self, recipe: str) -> list[tuple[float, bool]]:
+        """Return score and whether it passed, by the recipe and its newest model, oldest first."""
         last = range(max(0, self._count - SCORES_MOST), self._count)
         places = [number % SCORES_MOST for number in last]
         return [
             (self._scores[place], bool(self._passed[place]))
             for place in places
-            if self._models[place] == self._models[places[-1]]
+            if self._kinds[place] == self._kind.get(recipe)
         ]
 
 
@@ -57,15 +59,18 @@ class Scores:
             with self._lock:
                 self._parts[verdict.pipeline].add(verdict)
 
-    def of_good(self, command: RecalibrateCommand) -> list[float]:
-        """Return the scores of the last parts, by the model that inspects now.
+    def of_good(self, command: RecalibrateCommand, recipe: str) -> list[float]:
+        """Return the scores of the last parts of a recipe, by the model that inspected them last.
 
         Raises Refused where there are not as many, or where some of them may not be good.
         """
         with self._lock:
-            parts = self._parts[command.pipeline].of_newest_model()[-command.parts :]
+            parts = self._parts[command.pipeline].of_recipe(recipe)[-command.parts :]
         if len(parts) < command.parts:
-            text = f"only {len(parts)} parts were inspected by this model since the agent started"
+            of = f" of recipe {recipe}" if recipe else ""
+            text = (
+                f"only {len(parts)} parts{of} were inspected by this model since the agent started"
+            )
             raise _refused(409, text)
         bad = sum(not passed for _, passed in parts)
         if bad and not command.any_verdict:

@@ -113,11 +113,14 @@ class EvidenceRing:
             self._write_all(files)
             if self._outgoing is not None:
                 self._outgoing.put(stem, verdict, item)
-        except OSError as error:
-            # A full or read-only disk costs evidence, never inspection.
+        except (OSError, ValueError) as error:
+            # A full or read-only disk costs evidence, never inspection; and there is no JPEG of
+            # every picture.
             if not self._counters.totals().get("evidence_errors"):
                 log.warning("%s: evidence cannot be kept: %s", verdict.pipeline, error)
             self._counters.add("evidence_errors")
+            if not self._folder.is_dir():
+                self._count_what_is_there()
 
     def _files(self, stem: str, verdict: Verdict, item: Item) -> dict[str, bytes]:
         if not isinstance(item, Frame):

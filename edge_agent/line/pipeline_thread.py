@@ -173,7 +173,8 @@ class PipelineThread:
             stack.callback(evidence.close, EVIDENCE_CLOSE_S)
             acceleration = wanted(self.name, options, here.accelerator, self._counters, stack)
             variants = Variants(options, here.folder, here.calibration, acceleration, stack)
-            with self._follows:
+            with self._follows:  # with what was said while the models were loaded
+                evidence.options = self._options.evidence
                 terms = variants.terms(self._identity, self._options)
                 pipeline = Pipeline(terms, evidence, self._counters)
                 self._pipeline, self._variants, self._evidence = pipeline, variants, evidence

@@ -58,7 +58,10 @@ def decode(payload: bytes) -> Pixels:
 
 
 def encode_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
-    """Return BGR pixels [height, width, 3] as a JPEG file."""
+    """Return BGR pixels [height, width, 3] as a JPEG file.
+
+    Raises ValueError where there can be none: no pixels, or more than 65,500 in a row or column.
+    """
     encoded: bytes = simplejpeg.encode_jpeg(
         np.ascontiguousarray(pixels), quality=quality, colorspace="BGR", colorsubsampling="420"
     )

@@ -231,6 +231,9 @@ class Supervisor:
             self._succeed(entry)
         elif _sent(entry.pipe, wire.Stop()):
             entry.state, entry.stop_by = "stopping", time.monotonic() + timeout_s
+        else:  # it has just died, and nobody wants it back
+            self._end(entry)
+            self._succeed(entry)
 
     def _succeed(self, entry: Worker) -> None:
         self._workers.remove(entry)

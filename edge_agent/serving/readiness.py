@@ -62,9 +62,15 @@ class Readiness:
         state_folder: Path,
         options: HealthOptions,
         uploads: Callable[[], Figures | None] = lambda: None,
+        threads: Callable[[], dict[str, bool]] = dict,
     ) -> None:
-        """Look at nothing yet. `uploads`: how evidence is sent, None where none is."""
+        """Look at nothing yet.
+
+        `uploads`: how evidence is sent, None where none is. `threads`: of other parts of the agent,
+        whether they live.
+        """
         self.options = options
+        self._threads = threads
         self._uploads = uploads
         self._outbox = outbox
         self._publisher = publisher
@@ -146,6 +152,7 @@ class Readiness:
 
     def _dead_threads(self) -> tuple[str, ...]:
         alive = {"outbox": self._outbox.alive, "publisher": self._publisher.alive}
+        alive |= self._threads()
         return tuple(name for name, lives in alive.items() if not lives)
 
     def _take(self, findings: list[Finding], mono_s: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -21,6 +22,8 @@ from edge_agent.sources.base import gives_pictures
 from edge_agent.types import Frame
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import cv2
 
     from edge_agent.pictures.image import Pixels
@@ -116,7 +119,7 @@ class CameraSource:
 
     def connect(self) -> None:
         """Open the device, stream or file. Raises NotConnected."""
-        with self._in_use:
+        with self._using():
             self._release()
             device = self._open()
             if not device.isOpened():
@@ -134,9 +137,8 @@ class CameraSource:
         """
         if not self._closed.is_set() and not self._pace.wait(timeout_s):
             return None
-        with self._in_use:
+        with self._using():
             if self._closed.is_set():
-                self._release()
                 raise EndOfStream(f"{self._name}: closed")
             if self._device is None:
                 raise NotConnected(f"{self._name}: not open")
@@ -158,7 +160,20 @@ class CameraSource:
     def close(self) -> None:
         """Read no more. A read that is under way ends by its own timeout, and then lets go."""
         self._closed.set()
-        if self._in_use.acquire(blocking=False):
+        self._let_go_if_closed()
+
+    @contextlib.contextmanager
+    def _using(self) -> Iterator[None]:
+        try:
+            with self._in_use:
+                yield
+        finally:
+            self._let_go_if_closed()
+
+    def _let_go_if_closed(self) -> None:
+        # By whoever is the last to use it: a device may be opened by one at a time, and its next
+        # user waits already.
+        if self._closed.is_set() and self._in_use.acquire(blocking=False):
             self._release()
             self._in_use.release()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from edge_agent.errors import BadInput, ConfigError, EndOfStream, FieldError
+from edge_agent.errors import BadInput, ConfigError, EndOfStream, FieldError, NotConnected
 from edge_agent.lazy import lazy_module
 from edge_agent.line.pacing import Schedule, is_due
 from edge_agent.options import StrictOptions
@@ -93,7 +93,10 @@ class ReplaySource:
     def connect(self) -> None:
         """Open the recording, from its beginning. Raises NotConnected."""
         self._restart()
-        self._read_block()
+        try:
+            self._read_block()
+        except BadInput as error:
+            raise NotConnected(str(error)) from None
 
     def read(self, timeout_s: float) -> Window | None:
         """Return the next window, or None when it is not due within `timeout_s`.
