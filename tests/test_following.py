@@ -1,0 +1,70 @@
+"""What a pipeline follows without beginning anew, and that it does, whenever it is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edge_agent.config import PipelineOptions
+from edge_agent.line.pipeline import Identity
+from edge_agent.line.pipeline_context import PipelineContext
+from edge_agent.line.pipeline_thread import PipelineThread
+from edge_agent.line.variants import same_line
+from edge_agent.mqtt.broker_options import BrokerOptions
+from tests.agents import MODELS
+from tests.control import camera
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_agent.types import Verdict
+    from tests.conftest import WaitFor
+
+
+def options(**more: Any) -> PipelineOptions:
+    return PipelineOptions.model_validate_json(json.dumps(camera(**more)))
+
+
+@pytest.mark.parametrize(
+    ("more", "follows"), [({}, True), ({"accelerator": "gpu"}, False)], ids=["cpu", "gpu"]
+)
+def test_an_accelerators_process_begins_anew_where_a_run_may_take_another_time(
+    more: dict[str, Any], *, follows: bool
+) -> None:
+    before, after = options(run_timeout_s=1.0, **more), options(run_timeout_s=9.0, **more)
+    assert same_line(before, after) == follows
+
+
+def test_what_is_said_of_evidence_while_a_model_is_loaded_holds_once_it_is(
+    tmp_path: Path, wait_for: WaitFor
+) -> None:
+    shutil.copytree(MODELS / "conveyor-parts", tmp_path / "model")
+    manifest = tmp_path / "model" / "manifest.json"
+    text = manifest.read_bytes()
+    manifest.unlink()
+    os.mkfifo(manifest)  # who loads it waits until somebody writes it
+    verdicts: list[Verdict] = []
+    context = PipelineContext(
+        identity=Identity("one", "qc", 1),
+        device="gw",
+        folder=tmp_path,
+        evidence_folder=tmp_path / "evidence",
+        broker=BrokerOptions(),
+        emit=verdicts.append,
+        taken=lambda _: None,
+        seen=lambda *_: None,
+    )
+    outcomes = ["pass", "fail", "uncertain"]
+    thread = PipelineThread(options(model="model", evidence={"keep": outcomes}), context)
+    thread.start()
+    wait_for((tmp_path / "evidence").is_dir)
+    thread.follow(options(model="model", evidence={"keep": []}), 2)
+    manifest.write_bytes(text)
+    wait_for(lambda: len(verdicts) > 2)
+    thread.stop()
+    assert thread.join(60)
+    assert {verdict.evidence for verdict in verdicts} == {""}
