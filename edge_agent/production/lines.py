@@ -17,7 +17,7 @@ import msgspec
 from edge_agent import threads
 from edge_agent.durable import write_file
 from edge_agent.production import state_file
-from edge_agent.production.line import Line, LineAlert, LineState, ShiftFigures
+from edge_agent.production.line import Line, LineAlert, ShiftFigures
 from edge_agent.production.options import LineOptions
 from edge_agent.production.shift_message import shift_message
 from edge_agent.production.shifts import Calendar
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.config import Config
-    from edge_agent.production.line import Event
+    from edge_agent.production.line import Event, LineState
     from edge_agent.reporting.alerts import Alerts
     from edge_agent.reporting.topics import Topics
     from edge_agent.types import Verdict
@@ -91,11 +91,12 @@ class Lines:
                     continue
                 calendar = Calendar(production)
                 if old is None:
-                    lines[name] = Line(options, calendar, self._kept(name))
+                    lines[name] = self._begun(name, options, calendar)
                     continue
-                lines[name] = Line(options, calendar, old.state)
-                for each in (old, lines[name]):  # the one up to now, the other from now on
-                    self._tell(name, each.tick(self._utc_ns(), self._mono_ns()))
+                utc_ns, mono_ns = self._utc_ns(), self._mono_ns()
+                self._tell(name, old.tick(utc_ns, mono_ns))  # up to now, the other from now on
+                lines[name] = old.succeeded(options, calendar)
+                self._tell(name, lines[name].tick(utc_ns, mono_ns))
             gone = self._lines.keys() - lines.keys()
             self._left |= {name: self._lines[name] for name in gone}
             self._lines, self._options = lines, {**wanted}
@@ -118,8 +119,9 @@ class Lines:
         if mono_s < self._tick_s:
             return
         self._tick_s = mono_s + TICK_S
-        utc_ns, mono_ns = self._utc_ns(), self._mono_ns()
         with self._lock:
+            # Read while nobody else counts: who waited would bring a time that is over.
+            utc_ns, mono_ns = self._utc_ns(), self._mono_ns()
             for name, line in self._lines.items():
                 ended = line.trouble(utc_ns, mono_ns, in_error=bool(trouble(name)))
                 self._tell(name, ended)
@@ -129,8 +131,8 @@ class Lines:
 
     def figures(self) -> dict[str, ShiftFigures]:
         """Return the shift so far of each line; none of those that have none now."""
-        utc_ns = self._utc_ns()
         with self._lock:
+            utc_ns = self._utc_ns()
             found = {name: line.figures(utc_ns) for name, line in self._lines.items()}
         return {name: figures for name, figures in found.items() if figures is not None}
 
@@ -142,9 +144,11 @@ class Lines:
         if self._thread.is_alive():
             self._thread.join(SAVE_S)
 
-    def _kept(self, name: str) -> LineState:
+    def _begun(self, name: str, options: LineOptions, calendar: Calendar) -> Line:
         left = self._left.pop(name, None)
-        return left.state if left else state_file.read(self._folder / f"{name}.json")
+        if left is not None:
+            return left.succeeded(options, calendar)
+        return Line(options, calendar, state_file.read(self._folder / f"{name}.json"))
 
     def _tell(self, name: str, events: Iterable[Event]) -> None:
         for event in events:

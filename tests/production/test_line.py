@@ -191,6 +191,7 @@ class Plant:
 
     def __init__(self, folder: Path) -> None:
         self.at_ns = ns("09:00:00")
+        self.set_by_ns = 0
         self.shown: dict[str, bytes] = {}
         charts = [about("chart", chart=chart) for chart in ("score", "reject")]
         self.told = Told(folder, *charts)
@@ -199,9 +200,12 @@ class Plant:
             self.shown.__setitem__,
             self.told.alerts,
             folder / "lines",
-            utc_ns=lambda: self.at_ns,
+            utc_ns=self.utc_ns,
             mono_ns=lambda: self.at_ns,
         )
+
+    def utc_ns(self) -> int:
+        return self.at_ns + self.set_by_ns
 
     def configure(self, *, start: str = "06:00", cameras: int = 1, **line: Any) -> None:
         belt = {"kind": "simulator", "scene": "conveyor"}
