@@ -99,12 +99,7 @@ class Agent:
         self._lines.configure(config)
         self._uploads = Uploads(config, folder, state_folder / "upload")
         self._readiness = Readiness(
-            self._outbox,
-            self._publisher,
-            state_folder,
-            config.health,
-            self._uploads.figures,
-            lambda: {"control": self.control.alive, "models": self._models.alive},
+            self._outbox, self._publisher, state_folder, config.health, self._uploads.figures
         )
         self._serving = self._new_serving(config)
         logs.name_pipelines(config.pipelines)
@@ -164,6 +159,7 @@ class Agent:
         self.control.start()
         self._models.start()
         self._lines.start()
+        self._readiness.depends_on(control=self.control, models=self._models)
         self._serving.start()
         self._uploads.start()
         gc.freeze()  # what is there by now stays: no need to look through it again and again
@@ -179,8 +175,7 @@ class Agent:
             look_s = time.monotonic() + LOOK_S
             self._look_around(time.monotonic())
             # A thread that a bug ended comes back only with a new process.
-            threads = (self._outbox, self._publisher, self.control, self._models)
-            if all(each.alive for each in threads):
+            if not self._readiness.dead_threads():
                 systemd.alive()
         if stopping.is_set():
             systemd.stopping()

@@ -8,12 +8,12 @@ any moment knows where it was. What cannot be written has not happened: it is se
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import SyncError
-from edge_agent.modelstore import codes, moments, states
+from edge_agent.modelstore import codes, leaving, moments, states
+from edge_agent.modelstore.leaving import MOST_ATTEMPTS
 from edge_agent.modelstore.slot_record import Candidate, Failure
 from edge_agent.modelstore.slot_steps import Ports, SlotSteps, Terms
 from edge_agent.reporting.model_messages import SelfTestFigures
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_ATTEMPTS = 3
 # After it was given up for something that is not the model's fault, tried again ever less often.
 RETRY_MOST_S = 6 * 3600.0
 
@@ -76,11 +75,6 @@ class SlotCourse:
     @property
     def _under_way(self) -> bool:
         return self.record.state in states.UNDER_WAY
-
-    @property
-    def _active_inspects(self) -> bool:
-        """Whether the model in force does, and not one on trial."""
-        return self.record.state not in {"trial", "rolling_back"}
 
     def found(self, news: News | None, refused: Refusal | None) -> None:
         """Take what a look found: another model, none, or one that must not come."""
@@ -154,9 +148,7 @@ class SlotCourse:
     def step(self) -> None:
         """See what has happened, and answer it."""
         self._release()
-        if self.folder.recalled:
-            self._recall(self.folder.recalled)
-        self._look_after_active()
+        leaving.look(self._steps)
         state = self.record.state
         if state in states.WAITING:
             self._begin_if_due()
@@ -206,27 +198,6 @@ class SlotCourse:
         self.view.runs = str(self._steps.running or "")
         self.view.pinned = self.folder.pinned
         self._ports.show()
-
-    def _recall(self, digest: str) -> None:
-        """Go back from the model of this digest, in force or on trial, as a person asked."""
-        active, candidate = self.record.active, self.record.candidate
-        failure = Failure("recalled", codes.MODEL["recalled"])
-        if candidate is not None and candidate.generation.digest == digest:
-            self._steps.give_up("broke" if self._under_way else "exhausted", failure)
-        elif active is None or active.digest != digest:
-            with contextlib.suppress(OSError):  # it is seen again, and nothing is to be done then
-                self.folder.recall("")
-        elif self._active_inspects:
-            self._steps.fall_back(failure.code, failure.detail)
-
-    def _look_after_active(self) -> None:
-        """See that the model in force comes up, whatever else is on its way."""
-        if self.record.active is None or not self.record.starts or not self._active_inspects:
-            return
-        if why := self._steps.workers.cannot_start(MOST_ATTEMPTS):
-            self._steps.fall_back("model", why)
-        elif self._steps.workers.settled:
-            self._steps.write(starts=0)
 
     def _begin_if_due(self) -> None:
         candidate, news = self.record.candidate, self._news

@@ -27,9 +27,10 @@ class StatusQueue:
         """Take a slot's next status."""
         self._unsent.setdefault(slot, deque(maxlen=MOST)).append(payload)
 
-    def drop(self, slot: str) -> None:
-        """Forget what was not published yet: the slot is no more."""
+    def end(self, slot: str) -> None:
+        """Say that the slot is no more; what was not published yet is forgotten."""
         self._unsent.pop(slot, None)
+        self._show(slot, b"")
 
     def send(self, mono_s: float) -> None:
         """Publish what is due."""

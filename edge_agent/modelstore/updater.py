@@ -196,8 +196,7 @@ class Updater:
             self._by_pipeline |= dict.fromkeys(slot.pipelines, present)
         for gone in before.values():
             gone.stop()
-            self._statuses.drop(gone.folder.slot)
-            self._gateway.show(gone.folder.slot, b"")
+            self._statuses.end(gone.folder.slot)
 
     def _terms(self, slot: Slot) -> Terms:
         gateway = self._gateway

@@ -77,12 +77,10 @@ class Life:
         self._acked = acked
         self._counters = counters
         self._answered = self._is_open = self._closed = False
-        self._why = ""
+        self._why = self._said = ""
         self._routes = Routes(plan.subscriptions)
         # What each SUBSCRIBE without an answer asked for.
         self._asked: deque[list[tuple[str, int]]] = deque()
-        self._refused: set[str] = set()  # patterns that the broker does not let us receive
-        self._said = ""
         self._gathers = not any(subscription.urgent for subscription in plan.subscriptions)
         # Held while the client is used, so that its sockets are not freed meanwhile.
         self._usable = threading.Lock()
@@ -167,8 +165,8 @@ class Life:
             if self._answered and not self._closed:
                 if gone:
                     self._client.unsubscribe(gone)
-                    self._refused -= {*gone}
-                    self._say()
+                    if self._is_open:
+                        self._open()
                 self._subscribe(new)
 
     def finish(self) -> None:
@@ -226,26 +224,15 @@ class Life:
         reasons: list[mqtt_reasons.ReasonCode],
         _properties: mqtt_properties.Properties | None,
     ) -> None:
-        for (pattern, _), reason in zip(self._asked.popleft(), reasons, strict=True):
-            (self._refused.add if reason.is_failure else self._refused.discard)(pattern)
+        self._routes.answered(self._asked.popleft(), [not reason.is_failure for reason in reasons])
         self._open()
 
     def _open(self) -> None:
-        if self._is_open:
-            self._say()
-        else:
-            self._is_open, self._said = True, self._detail()
-            self._opened(self, self._said)
-
-    def _say(self) -> None:
-        """Tell what is refused where that has changed since it was open."""
-        if self._is_open and self._said != (detail := self._detail()):
-            self._said = detail
-            self._opened(self, detail)
-
-    def _detail(self) -> str:
-        refused = ", ".join(sorted(self._refused))
-        return f"not allowed to subscribe to {refused}" if refused else ""
+        """Say that it is open, and once more where other patterns are refused than before."""
+        refused = self._routes.refused
+        if not self._is_open or refused != self._said:
+            self._is_open, self._said = True, refused
+            self._opened(self, refused)
 
     def _on_disconnect(
         self,

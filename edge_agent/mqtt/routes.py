@@ -24,6 +24,7 @@ class Routes:
     def __init__(self, subscriptions: Iterable[Subscription]) -> None:
         self._by_pattern: dict[str, tuple[int, Handlers]] = {}
         self._remembered: dict[str, Handlers] = {}
+        self._refused: set[str] = set()
         self.replace(subscriptions)
 
     def replace(
@@ -45,6 +46,17 @@ class Routes:
     def patterns(self) -> list[tuple[str, int]]:
         """Return each pattern once, with the highest quality of service asked for."""
         return [(pattern, qos) for pattern, (qos, _) in self._by_pattern.items()]
+
+    def answered(self, asked: Iterable[tuple[str, int]], granted: Iterable[bool]) -> None:
+        """Note which of the patterns that were asked for the broker lets us receive."""
+        for (pattern, _), is_granted in zip(asked, granted, strict=True):
+            (self._refused.discard if is_granted else self._refused.add)(pattern)
+
+    @property
+    def refused(self) -> str:
+        """What the broker does not let us receive and somebody here wants, in words; or ""."""
+        patterns = sorted(self._refused & self._by_pattern.keys())
+        return f"not allowed to subscribe to {', '.join(patterns)}" if patterns else ""
 
     def handlers(self, topic: str) -> Handlers:
         """Return who takes messages on `topic`, in the order of the subscriptions."""

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from edge_agent.clock import utc_text
 from edge_agent.reporting.messages import CheckState
@@ -52,6 +52,14 @@ class Seen:
         return Seen(self.judged_s, first_s, now_s)
 
 
+class Living(Protocol):
+    """A part of the agent with threads of its own."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether they run: if not, a bug ended one."""
+
+
 class Readiness:
     """The agent's loop calls `step` and `decided`; any thread may read."""
 
@@ -62,15 +70,10 @@ class Readiness:
         state_folder: Path,
         options: HealthOptions,
         uploads: Callable[[], Figures | None] = lambda: None,
-        threads: Callable[[], dict[str, bool]] = dict,
     ) -> None:
-        """Look at nothing yet.
-
-        `uploads`: how evidence is sent, None where none is. `threads`: of other parts of the agent,
-        whether they live.
-        """
+        """Look at nothing yet. `uploads`: how evidence is sent, None where none is."""
         self.options = options
-        self._threads = threads
+        self._parts: dict[str, Living] = {"outbox": outbox, "publisher": publisher}
         self._uploads = uploads
         self._outbox = outbox
         self._publisher = publisher
@@ -85,6 +88,10 @@ class Readiness:
         self._offset_s = time.time() - time.monotonic()
         self._step_s = 0.0
         self._stepped_s: float | None = None
+
+    def depends_on(self, **parts: Living) -> None:
+        """Look at these parts of the agent, too."""
+        self._parts |= parts
 
     def decided(self, verdict: Verdict) -> None:
         """Note a verdict."""
@@ -119,10 +126,14 @@ class Readiness:
         """Return how much room is left for the state folder; None: it cannot be looked at."""
         return _free_bytes(self._state_folder)
 
+    def dead_threads(self) -> tuple[str, ...]:
+        """Return the parts of the agent of which a bug has ended a thread."""
+        return tuple(name for name, part in self._parts.items() if not part.alive)
+
     def alive(self) -> CheckState:
         """Ask, now, whether the agent itself lives: also where its loop no longer does."""
         mono_s = time.monotonic()
-        finding = checks.agent_alive(self._looped_s, self._dead_threads(), mono_s)
+        finding = checks.agent_alive(self._looped_s, self.dead_threads(), mono_s)
         with self._lock:
             before, now_ts = self._alive, utc_text(time.time_ns())
             since_ts = before.since_ts if before.state == finding.state else now_ts
@@ -137,7 +148,7 @@ class Readiness:
         uploads = self._uploads()
         return checks.GatewayFacts(
             looped_s=self._looped_s,
-            dead_threads=self._dead_threads(),
+            dead_threads=self.dead_threads(),
             connected=self._publisher.connected,
             broker_detail=self._publisher.detail,
             acked_s=self._publisher.acked_s,
@@ -149,11 +160,6 @@ class Readiness:
             clock_stepped_s=self._stepped_s,
             upload_trouble=uploads.trouble if uploads else None,
         )
-
-    def _dead_threads(self) -> tuple[str, ...]:
-        alive = {"outbox": self._outbox.alive, "publisher": self._publisher.alive}
-        alive |= self._threads()
-        return tuple(name for name, lives in alive.items() if not lives)
 
     def _take(self, findings: list[Finding], mono_s: float) -> bool:
         """Keep them; return whether any differs from before. A new reason is no new state."""
