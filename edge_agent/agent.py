@@ -202,12 +202,13 @@ class Agent:
 
     def _stop(self) -> None:
         began_s = time.monotonic()
+        self._desk.refuse_more()
         self._serving.stop()
         self.control.stop()
         self._models.stop()
         self._uploads.stop()
-        self._desk.close()
         self._supervisor.stop(self._config.stop_timeout_s)
+        self._desk.close()  # after the last answer of a worker
         self._board.publish(time.monotonic(), at_once=True)
         self._lines.close()
         self._outbox.flush(FLUSH_S)
@@ -237,7 +238,9 @@ class Agent:
         match message:
             case wire.Verdicts(verdicts):
                 for verdict in verdicts:
-                    self._decided(verdict)
+                    self._accept(verdict)
+            case wire.Answer(verdict):
+                self._answered(verdict)
             case wire.Report(reports):
                 news = [self._board.report(report) for report in reports]
                 self._serving.step(time.monotonic(), at_once=any(news))
@@ -247,11 +250,11 @@ class Agent:
             case wire.SnapshotTaken() | wire.Logged():
                 self.control.heard(message)
 
-    def _decided(self, verdict: Verdict) -> None:
-        if self._is_triggered(verdict.pipeline) and not self._desk.settle(verdict):
+    def _answered(self, verdict: Verdict) -> None:
+        if self._desk.settle(verdict):
+            self._accept(verdict)
+        else:
             self._board.count(verdict.pipeline, "dropped_after_deadline")
-            return
-        self._accept(verdict)
 
     def _accept(self, verdict: Verdict) -> None:
         self._outbox.append([verdict])
@@ -260,17 +263,14 @@ class Agent:
         self._readiness.decided(verdict)
         self.control.decided(verdict)
 
-    def _is_triggered(self, name: str) -> bool:
-        options = self._config.pipelines.get(name)
-        return options is not None and options.trigger is not None
-
     def _worker_lost(self, pipelines: tuple[str, ...], reason: str) -> None:
         self._models.lost(pipelines, reason)
         for name in pipelines:
             self._board.worker_lost(name, reason)
             self._serving.step(time.monotonic(), at_once=True)
             # Triggers are answered by the desk at their deadlines; other pipelines say it here.
-            if not self._is_triggered(name):
+            options = self._config.pipelines.get(name)
+            if options is None or options.trigger is None:
                 self._board.count(name, "verdicts_error")
                 self._accept(error_verdict(self._identities[name], reason))
 

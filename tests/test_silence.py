@@ -49,6 +49,7 @@ def thread(
         evidence_folder=tmp_path / "evidence",
         broker=BrokerOptions(host=mosquitto.host, port=mosquitto.port),
         emit=lambda _: None,
+        answer=lambda _: None,
         taken=lambda _: None,
         seen=lambda *_: None,
     )

@@ -22,10 +22,11 @@ class PipelineContext:
     """What a pipeline needs beside its own options.
 
     `folder` is where model paths start. `emit` hands a verdict over and may block while the agent
-    is busy: that is the back-pressure. `taken` is told a trigger for which an item was found.
-    `seen` is told an item that a snapshot was asked of, with its verdict. `calibration` is the file
-    that says what is normal here, if it is there. `upload` makes what sends it on.
-    `accelerator`: the process of all pipelines of this worker, for those that must share one.
+    is busy: that is the back-pressure. `answer` does the same with one that a trigger asked for;
+    before that, `taken` is told that an item was found for the trigger. `seen` is told an item that
+    a snapshot was asked of, with its verdict. `calibration` is the file that says what is normal
+    here, if it is there. `upload` makes what sends it on. `accelerator`: the process of all
+    pipelines of this worker, for those that must share one.
     """
 
     identity: Identity
@@ -34,6 +35,7 @@ class PipelineContext:
     evidence_folder: Path
     broker: BrokerOptions
     emit: Callable[[Verdict], None]
+    answer: Callable[[Verdict], None]
     taken: Callable[[str], None]
     seen: Callable[[str, Verdict, Item], None]
     calibration: Path | None = None

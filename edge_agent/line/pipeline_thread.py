@@ -248,18 +248,22 @@ class PipelineThread:
                 self._counters.add("not_asked_for")
             self._answer_triggers(self._triggers, pipeline)
         elif item is not None:
-            self._inspect(pipeline, item, str(uuid.uuid4()), item.part_id)
+            self._inspect(pipeline, item)
         return True
 
     def _answer_triggers(self, triggers: TriggerQueue, pipeline: Pipeline) -> None:
         while (match := triggers.match()) is not None:
             trigger, item = match
             self._context.taken(trigger.id)
-            self._inspect(pipeline, item, trigger.id, trigger.part_id)
+            self._inspect(pipeline, item, trigger)
 
-    def _inspect(self, pipeline: Pipeline, item: Item, verdict_id: str, part: str | None) -> None:
-        verdict = pipeline.inspect(item, verdict_id, part)
-        self._context.emit(verdict)
+    def _inspect(self, pipeline: Pipeline, item: Item, trigger: Trigger | None = None) -> None:
+        if trigger is None:
+            verdict = pipeline.inspect(item, str(uuid.uuid4()), item.part_id)
+            self._context.emit(verdict)
+        else:
+            verdict = pipeline.inspect(item, trigger.id, trigger.part_id)
+            self._context.answer(verdict)
         pipeline.look_back()
         while self._snapshots:
             self._context.seen(self._snapshots.popleft(), verdict, item)

@@ -4,6 +4,8 @@ It lives in the agent process: a worker that hangs or dies cannot keep its own d
 
     open --item found--> taken --verdict in time--> answered
     open, taken --deadline--> answered with `error`; a verdict that comes later is dropped
+
+While the agent stops, what is open is still answered so; a new trigger gets its `error` at once.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 MAX_PART_ID = 256  # a part id is a label, not a document
 MAX_PAYLOAD_BYTES = 64 * 1024
+STOPPING = "the agent is stopping"
 
 
 @dataclass
@@ -60,7 +63,7 @@ class TriggerDesk:
         self._lock = threading.Lock()
         self._open: dict[str, _Open] = {}
         self._changed = threading.Condition(self._lock)
-        self._closed = False
+        self._refusing = self._closed = False
         self._thread = threads.thread(self._keep_deadlines, "triggers")
         self._thread.start()
 
@@ -75,10 +78,11 @@ class TriggerDesk:
             since_mono_ns=now,
             deadline_mono_ns=now + int(options.deadline_ms * 1e6),
         )
-        with self._changed:
-            self._open[trigger.id] = _Open(trigger, identity, time.time_ns())
-            self._changed.notify()
-        self._ask(trigger)
+        entry = _Open(trigger, identity, time.time_ns())
+        if self._admit(entry):
+            self._ask(trigger)
+        else:
+            self._answer(_error(entry, STOPPING))
 
     def taken(self, trigger_id: str) -> None:
         """Note that an item was found for a trigger."""
@@ -91,13 +95,27 @@ class TriggerDesk:
         with self._lock:
             return self._open.pop(verdict.id, None) is not None
 
+    def refuse_more(self) -> None:
+        """Answer what comes from now on at once, with `error`; what is open may be settled yet."""
+        with self._lock:
+            self._refusing = True
+
     def close(self) -> None:
-        """Answer everything that is still open with `error`."""
+        """Answer everything that is still open, and what comes from now on, with `error`."""
         with self._changed:
-            self._closed = True
+            self._refusing = self._closed = True
             self._changed.notify()
         self._thread.join()
-        self._expire(list(self._open.values()), "the agent is stopping")
+        with self._lock:
+            left = list(self._open.values())
+        self._expire(left, STOPPING)
+
+    def _admit(self, entry: _Open) -> bool:
+        with self._changed:
+            if not self._refusing:
+                self._open[entry.trigger.id] = entry
+                self._changed.notify()
+            return not self._refusing
 
     def _keep_deadlines(self) -> None:
         while True:
@@ -114,25 +132,27 @@ class TriggerDesk:
 
     def _expire(self, late: list[_Open], reason: str) -> None:
         for entry in late:
-            trigger = entry.trigger
             with self._lock:
-                if self._open.pop(trigger.id, None) is None:
+                if self._open.pop(entry.trigger.id, None) is None:
                     continue  # answered since
-            self._answer(
-                error_verdict(
-                    entry.identity,
-                    reason or self._missed(entry),
-                    verdict_id=trigger.id,
-                    part_id=trigger.part_id,
-                    captured=(entry.received_ns, trigger.since_mono_ns),
-                )
-            )
+            self._answer(_error(entry, reason or self._missed(entry)))
 
     def _missed(self, entry: _Open) -> str:
         deadline_ms = (entry.trigger.deadline_mono_ns - entry.trigger.since_mono_ns) / 1e6
         what = "the model gave no result" if entry.taken else "no item came"
         why = self._why(entry.identity.pipeline)
         return f"{what} within {deadline_ms:g} ms" + (f" ({why})" if why else "")
+
+
+def _error(entry: _Open, reason: str) -> Verdict:
+    trigger = entry.trigger
+    return error_verdict(
+        entry.identity,
+        reason,
+        verdict_id=trigger.id,
+        part_id=trigger.part_id,
+        captured=(entry.received_ns, trigger.since_mono_ns),
+    )
 
 
 def _part_id(payload: bytes, pointer: str) -> str:

@@ -262,7 +262,7 @@ class Supervisor:
         try:
             while pipe.poll(0):
                 message = wire.from_worker(pipe.recv_bytes())
-                if isinstance(message, wire.Verdicts):
+                if isinstance(message, wire.Verdicts | wire.Answer):
                     self._listener.message(message)
         except (EOFError, OSError, msgspec.DecodeError):
             return

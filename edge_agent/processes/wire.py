@@ -52,9 +52,15 @@ class PipelineReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdicts(msgspec.Struct, frozen=True, tag=True):
-    """Decided items, in order."""
+    """Decided items, in order, that no trigger asked for."""
 
     verdicts: list[Verdict]
+
+
+class Answer(msgspec.Struct, frozen=True, tag=True):
+    """A decided item that a trigger asked for; the verdict's id is the trigger's."""
+
+    verdict: Verdict
 
 
 class Report(msgspec.Struct, frozen=True, tag=True):
@@ -140,7 +146,9 @@ class Snapshot(msgspec.Struct, frozen=True, tag=True):
     pipeline: str
 
 
-FromWorker = Verdicts | Report | TriggerTaken | Stopped | Configured | SnapshotTaken | Logged
+FromWorker = (
+    Verdicts | Answer | Report | TriggerTaken | Stopped | Configured | SnapshotTaken | Logged
+)
 Order = Trigger | Restart | Snapshot | Succeed
 ToWorker = Order | Stop | Configure
 
@@ -165,7 +173,7 @@ def pipelines_of(message: FromWorker) -> set[str]:
             return {verdict.pipeline for verdict in verdicts}
         case Report(reports):
             return {report.pipeline for report in reports}
-        case SnapshotTaken(_, verdict):
+        case Answer(verdict) | SnapshotTaken(_, verdict):
             return {verdict.pipeline}
     return set()
 

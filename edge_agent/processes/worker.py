@@ -157,6 +157,9 @@ class _Maker:
         def emit(verdict: Verdict) -> None:
             writer.send(wire.Verdicts([verdict]))
 
+        def answer(verdict: Verdict) -> None:
+            writer.send(wire.Answer(verdict))
+
         def taken(trigger_id: str) -> None:
             writer.send(wire.TriggerTaken(trigger_id))
 
@@ -172,6 +175,7 @@ class _Maker:
             evidence_folder=options.evidence_folder / name,
             broker=options.broker,
             emit=emit,
+            answer=answer,
             taken=taken,
             seen=seen,
             calibration=file_of(options.evidence_folder.parent, name),

@@ -48,6 +48,7 @@ class Line:
             evidence_folder=folder / "evidence",
             broker=BrokerOptions(),
             emit=self.verdicts.append,
+            answer=lambda _: None,
             taken=lambda _: None,
             seen=lambda *_: None,
         )
