@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING
 
-from tests.agents import MODELS, AgentProcess, workers
+from tests.agents import AgentProcess, workers
+from tests.conftest import free_port
+from tests.control import camera
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,14 +28,44 @@ Agent._accept = accept_three
 sys.exit(main())
 """
 
+BUG_IN_CONTROL = """
+import sys
+from edge_agent.cli import main
+from edge_agent.control.commands import Commands
+def end(self, mono_s):
+    raise RuntimeError("a bug")
+Commands.watch = end
+sys.exit(main())
+"""
+
+
+def test_a_bug_that_ends_the_thread_of_control_is_told_by_healthz(
+    tmp_path: Path, mosquitto: Mosquitto, wait_for: WaitFor
+) -> None:
+    port = free_port()
+    agent = AgentProcess(tmp_path, mosquitto, {"a": camera()}, http={"port": port})
+    agent.start("-c", BUG_IN_CONTROL)
+
+    def told() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
+                return f"{answer.status}"
+        except urllib.error.HTTPError as error:
+            with error:
+                return f"{error.code} {error.read().decode()}"
+        except OSError:
+            return ""  # not there yet
+
+    try:
+        wait_for(lambda: told().startswith("503") and "a bug ended: control" in told())
+    finally:
+        agent.end()
+
 
 def test_a_bug_in_the_agents_own_thread_ends_it_with_its_workers(
     tmp_path: Path, mosquitto: Mosquitto, wait_for: WaitFor
 ) -> None:
-    source = {"kind": "simulator", "scene": "conveyor", "fps": 20.0}
-    model = str(MODELS / "conveyor-parts")
-    pipelines = {name: {"family": "qc", "model": model, "source": source} for name in ("a", "b")}
-    agent = AgentProcess(tmp_path, mosquitto, pipelines)
+    agent = AgentProcess(tmp_path, mosquitto, {name: camera() for name in ("a", "b")})
     agent.start("-c", BUG)
     try:
         assert agent.wait() == 1

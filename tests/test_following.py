@@ -55,6 +55,7 @@ def test_what_is_said_of_evidence_while_a_model_is_loaded_holds_once_it_is(
         evidence_folder=tmp_path / "evidence",
         broker=BrokerOptions(),
         emit=verdicts.append,
+        answer=verdicts.append,
         taken=lambda _: None,
         seen=lambda *_: None,
     )
