@@ -159,6 +159,11 @@ def count(root: Path) -> int:
     return sum(path.suffix == SIDECAR for folder in folders(root) for path in folder.iterdir())
 
 
+def is_there(root: Path, key: str) -> bool:
+    """Say whether an item still waits."""
+    return os.path.exists(f"{root}/{key}{SIDECAR}")  # noqa: PTH110  many_files.py says why
+
+
 def drop_orphans(root: Path, now_s: float | None = None) -> None:
     """Remove what a kill between two files left behind. Raises OSError."""
     now_s = time.time() if now_s is None else now_s

@@ -115,6 +115,8 @@ class Uploader:
     def _send_some(self) -> bool:
         """Send what waits, as far as one look goes; return whether anything went."""
         self._waiting = spool.count(self._root)
+        # Those whose worker needed the room are refused no more.
+        self._set_aside = {key for key in self._set_aside if spool.is_there(self._root, key)}
         sent = False
         for folder in spool.folders(self._root):
             for item in spool.oldest_in(folder, self._set_aside):

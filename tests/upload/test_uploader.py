@@ -127,6 +127,18 @@ def test_an_item_that_the_server_refuses_stays_and_the_next_go_before_it(
     wait_for(lambda: not left(tmp_path))
 
 
+def test_a_refused_item_that_makes_way_for_others_is_refused_no_more(
+    tmp_path: Path, bucket: Bucket, start: Callable[..., Uploader], wait_for: WaitFor
+) -> None:
+    bucket.refuses = frozenset({"large"})
+    put(tmp_path / "spool", "a-large")
+    uploader = start()
+    wait_for(lambda: "refuses 1" in uploader.figures().trouble)
+    for path in (tmp_path / "spool").rglob("a-large.*"):
+        path.unlink()
+    wait_for(lambda: not uploader.figures().trouble)
+
+
 def test_an_upload_that_is_broken_off_goes_on_at_the_next_start(
     tmp_path: Path, bucket: Bucket, start: Callable[..., Uploader], wait_for: WaitFor
 ) -> None:
