@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -58,6 +59,23 @@ def wait_until(predicate: Callable[[], T], timeout_s: float = 60) -> T:
             nothing = ": the list that it looks at is empty" if empty else ""
             pytest.fail(f"not within {timeout_s} s{nothing}")
         time.sleep(0.005)
+
+
+@pytest.fixture
+def interned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is interned from now on, as pathlib does with the parts of each path.
+
+    It takes a place in a table of the process, also when it is gone again.
+    """
+    found: list[str] = []
+    intern = sys.intern
+
+    def note(text: str) -> str:
+        found.append(text)
+        return intern(text)
+
+    monkeypatch.setattr(sys, "intern", note)
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,17 +39,9 @@ def test_what_cannot_be_written_leaves_the_file_as_it_was(
     assert path.read_bytes() == b"one"
 
 
-def test_a_write_interns_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_interns_no_name(tmp_path: Path, interned: list[str]) -> None:
     path = tmp_path / "state.json"
-    interned: list[str] = []
-    intern = sys.intern
-
-    def note(text: str) -> str:
-        interned.append(text)
-        return intern(text)
-
-    monkeypatch.setattr(sys, "intern", note)
+    interned.clear()
     write_file(path, b"one")
-    monkeypatch.undo()
-    assert path.read_bytes() == b"one"
     assert interned == []
+    assert path.read_bytes() == b"one"
