@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from typing import TYPE_CHECKING
+
+from edge_agent.libc import libc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,5 @@ def thread(
 
 def show_name(name: str) -> None:
     """Name the calling thread; of the main thread that is the process."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "prctl"):
-        libc.prctl(PR_SET_NAME, name.encode()[:NAME_BYTES])
+    if hasattr(libc(), "prctl"):
+        libc().prctl(PR_SET_NAME, name.encode()[:NAME_BYTES])

@@ -37,6 +37,7 @@ LAYERS = (
             "environment",
             "field_errors",
             "leaky",
+            "libc",
             "many_files",
             "pointer",
             "sdnotify",

@@ -36,6 +36,9 @@ class Thread:
     def report(self) -> Any:
         return "a report"
 
+    def forget(self) -> None:
+        """Let go of models."""
+
     def snapshot(self, snapshot_id: str) -> None:
         self.asked.append(snapshot_id)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import _ctypes
+import gc
 import json
 import os
 import shutil
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +22,7 @@ from tests.agents import MODELS
 from tests.control import camera
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from edge_agent.types import Verdict
@@ -27,6 +31,21 @@ if TYPE_CHECKING:
 
 def options(**more: Any) -> PipelineOptions:
     return PipelineOptions.model_validate_json(json.dumps(camera(**more)))
+
+
+def pipeline(folder: Path, tell: Callable[[Verdict], None], **more: Any) -> PipelineThread:
+    context = PipelineContext(
+        identity=Identity("one", "qc", 1),
+        device="gw",
+        folder=folder,
+        evidence_folder=folder / "evidence",
+        broker=BrokerOptions(),
+        emit=tell,
+        answer=tell,
+        taken=lambda _: None,
+        seen=lambda *_: None,
+    )
+    return PipelineThread(options(**more), context)
 
 
 @pytest.mark.parametrize(
@@ -48,19 +67,8 @@ def test_what_is_said_of_evidence_while_a_model_is_loaded_holds_once_it_is(
     manifest.unlink()
     os.mkfifo(manifest)  # who loads it waits until somebody writes it
     verdicts: list[Verdict] = []
-    context = PipelineContext(
-        identity=Identity("one", "qc", 1),
-        device="gw",
-        folder=tmp_path,
-        evidence_folder=tmp_path / "evidence",
-        broker=BrokerOptions(),
-        emit=verdicts.append,
-        answer=verdicts.append,
-        taken=lambda _: None,
-        seen=lambda *_: None,
-    )
     outcomes = ["pass", "fail", "uncertain"]
-    thread = PipelineThread(options(model="model", evidence={"keep": outcomes}), context)
+    thread = pipeline(tmp_path, verdicts.append, model="model", evidence={"keep": outcomes})
     thread.start()
     wait_for((tmp_path / "evidence").is_dir)
     thread.follow(options(model="model", evidence={"keep": []}), 2)
@@ -69,3 +77,30 @@ def test_what_is_said_of_evidence_while_a_model_is_loaded_holds_once_it_is(
     thread.stop()
     assert thread.join(60)
     assert {verdict.evidence for verdict in verdicts} == {""}
+
+
+def test_a_pipeline_that_was_built_anew_gives_back_its_models_and_source_at_once(
+    tmp_path: Path, wait_for: WaitFor
+) -> None:
+    """Left to Python's search for cycles, they may lie there ten times over."""
+    verdicts: list[Verdict] = []
+    gc.collect()
+    gc.disable()
+    try:
+        thread = pipeline(tmp_path, verdicts.append)
+        thread.start()
+        wait_for(lambda: verdicts)
+        classes = len(_ctypes.CFuncPtr.__subclasses__())
+        thread.stop()
+        assert thread.join(60)
+        left = [weakref.ref(part) for part in (thread, thread._pipeline, thread._source)]
+        thread.forget()
+        del thread
+        assert [part() for part in left] == [None, None, None]
+        thread = pipeline(tmp_path, verdicts.append)
+        thread.start()
+        thread.stop()
+        assert thread.join(60)
+        assert len(_ctypes.CFuncPtr.__subclasses__()) == classes
+    finally:
+        gc.enable()

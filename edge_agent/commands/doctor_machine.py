@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import edge_agent
 from edge_agent.commands.doctor_findings import Finding
+from edge_agent.libc import libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,4 +87,4 @@ def check_clock(_: Gateway) -> Iterator[Finding]:
 def _clock_state() -> int:
     """Return what adjtimex(2) says of the clock, which it is not asked to change; -1: refused."""
     nothing_to_change = ctypes.create_string_buffer(TIMEX_BYTES)
-    return int(ctypes.CDLL(None).adjtimex(nothing_to_change))
+    return int(libc().adjtimex(nothing_to_change))

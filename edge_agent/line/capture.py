@@ -83,7 +83,8 @@ class NewestCapture:
         self._source.close()
 
     def _new_queue(self) -> LeakyQueue[Item | EdgeAgentError]:
-        return LeakyQueue(1, lambda dropped: self._counters.add("dropped_overtaken", dropped))
+        counters = self._counters  # not by way of `self`: each would hold the other, and the source
+        return LeakyQueue(1, lambda dropped: counters.add("dropped_overtaken", dropped))
 
     def _read_on(self, queue: LeakyQueue[Item | EdgeAgentError]) -> None:
         while not self._closed.is_set():

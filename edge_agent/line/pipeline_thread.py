@@ -36,14 +36,13 @@ from edge_agent.line.next_model import Stand
 from edge_agent.line.pipeline import Pipeline, error_verdict
 from edge_agent.line.succession import Succession
 from edge_agent.line.triggers import TriggerQueue
-from edge_agent.line.variants import Ready, Variants
+from edge_agent.line.variants import Ready, Variants, warn_of_doubts
 from edge_agent.line.watched import open_watched
 from edge_agent.metrics import Counters
 
 if TYPE_CHECKING:
     from edge_agent.acceleration.accelerated import Acceleration
     from edge_agent.config import PipelineOptions
-    from edge_agent.inference.model import Model
     from edge_agent.line.pipeline_context import PipelineContext
     from edge_agent.processes.wire import PipelineReport, Succeed, Trigger
     from edge_agent.sources.base import Source
@@ -98,6 +97,12 @@ class PipelineThread:
         """Wait until everything accepted is inspected; return whether it is."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def forget(self) -> None:
+        """Once it has ended: let go of its models, or they stay until Python looks for cycles."""
+        if self._pipeline is not None:
+            self._pipeline.succession = None  # which knows how to change what this pipeline runs
+        self._pipeline = self._variants = self._evidence = self._source = None
 
     def trigger(self, trigger: Trigger) -> None:
         """Ask for one inspection."""
@@ -182,7 +187,7 @@ class PipelineThread:
             stack.callback(pipeline.succession.close)
             if terms.model.note:
                 log.warning("%s: %s", self.name, terms.model.note)
-            self._warn_of(terms.model)
+            warn_of_doubts(self.name, terms.model)
             source, pipeline.watch = open_watched(options, self._context, variants, self._counters)
             stack.callback(pipeline.watch.close)
             stack.callback(source.close)
@@ -199,17 +204,13 @@ class PipelineThread:
         def exchange(ready: Ready) -> Ready:
             if pipeline.watch is not None:
                 pipeline.watch.expect(ready.model)  # not between the two items
-            self._warn_of(ready.model)
+            warn_of_doubts(self.name, ready.model)
             with self._follows:
                 before = variants.exchange(ready, self._options)
                 pipeline.terms = variants.terms(self._identity, self._options)
             return before
 
         return Stand(self._context, lambda: self._options, exchange, variants, acceleration)
-
-    def _warn_of(self, model: Model) -> None:
-        for doubt in model.bundle.manifest.doubts:
-            log.warning("%s: the maker of its model doubts it: %s", self.name, doubt)
 
     def _connect(self, source: Source) -> None:
         """Connect, however long it takes; return when connected or stopping."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from edge_agent.line.pipeline import Identity
     from edge_agent.rules.base import Rule
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -32,6 +35,12 @@ class Ready:
 # What may change between two items, with the rules of the recipes; any other change of a pipeline
 # starts it anew.
 LIVE_FIELDS = ("rule", "recipe", "product", "run_timeout_s", "evidence")
+
+
+def warn_of_doubts(pipeline: str, model: Model) -> None:
+    """Log what the maker of a pipeline's model doubts about it."""
+    for doubt in model.bundle.manifest.doubts:
+        log.warning("%s: the maker of its model doubts it: %s", pipeline, doubt)
 
 
 def same_line(before: PipelineOptions, after: PipelineOptions) -> bool:

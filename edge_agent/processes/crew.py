@@ -92,6 +92,7 @@ class Crew:
         for name, member in list(self._members.items()):
             if member.leaving and member.thread.join(0.0):
                 self._last_words.append(member.thread.report())
+                member.thread.forget()
                 if member.wanted:
                     self._start(name, member.options, member.thread.open_snapshots())
                 else:

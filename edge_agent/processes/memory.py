@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import importlib
 import time
 from typing import TYPE_CHECKING
+
+from edge_agent.libc import libc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +37,8 @@ def return_memory() -> None:
 
 def give_back() -> None:
     """Give the kernel what is free between what stays, as is left when a great many have gone."""
-    if hasattr(_libc(), "malloc_trim"):  # musl has none
-        _libc().malloc_trim(0)
+    if hasattr(libc(), "malloc_trim"):  # musl has none
+        libc().malloc_trim(0)
 
 
 class Tidy:
@@ -73,10 +73,5 @@ def keep_memory() -> None:
 
 
 def _set(option: int, value: int) -> None:
-    if hasattr(_libc(), "mallopt"):  # musl has none
-        _libc().mallopt(option, value)
-
-
-@functools.cache  # each CDLL makes a class, which stays until the collector looks for cycles
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None)
+    if hasattr(libc(), "mallopt"):  # musl has none
+        libc().mallopt(option, value)
