@@ -7,17 +7,18 @@ import gc
 import json
 import os
 import shutil
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edge_agent.config import PipelineOptions
-from edge_agent.line.pipeline import Identity
+from edge_agent.line.capture import NewestCapture
+from edge_agent.line.pipeline import Identity, Pipeline
 from edge_agent.line.pipeline_context import PipelineContext
 from edge_agent.line.pipeline_thread import PipelineThread
 from edge_agent.line.variants import same_line
 from edge_agent.mqtt.broker_options import BrokerOptions
+from edge_agent.sources.simulator import ConveyorSource
 from tests.agents import MODELS
 from tests.control import camera
 
@@ -93,10 +94,10 @@ def test_a_pipeline_that_was_built_anew_gives_back_its_models_and_source_at_once
         classes = len(_ctypes.CFuncPtr.__subclasses__())
         thread.stop()
         assert thread.join(60)
-        left = [weakref.ref(part) for part in (thread, thread._pipeline, thread._source)]
         thread.forget()
         del thread
-        assert [part() for part in left] == [None, None, None]
+        parts = (PipelineThread, Pipeline, NewestCapture, ConveyorSource)
+        assert not [part for part in gc.get_objects() if isinstance(part, parts)]
         thread = pipeline(tmp_path, verdicts.append)
         thread.start()
         thread.stop()
