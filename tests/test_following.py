@@ -80,6 +80,11 @@ def test_what_is_said_of_evidence_while_a_model_is_loaded_holds_once_it_is(
     assert {verdict.evidence for verdict in verdicts} == {""}
 
 
+def count_parts() -> int:
+    parts = (PipelineThread, Pipeline, NewestCapture, ConveyorSource)
+    return sum(isinstance(thing, parts) for thing in gc.get_objects())
+
+
 def test_a_pipeline_that_was_built_anew_gives_back_its_models_and_source_at_once(
     tmp_path: Path, wait_for: WaitFor
 ) -> None:
@@ -87,6 +92,7 @@ def test_a_pipeline_that_was_built_anew_gives_back_its_models_and_source_at_once
     verdicts: list[Verdict] = []
     gc.collect()
     gc.disable()
+    before = count_parts()
     try:
         thread = pipeline(tmp_path, verdicts.append)
         thread.start()
@@ -96,8 +102,7 @@ def test_a_pipeline_that_was_built_anew_gives_back_its_models_and_source_at_once
         assert thread.join(60)
         thread.forget()
         del thread
-        parts = (PipelineThread, Pipeline, NewestCapture, ConveyorSource)
-        assert not [part for part in gc.get_objects() if isinstance(part, parts)]
+        assert count_parts() == before
         thread = pipeline(tmp_path, verdicts.append)
         thread.start()
         thread.stop()
