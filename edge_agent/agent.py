@@ -203,6 +203,7 @@ class Agent:
     def _stop(self) -> None:
         began_s = time.monotonic()
         self._desk.refuse_more()
+        self._readiness.end()
         self._serving.stop()
         self.control.stop()
         self._models.stop()

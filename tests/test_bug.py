@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
-from tests.agents import AgentProcess, workers
+from tests.agents import ROOT, AgentProcess, workers
 from tests.conftest import free_port
 from tests.control import camera
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import Mosquitto, WaitFor
+    from tests.conftest import Mosquitto, Recorder, WaitFor
 
 BUG = """
 import itertools, sys
@@ -60,6 +61,23 @@ def test_a_bug_that_ends_the_thread_of_control_is_told_by_healthz(
         wait_for(lambda: told().startswith("503") and "a bug ended: control" in told())
     finally:
         agent.end()
+
+
+def test_an_orderly_stop_is_no_bug(
+    tmp_path: Path, mosquitto: Mosquitto, mqtt_client: Recorder, wait_for: WaitFor
+) -> None:
+    mqtt_client.subscribe(f"{ROOT}/status")
+    mqtt_client.subscribe(f"{ROOT}/qc/+/verdict")
+    agent = AgentProcess(tmp_path, mosquitto, {name: camera() for name in ("a", "b")})
+    agent.start()
+    try:
+        wait_for(lambda: len(mqtt_client.payloads(f"{ROOT}/qc/a/verdict")) > 3)
+        assert agent.stop() == 0
+    finally:
+        agent.end()
+    wait_for(lambda: b"offline" in mqtt_client.payloads(f"{ROOT}/status")[-1])
+    statuses = [json.loads(payload) for payload in mqtt_client.payloads(f"{ROOT}/status")]
+    assert not [status for status in statuses if "bug" in status.get("not_ready", "")]
 
 
 def test_a_bug_in_the_agents_own_thread_ends_it_with_its_workers(

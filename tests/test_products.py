@@ -126,6 +126,12 @@ class Line:
         self.recipes = Recipes({}, lambda: None)
         self.products = Products(self.recipes, self.told.alerts)
 
+    def go_over(self, **product: Any) -> None:
+        """Take another config into force."""
+        recipes = {name: {"model": "m"} for name in ("P-2", "P-3")}
+        self.config = parse(with_product(recipes, **product))
+        self.products.configure(self.config)
+
     def say(self, payload: bytes, *, retain: bool = False) -> None:
         for subscription in self.products.subscriptions(self.config):
             subscription.handler(Message(PLC, payload, retain))
@@ -187,15 +193,32 @@ def test_a_code_that_the_config_gives_another_recipe_is_followed_anew(tmp_path: 
     line = Line(tmp_path, codes={"4711": "P-2"})
     line.say(b"4711", retain=True)
     assert line.recipe == "P-2"
-    line.products.configure(line.config)
-    line.recipes.choose("camera-1", Choice("P-3", ""))  # by hand: that nothing has changed for
-    line.products.configure(line.config)
+    line.go_over(codes={"4711": "P-3"})
     assert line.recipe == "P-3"
-    recipes = {name: {"model": "m"} for name in ("P-2", "P-3")}
-    line.config = parse(with_product(recipes, codes={"4711": "P-3", "4712": "P-2"}))
-    line.recipes.choose("camera-1", Choice("P-2", ""))
-    line.products.configure(line.config)
+
+
+def test_a_config_that_gives_the_code_the_same_recipe_leaves_a_persons_choice(
+    tmp_path: Path,
+) -> None:
+    line = Line(tmp_path, codes={"4711": "P-2"})
+    line.say(b"4711")
+    line.recipes.choose("camera-1", Choice("P-3", ""))
+    line.go_over(codes={"4711": "P-2", "4712": "P-3"})
     assert line.recipe == "P-3"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [(b"P-2", []), (b"P-9", [("product", "raised"), ("product", "cleared")])]
+)
+def test_what_was_said_on_another_topic_says_nothing_on_this_one(
+    tmp_path: Path, code: bytes, told: list[tuple[str, str]]
+) -> None:
+    line = Line(tmp_path)
+    line.say(code)
+    line.recipes.choose("camera-1", Choice("", ""))
+    line.go_over(topic="plc/line3/product", code="/product")
+    assert line.recipe == ""
+    assert line.told.changes() == told
 
 
 def test_another_wrong_code_ends_the_alert_of_the_one_before(tmp_path: Path) -> None:

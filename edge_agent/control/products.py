@@ -2,7 +2,8 @@
 
 Nothing here waits: it runs in the network's thread, and the next part may be the new product's.
 What is retained on the topic counts, unlike with commands: it says what the line makes now. After a
-reconnect it comes again and means nothing new, so that a person's command of meanwhile holds.
+reconnect it comes again and means nothing new, so that a person's command of meanwhile holds; after
+a restart of the agent it is news.
 
     no alert --code without a recipe, no code--> raised --code with a recipe--> no alert
     raised --another such code--> cleared, and another raised
@@ -13,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -43,9 +44,10 @@ class Products:
         self._recipes = recipes
         self._alerts = alerts
         self._lock = threading.Lock()
-        self._said: dict[str, bytes] = {}
-        # By which product and recipes what was said was followed.
-        self._followed: dict[str, tuple[object, object]] = {}
+        self._said: dict[str, tuple[str, bytes]] = {}  # by pipeline: on which topic, and what
+        # What that meant when it was followed. A config that gives it the same meaning moves
+        # nothing: a person may have chosen otherwise since.
+        self._meant: dict[str, _Meaning] = {}
 
     def subscriptions(self, config: Config) -> list[Subscription]:
         """Return what has to be heard for these pipelines."""
@@ -58,44 +60,66 @@ class Products:
     def configure(self, config: Config) -> None:
         """Go over to another config: it may understand what was said in another way."""
         with self._lock:
+            before = self._said
             self._said = {
-                name: payload
-                for name, payload in self._said.items()
-                if name in config.pipelines and config.pipelines[name].product is not None
+                name: (topic, payload)
+                for name, (topic, payload) in before.items()
+                if topic == _topic(config, name)
             }
             said = dict(self._said)
-        for name, payload in said.items():
+        for name, (_, payload) in said.items():
             options = config.pipelines[name]
-            if self._followed.get(name) != (options.product, options.recipes):
+            if self._meant.get(name) != _meaning(payload, options):
                 self._follow(name, options, payload)
+        for name in before.keys() & config.pipelines.keys() - said.keys():
+            subject = _subject(name, config.pipelines[name])
+            self._alerts.clear(subject, Said("nothing was said on the topic of now"))
 
     def _take(self, name: str, options: PipelineOptions, message: Message) -> None:
         if not message.payload:
             return  # the retained message was taken away: the line says nothing
+        heard = (options.product.topic if options.product else "", message.payload)
         with self._lock:
-            known = self._said.get(name) == message.payload
-            self._said[name] = message.payload
+            known = self._said.get(name) == heard
+            self._said[name] = heard
         if not (known and message.retain):
             self._follow(name, options, message.payload)
 
     def _follow(self, name: str, options: PipelineOptions, payload: bytes) -> None:
-        if options.product is None:
-            return
-        self._followed[name] = (options.product, options.recipes)
         subject = _subject(name, options)
-        try:
-            code = _recipe(_code(payload, options.product), options)
-        except BadInput as error:
+        meaning = self._meant[name] = _meaning(payload, options)
+        if meaning.trouble:
             stands = self._alerts.stands(subject)
-            if stands is None or stands.message != error.detail:
+            if stands is None or stands.message != meaning.trouble:
                 self._alerts.clear(subject, Said("another code was said"))
-            if self._alerts.raise_(subject, Said(error.detail)):
-                log.warning("%s: product: %s", name, error.detail)
+            if self._alerts.raise_(subject, Said(meaning.trouble)):
+                log.warning("%s: product: %s", name, meaning.trouble)
             return
-        self._recipes.choose(name, Choice(code, options.recipe))
-        why = f"the line makes what recipe {code or '(own)'} is for"
+        self._recipes.choose(name, Choice(meaning.recipe, options.recipe))
+        why = f"the line makes what recipe {meaning.recipe or '(own)'} is for"
         if self._alerts.clear(subject, Said(why)):
             log.info("%s: product: %s", name, why)
+
+
+class _Meaning(NamedTuple):
+    """The recipe that was said, "" for the pipeline's own model; or why it was none."""
+
+    recipe: str = ""
+    trouble: str = ""
+
+
+def _meaning(payload: bytes, options: PipelineOptions) -> _Meaning:
+    if options.product is None:
+        return _Meaning(trouble="the pipeline listens to no product code")
+    try:
+        return _Meaning(recipe=_recipe(_code(payload, options.product), options))
+    except BadInput as error:
+        return _Meaning(trouble=error.detail)
+
+
+def _topic(config: Config, name: str) -> str | None:
+    options = config.pipelines.get(name)
+    return options.product.topic if options and options.product else None
 
 
 def _subject(name: str, options: PipelineOptions) -> Subject:
@@ -138,4 +162,4 @@ def _recipe(said: str, options: PipelineOptions) -> str:
     if said in options.recipes:
         return said
     known = [*codes, *(name for name in options.recipes if name not in codes)]
-    raise BadInput("product", f"{no_such('product code', said, known)}; nothing is changed")
+    raise BadInput("product", f"{no_such('product code', said, known)}; it changes nothing")

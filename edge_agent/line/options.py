@@ -11,7 +11,11 @@ from edge_agent.options import StrictOptions, Topic
 
 
 class TriggerOptions(StrictOptions):
-    """Inspect only when asked: each message on `topic` is answered by exactly one verdict."""
+    """Inspect only when asked: each message on `topic` is answered by exactly one verdict.
+
+    One that comes while the agent is down or away from the broker is not heard: whoever asks needs
+    a time limit of their own.
+    """
 
     topic: Topic
     part_id: str = ""

@@ -136,7 +136,9 @@ class SlotSteps:
 
     def withdraw(self) -> None:
         """Give a model up that is wanted no more."""
-        failure = Failure(codes.WITHDRAWN, "it is wanted here no more")
+        pinned = "somebody at the gateway wants no other model than that of before"
+        why = pinned if self.view.pinned else "it is wanted here no more"
+        failure = Failure(codes.WITHDRAWN, why)
         if self.record.state == "trial":
             self.happen("withdrawn", error=failure)
         else:

@@ -93,6 +93,10 @@ class Readiness:
         """Look at these parts of the agent, too."""
         self._parts |= parts
 
+    def end(self) -> None:
+        """Take it from now on for no bug that threads end: the agent stops."""
+        self._parts = {}
+
     def decided(self, verdict: Verdict) -> None:
         """Note a verdict."""
         seen = self._seen.get(verdict.pipeline, Seen())
