@@ -7,7 +7,7 @@ import json
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from edge_agent.errors import ConfigError, FieldError, no_such
 from edge_agent.field_errors import field_errors
@@ -155,14 +155,15 @@ class PipelineOptions(StrictOptions):
             raise ValueError(no_such("recipe", self.recipe, self.recipes))
         return self
 
-    @model_validator(mode="after")
-    def _codes_have_recipes(self) -> PipelineOptions:
-        codes = self.product.codes if self.product else {}
+    @field_validator("product")
+    @classmethod
+    def _codes_have_recipes(cls, product: Any, info: ValidationInfo) -> Any:  # noqa: ANN401  as it is
+        codes = product.codes if product else {}
+        recipes = info.data.get("recipes", codes.values())  # wrong ones are named themselves
         for code, recipe in codes.items():
-            if recipe not in {"", *self.recipes}:
-                text = no_such("recipe", recipe, self.recipes)
-                raise ValueError(f"of product code {code!r}: {text}")
-        return self
+            if recipe not in {"", *recipes}:
+                raise ValueError(f"of product code {code!r}: {no_such('recipe', recipe, recipes)}")
+        return product
 
     @property
     def models(self) -> set[str]:

@@ -262,7 +262,7 @@ def test_a_choice_ends_when_the_config_itself_says_another_recipe(tmp_path: Path
     [
         (
             {"codes": {"7": "P-9"}},
-            "/pipelines/camera-1",
+            "/pipelines/camera-1/product",
             "of product code '7': no such recipe: 'P-9'",
         ),
         ({"code": "product"}, "/pipelines/camera-1/product", "a JSON pointer begins with /"),
