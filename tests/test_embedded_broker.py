@@ -14,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.errors import EdgeAgentError, NotConnected
 from edge_agent.mqtt import embedded_broker
+from tests.conftest import hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +45,7 @@ class Client:
         self.paho.loop_start()
 
     def close(self) -> None:
-        self.paho.disconnect()
-        self.paho.loop_stop()
+        hang_up(self.paho)
 
     def _on_subscribe(self, *_: object) -> None:
         self.subscribed = True

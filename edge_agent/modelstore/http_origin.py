@@ -144,10 +144,12 @@ class HttpOrigin:
         finally:
             in_time = not watchdog.finished.is_set()
             watchdog.cancel()
-            if answer is not None and in_time and _is_read(answer):
-                answer.close()
-            else:
+            if answer is None or not in_time or not _is_read(answer):
                 self.close()
+            if answer is not None:
+                # One that ends its connection has the socket to itself: an error that is kept
+                # would keep it open.
+                answer.close()
 
     def _connected(self) -> http.client.HTTPConnection:
         if self._connection is None:

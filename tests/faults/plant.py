@@ -25,7 +25,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.agents import DEVICE, MODELS, ROOT
-from tests.conftest import Mosquitto, free_port, wait_until
+from tests.conftest import Mosquitto, free_port, hang_up, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,8 +163,7 @@ class Consumer:
         self._client.publish(topic, payload, 1).wait_for_publish(60)
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     def _on_connect(self, *_: object) -> None:
         options = SubscribeOptions(qos=1)

@@ -219,6 +219,22 @@ def test_small_files_are_bounded_in_bytes_and_time(answer: Callable[[Answer], No
         origin.close()
 
 
+def test_a_connection_is_closed_at_once_though_the_error_that_ended_it_is_kept() -> None:
+    hung_up = threading.Event()
+
+    def endless(answer: Answer) -> None:
+        try:
+            servers.endless(answer)
+        except OSError:
+            hung_up.set()
+
+    with serving(servers.server(servers.Behaviour(CONTENT, endless))) as url:
+        with pytest.raises(SyncError) as kept:
+            HttpOrigin(url, SETTINGS).read("metadata/timestamp.json", 1000)
+        assert hung_up.wait(60)
+    assert kept.value.code == "too_large"
+
+
 def test_a_proxy_is_asked_with_the_whole_address_and_the_password(tmp_path: Path) -> None:
     asked: list[tuple[str, str | None]] = []
 
