@@ -178,7 +178,7 @@ class Agent:
             if not self._readiness.dead_threads():
                 systemd.alive()
         if stopping.is_set():
-            systemd.stopping()
+            systemd.stopping(self._config.stop_timeout_s)
         self._stop()
 
     def close(self) -> None:

@@ -227,10 +227,9 @@ def toml_tree(text: bytes) -> object:
         raise ConfigError([FieldError("", "toml", f"not TOML: {error}")]) from None
     try:
         # TOML dates and infinities have no JSON; no field takes either.
-        as_json = json.dumps(tree, allow_nan=False)
+        found: object = json.loads(json.dumps(tree, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ConfigError([FieldError("", "toml", str(error))]) from None
-    found: object = json.loads(as_json)
     return found
 
 
@@ -240,11 +239,12 @@ def parse_json(text: bytes, secrets: Secrets | None = None) -> Config:
 
 
 def strict_json(text: bytes) -> object:
-    """Return what JSON bytes say. Raises ConfigError, for repeated keys and NaN as well."""
+    """Return what JSON bytes say. Raises ConfigError; repeated keys, NaN, half characters, too."""
     try:
         tree: object = json.loads(
             _checked_size(text), object_pairs_hook=_unique_keys, parse_constant=_no_constant
         )
+        json.dumps(tree, ensure_ascii=False).encode()  # raises for "\ud83d" alone
     except (ValueError, RecursionError) as error:
         raise ConfigError([FieldError("", "json", f"not JSON: {error}")]) from None
     return tree

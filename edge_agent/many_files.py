@@ -7,6 +7,7 @@ anew, larger: a process that writes thousands of files would grow by a megabyte 
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 
@@ -16,9 +17,15 @@ def write(folder: str, name: str, content: bytes) -> None:
     Not forced to the disk: after a power cut it may be empty.
     """
     part = f"{folder}/.{name}.part"
-    with open(part, "wb") as file:
-        file.write(content)
-    os.replace(part, f"{folder}/{name}")
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+        os.replace(part, f"{folder}/{name}")
+    except OSError:
+        # On a full disk each would leave one behind, under a name that nobody looks for.
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
 
 
 def name_again(folder: str, name: str, other: str) -> None:

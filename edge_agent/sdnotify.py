@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 # What changes is said once: on a busy machine it waits this long for room. Signs of life are
 # dropped where there is no room at once, for the next one says the same.
 ROOM_S = 5.0
+# What a stop takes beside its workers: the disk, the broker, and threads that wait for a server.
+CLOSING_S = 15.0
 
 
 class Systemd:
@@ -47,9 +49,9 @@ class Systemd:
         """
         self._send(f"RELOADING=1\nMONOTONIC_USEC={monotonic_us}")
 
-    def stopping(self) -> None:
-        """Say that a clean stop has begun."""
-        self._send("STOPPING=1")
+    def stopping(self, workers_s: float) -> None:
+        """Say that a clean stop has begun; its workers may take so long, whatever the unit says."""
+        self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={(workers_s + CLOSING_S) * 1e6:.0f}")
 
     def _send(self, message: str, room_s: float = ROOM_S) -> None:
         if not self._address:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import hypothesis
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
     from tests.control import Desk
 
 T = TypeVar("T")
+
+# A busy machine is no finding: neither one example that takes long, nor making them.
+hypothesis.settings.register_profile(
+    "here", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("here")
 
 
 class WaitFor(Protocol):
@@ -219,7 +226,7 @@ class Recorder:
             Heard(m.topic, bytes(m.payload), m.retain, m.properties)
         )
         self._patterns: list[str] = []
-        self.client.connect_async(host, port, keepalive=5)
+        self.client.connect_async(host, port, keepalive=60)
         self.client.loop_start()
         assert self._connected.wait(60)
 

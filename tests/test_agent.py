@@ -248,7 +248,8 @@ def test_a_model_that_is_too_slow_is_answered_for_once_at_the_deadline(
 ) -> None:
     mqtt_client.subscribe(f"{ROOT}/#")
     source = {"kind": "simulator", "scene": "conveyor", "fps": 50.0, "name_parts": False}
-    agent = start({"camera": camera(source=source, trigger=trigger())})
+    # Well before the worker is ended for its silence.
+    agent = start({"camera": camera(source=source, trigger=trigger(deadline_ms=1500.0))})
     wait_for(lambda: is_running(mqtt_client))
     os.kill(workers(agent.pid)["camera"], signal.SIGSTOP)  # no model is slower than a stopped one
     mqtt_client.publish("plc/part", '{"id": "A"}')

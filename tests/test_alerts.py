@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edge_agent.reporting import alerts
 from edge_agent.reporting.alerts import GONE, Alerts, Said
 from edge_agent.reporting.subjects import subjects_of
 from edge_agent.reporting.topics import Topics
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.reporting.subjects import Subject
+    from tests.conftest import WaitFor
 
 DRIFT, PRODUCT, REJECTS = about("drift"), about("product"), about("reject_rate")
 SO = Said("so")
@@ -96,6 +98,21 @@ def test_what_stands_keeps_its_id_through_a_restart(tmp_path: Path, told: Told) 
     after.alerts.clear(DRIFT, SO)
     assert after.heard()[1]["id"] == drift["id"]
     assert after.heard()[2:] == [product]
+
+
+def test_what_a_full_disk_refused_is_written_once_there_is_room(
+    tmp_path: Path,
+    wait_for: WaitFor,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alerts, "RETRY_S", 0.01)
+    file = tmp_path / "alerts.json"
+    file.mkdir()  # no file can take its place
+    Told(tmp_path, DRIFT).alerts.raise_(DRIFT, SO)
+    wait_for(lambda: "alerts: not written" in caplog.text)
+    file.rmdir()
+    wait_for(lambda: file.is_file() and b"drift" in file.read_bytes())
 
 
 def test_what_the_broker_had_not_heard_is_told_after_a_restart(tmp_path: Path, told: Told) -> None:

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.config import (
@@ -240,7 +240,6 @@ PATHS = st.sampled_from(
 )
 
 
-@settings(deadline=None)  # a busy machine is no finding
 @given(path=PATHS, value=JSON)
 def test_any_value_anywhere_is_taken_or_refused_with_its_path(
     path: tuple[str, ...], value: Any
@@ -260,7 +259,6 @@ def test_any_value_anywhere_is_taken_or_refused_with_its_path(
         assert field.message
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_taken_or_refused(text: bytes) -> None:
     for read in (parse_json, parse_toml):

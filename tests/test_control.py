@@ -295,6 +295,7 @@ def test_an_agent_that_is_killed_at_any_moment_of_a_change_has_the_old_or_the_ne
         else:
             time.sleep(after_s)
         agent.stop(signal.SIGKILL)
+        desk.until_status("offline")  # the broker's word; so it has read what that one had sent
         answered = [answer["status"] for answer in desk.answers(correlation)]
         desk.client.messages.clear()
         agent.start()

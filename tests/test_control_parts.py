@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -123,7 +124,12 @@ def test_a_trial_is_judged_by_what_its_pipelines_do(
 
 
 def test_a_camera_that_was_away_before_need_not_be_there() -> None:
-    assert on_trial(a="").judge({"a": Standing("waiting", "", 1, 2)}).finding == "well"
+    away = Standing("waiting", "", 1, 2)
+    assert on_trial(a="").judge({"a": away}).finding == "well"
+    # As one says that is built anew: an error verdict tells of it, and there was no item.
+    told = replace(away, items=1, errors=1)
+    assert on_trial(a="").judge({"a": told}).finding == "well"
+    assert on_trial().judge({"a": told}).finding == "pending"
 
 
 # ---------------------------------------------------------------------- the ledger
@@ -167,6 +173,26 @@ def test_a_trial_that_was_cut_short_is_found_and_its_number_is_not_given_again(
     again.roll_back("why")
     assert Ledger(tmp_path, config()).interrupted is None
     assert Ledger(tmp_path, config()).document.highest_rev == 2
+
+
+def test_the_number_of_a_first_start_is_given_to_no_other_config(tmp_path: Path) -> None:
+    assert Ledger(tmp_path, config()).good.rev == 1
+    assert Ledger(tmp_path, config()).good.rev == 1
+    assert Ledger(tmp_path, changed().config).good.rev == 2
+
+
+def test_a_trial_that_was_cut_short_is_told_also_where_the_file_has_changed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, config())
+    ledger.begin(OnTrial(Revision(2, changed().tree), "id", "answers"))
+    again = Ledger(tmp_path, parse(good() | {"stats_every_s": 7.0}))
+    assert (again.good.rev, again.good.config.stats_every_s) == (3, 7.0)
+    assert again.interrupted is not None
+    again.adopt(parse(good() | {"stats_every_s": 8.0}))  # read again before it could be told
+    assert again.interrupted is not None
+    assert Ledger(tmp_path, again.file_config).interrupted is not None
+    again.roll_back("told")
+    again.adopt(config())
+    assert Ledger(tmp_path, config()).interrupted is None
 
 
 def test_a_file_that_changed_is_in_force_again(tmp_path: Path) -> None:
@@ -294,6 +320,10 @@ def test_pipelines_that_are_no_table_are_refused(pipelines: Any) -> None:
         b'{"id": "x", "base_rev": 1, "patch": {}, "confirm_within_s": NaN}',
         b'{"id": "x", "base_rev": 1, "patch": ' + b"[" * 90_000 + b"]" * 90_000 + b"}",
         b'{"id": "x", "base_rev": 1, "patch": {"a": ' + b"[" * 60 + b"]" * 60 + b"}}",
+        # Half of a character: what JavaScript writes where a text was cut within an emoji.
+        b'{"id": "\\ud83d", "base_rev": 1, "patch": {}}',
+        b'{"id": "x", "base_rev": 1, "\\ud83d": {}}',
+        b'{"id": "x", "base_rev": 1, "patch": {"a": ["\\udc00"]}}',
     ],
 )
 def test_a_request_that_cannot_be_read_is_refused(payload: bytes) -> None:

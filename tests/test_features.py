@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -80,7 +80,6 @@ def test_features_of_a_stream_equal_those_of_the_whole_series(hop: int) -> None:
         assert got.dtype == np.float32
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 10), min_size=1, max_size=20))
 def test_features_do_not_depend_on_the_hop(steps: list[int]) -> None:
     rows = series_of_rows(210)

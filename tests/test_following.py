@@ -4,49 +4,36 @@ from __future__ import annotations
 
 import _ctypes
 import gc
-import json
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge_agent.config import PipelineOptions
 from edge_agent.line.capture import NewestCapture
-from edge_agent.line.pipeline import Identity, Pipeline
-from edge_agent.line.pipeline_context import PipelineContext
+from edge_agent.line.pipeline import Pipeline
 from edge_agent.line.pipeline_thread import PipelineThread
 from edge_agent.line.variants import same_line
-from edge_agent.mqtt.broker_options import BrokerOptions
 from edge_agent.sources.simulator import ConveyorSource
 from tests.agents import MODELS
 from tests.control import camera
+from tests.lone_pipeline import lone_pipeline, pipeline_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from edge_agent.config import PipelineOptions
     from edge_agent.types import Verdict
     from tests.conftest import WaitFor
 
 
 def options(**more: Any) -> PipelineOptions:
-    return PipelineOptions.model_validate_json(json.dumps(camera(**more)))
+    return pipeline_options(camera(**more))
 
 
 def pipeline(folder: Path, tell: Callable[[Verdict], None], **more: Any) -> PipelineThread:
-    context = PipelineContext(
-        identity=Identity("one", "qc", 1),
-        device="gw",
-        folder=folder,
-        evidence_folder=folder / "evidence",
-        broker=BrokerOptions(),
-        emit=tell,
-        answer=tell,
-        taken=lambda _: None,
-        seen=lambda *_: None,
-    )
-    return PipelineThread(options(**more), context)
+    return lone_pipeline(options(**more), folder, tell)
 
 
 @pytest.mark.parametrize(

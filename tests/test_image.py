@@ -252,7 +252,7 @@ def test_a_region_of_interest_outside_of_the_picture_is_bad_input(
     assert refused.value.reason == "roi"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     resize=st.sampled_from(RESIZES),
     picture=st.tuples(st.integers(80, 400), st.integers(80, 400)),

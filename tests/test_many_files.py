@@ -31,6 +31,13 @@ def test_a_file_is_written_replaced_and_removed(tmp_path: Path) -> None:
         many_files.remove(str(tmp_path), "a.jpg")
 
 
+def test_a_file_that_could_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").mkdir()  # no file can take its place
+    with pytest.raises(OSError, match="directory"):
+        many_files.write(str(tmp_path), "a.jpg", b"one")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
 @pytest.mark.parametrize("item", [picture, window])
 def test_the_names_of_evidence_and_uploads_are_not_interned(
     tmp_path: Path, item: Callable[[int], Item], interned: list[str]

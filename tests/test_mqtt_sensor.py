@@ -144,6 +144,18 @@ def test_the_time_of_an_array_may_be_that_of_its_first_sample(bench: Bench) -> N
     assert window.captured_ns == 1_700_000_000_300_000_000
 
 
+def test_plain_numbers_are_one_sample_whatever_the_number_of_channels(bench: Bench) -> None:
+    topics = {"x": "a", "y": "b", "z": "b"}
+    channels = {name: {"topic": of, "pointer": f"/{name}"} for name, of in topics.items()}
+    bench.open(window_shape("x", "y", "z"), channels=channels, block_time="first", **EVENT)
+    for number in range(4):
+        bench.send("a", event(number, x=number))
+        bench.send("b", event(number, y=number, z=number))
+    [window] = bench.windows(1)
+    assert window.samples.tolist() == [[number] * 3 for number in range(4)]
+    assert window.captured_ns == 1_700_000_000_300_000_000
+
+
 def test_raw_blocks_bring_interleaved_columns(bench: Bench) -> None:
     bench.open(
         window_shape("z", "x"), topic="t", format="float32", columns=["x", "y", "z"], clock="index"

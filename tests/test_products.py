@@ -221,6 +221,21 @@ def test_what_was_said_on_another_topic_says_nothing_on_this_one(
     assert line.told.changes() == told
 
 
+def test_what_was_said_holds_for_a_pipeline_that_listens_there_from_now_on(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    line.say(b"P-2", retain=True)
+    tree = with_product({name: {"model": "m"} for name in ("P-2", "P-3")})
+    old = tree["pipelines"]["camera-1"]
+    for names in (("camera-1", "camera-2"), ("camera-2",), ("camera-3",), ("camera-3", "camera-1")):
+        # A broker says what it retains to whoever subscribes, and this agent has, long since.
+        config = parse(tree | {"pipelines": dict.fromkeys(names, old)})
+        line.products.configure(config)
+        found = line.recipes.of(config).pipelines
+        assert {name: options.recipe for name, options in found.items()} == dict.fromkeys(
+            names, "P-2"
+        )
+
+
 def test_another_wrong_code_ends_the_alert_of_the_one_before(tmp_path: Path) -> None:
     line = Line(tmp_path)
     for code in (b"P-8", b"P-9"):

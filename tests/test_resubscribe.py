@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_agent.mqtt.broker import BrokerOptions, Connection, Message, Subscription
+from edge_agent.mqtt.paho_client import new_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import paho.mqtt.client as paho
+
+    from edge_agent.mqtt.broker_options import Plan
     from tests.conftest import Mosquitto, Recorder, WaitFor
 
 
@@ -68,6 +72,25 @@ def test_what_stays_subscribed_misses_nothing_and_hears_nothing_twice(
         mqtt_client.publish("a", str(number), retain=number == 99)
     wait_for(lambda: ("a", b"99") in hearing.heard)
     assert hearing.heard == [("a", str(number).encode()) for number in range(100)]
+
+
+def test_what_is_asked_for_while_a_connection_is_made_is_subscribed_to(
+    mosquitto: Mosquitto, mqtt_client: Recorder, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hearing = Hearing(mosquitto, "a")
+
+    def meanwhile(plan: Plan) -> paho.Client:
+        hearing.connection.resubscribe(hearing.all("b"))
+        return new_client(plan)
+
+    monkeypatch.setattr("edge_agent.mqtt.client.new_client", meanwhile)
+    hearing.connection.start()
+    wait_for(lambda: hearing.connection.connected)
+    for topic in ("a", "b"):
+        mqtt_client.publish(topic, "now")
+    wait_for(lambda: hearing.heard)
+    assert hearing.heard == [("b", b"now")]
+    hearing.connection.stop()
 
 
 def test_the_next_connection_subscribes_to_what_was_asked_for_last(

@@ -28,6 +28,11 @@ def test_the_last_parts_are_taken_in_their_order() -> None:
     assert len(many.of_good(asked(SCORES_MOST), "")) == SCORES_MOST
 
 
+@pytest.mark.parametrize("endless", [float("inf"), float("-inf"), float("nan")])
+def test_a_score_without_bounds_is_none(endless: float) -> None:
+    assert scores(("a", 1.0), ("a", endless), ("a", 2.0)).of_good(asked(2), "") == [1.0, 2.0]
+
+
 def test_what_another_model_said_does_not_count() -> None:
     mixed = scores(("a", 1.0), ("b", 9.0), ("a", 2.0))
     assert mixed.of_good(asked(2), "") == [1.0, 2.0]

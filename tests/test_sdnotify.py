@@ -29,10 +29,13 @@ def test_systemd_hears_ready_status_alive_and_stopping(tmp_path: Path) -> None:
         notifier.status("2 pipelines\nrun")
         notifier.alive()
         notifier.reloading(1234)
-        notifier.stopping()
+        notifier.stopping(10.0)
         heard = [systemd.recv(1000) for _ in range(5)]
     assert heard[:3] == [b"READY=1", b"STATUS=2 pipelines run", b"WATCHDOG=1"]
-    assert heard[3:] == [b"RELOADING=1\nMONOTONIC_USEC=1234", b"STOPPING=1"]
+    assert heard[3:] == [
+        b"RELOADING=1\nMONOTONIC_USEC=1234",
+        b"STOPPING=1\nEXTEND_TIMEOUT_USEC=25000000",
+    ]
 
 
 def test_an_abstract_socket_is_reached_too() -> None:

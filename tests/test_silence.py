@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from edge_agent.config import PipelineOptions
 from edge_agent.line import pipeline_thread
-from edge_agent.line.pipeline import Identity
-from edge_agent.line.pipeline_context import PipelineContext
-from edge_agent.line.pipeline_thread import PipelineThread
 from edge_agent.modelstore.manifest import load_bundle
-from edge_agent.mqtt.broker_options import BrokerOptions
 from edge_agent.pictures import image
 from tests.agents import MODELS
+from tests.lone_pipeline import lone_pipeline, pipeline_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from edge_agent.line.pipeline_thread import PipelineThread
     from tests.conftest import Mosquitto, WaitFor
 
 CHANNELS = load_bundle(MODELS / "turbofan-rul").manifest.task.preprocess.channels
@@ -42,18 +38,7 @@ def thread(
         "model": str(MODELS / ("conveyor-parts" if pictures else "turbofan-rul")),
         "source": request.param,
     }
-    context = PipelineContext(
-        identity=Identity("engine", "pdm", 1),
-        device="gw",
-        folder=tmp_path,
-        evidence_folder=tmp_path / "evidence",
-        broker=BrokerOptions(host=mosquitto.host, port=mosquitto.port),
-        emit=lambda _: None,
-        answer=lambda _: None,
-        taken=lambda _: None,
-        seen=lambda *_: None,
-    )
-    made = PipelineThread(PipelineOptions.model_validate_json(json.dumps(options)), context)
+    made = lone_pipeline(pipeline_options(options), tmp_path, broker=mosquitto)
     made.start()
     yield made
     made.stop()

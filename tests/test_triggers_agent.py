@@ -56,6 +56,18 @@ def show_all(client: Recorder, wait_for: WaitFor) -> None:
     wait_for(lambda: verdicts(client, f"{ROOT}/qc/camera/stats")[-1]["dropped"])
 
 
+@pytest.fixture
+def busy(
+    start: Callable[..., AgentProcess], mqtt_client: Recorder, desk: Desk, wait_for: WaitFor
+) -> AgentProcess:
+    """Return an agent with a trigger and a picture for each part, and seconds of work to do."""
+    agent = start({"camera": camera(trigger=trigger(60_000.0))}, stop_timeout_s=60.0)
+    desk.until_running("camera")
+    ask_for_all(mqtt_client, wait_for)
+    show_all(mqtt_client, wait_for)
+    return agent
+
+
 def answers(client: Recorder, topic: str = VERDICTS) -> Counter[str]:
     return Counter(v["part_id"] for v in verdicts(client, topic) if v["part_id"])
 
@@ -98,25 +110,17 @@ def test_triggers_of_a_pipeline_that_has_none_any_more_are_answered_once(
 
 
 def test_what_is_under_way_at_a_stop_answers_its_triggers(
-    start: Callable[..., AgentProcess], mqtt_client: Recorder, desk: Desk, wait_for: WaitFor
+    busy: AgentProcess, mqtt_client: Recorder, wait_for: WaitFor
 ) -> None:
-    agent = start({"camera": camera(trigger=trigger(60_000.0))}, stop_timeout_s=60.0)
-    desk.until_running("camera")
-    ask_for_all(mqtt_client, wait_for)
-    show_all(mqtt_client, wait_for)
-    assert agent.stop() == 0
+    assert busy.stop() == 0
     wait_for(lambda: answers(mqtt_client) >= Counter(PARTS))
     assert answers(mqtt_client) == Counter(PARTS)
     assert {v["reason"] for v in verdicts(mqtt_client) if v["verdict"] == "error"} == {REFUSED}
 
 
 def test_a_trigger_that_comes_during_a_stop_is_answered_at_once(
-    start: Callable[..., AgentProcess], mqtt_client: Recorder, desk: Desk, wait_for: WaitFor
+    busy: AgentProcess, mqtt_client: Recorder, wait_for: WaitFor
 ) -> None:
-    agent = start({"camera": camera(trigger=trigger(60_000.0))}, stop_timeout_s=60.0)
-    desk.until_running("camera")
-    ask_for_all(mqtt_client, wait_for)
-    show_all(mqtt_client, wait_for)
     asked = list(PARTS)
 
     def one_more_is_refused() -> bool:
@@ -124,11 +128,11 @@ def test_a_trigger_that_comes_during_a_stop_is_answered_at_once(
         ask(mqtt_client, asked[-1])
         return STOPPING in {v["reason"] for v in verdicts(mqtt_client)}
 
-    os.kill(agent.pid, signal.SIGTERM)
+    os.kill(busy.pid, signal.SIGTERM)
     wait_for(one_more_is_refused)
     ask(mqtt_client, LATER)
     wait_for(lambda: answers(mqtt_client)[LATER])
-    assert agent.wait() == 0
+    assert busy.wait() == 0
     wait_for(lambda: answers(mqtt_client) >= Counter([*asked, LATER]))
     assert answers(mqtt_client) == Counter([*asked, LATER])
     errors = {v["part_id"]: v["reason"] for v in verdicts(mqtt_client) if v["verdict"] == "error"}

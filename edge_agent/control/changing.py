@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from edge_agent.control.asker import Asker
     from edge_agent.control.mailbox import Sender
+    from edge_agent.control.recipes import Recipes
     from edge_agent.reporting.standing import Standing
     from edge_agent.reporting.topics import Topics
 
@@ -45,6 +46,7 @@ class Ports:
     standings: Callable[[], dict[str, Standing]]
     show: Callable[[str, bytes], None]
     answer: Callable[[Sender, str, bytes], None]
+    recipes: Recipes
     folder: Path
     topics: Topics
 
@@ -245,19 +247,22 @@ class Changing:
             text = f"revision {tried.found.rev} waits, not {request.base_rev}"
             raise _refused(409, "stale", "/base_rev", text)
         self._step("confirmed")
-        self._commit(tried)
-        return self._good(request.id, "applied")
+        fault = self._commit(tried)
+        return self._taken_back(request.id, fault) if fault else self._good(request.id, "applied")
 
-    def _commit(self, tried: _Tried) -> None:
+    def _commit(self, tried: _Tried) -> Fault | None:
+        """Keep it; where the disk refuses, take it back and return why."""
         try:
             self._ledger.commit(tried.found)
         except OSError as error:
-            self._take_back(tried, Fault("", "disk", f"cannot be kept: {error}"))
-            return
+            fault = Fault("", "disk", f"cannot be kept: {error}")
+            self._take_back(tried, fault)
+            return fault
         self._tried = None
         log.info("config: revision %d is in force", tried.found.rev)
         self.report()
         self._send(tried, self._good(tried.request.id, "applied", tried.warnings))
+        return None
 
     def _fail(self, event: Event, path: str, why: str) -> None:
         if self._tried is not None and self._step(event):
@@ -268,6 +273,7 @@ class Changing:
         self._state, self._tried = "steady", None
         why = f"revision {tried.found.rev} was taken back: {at(fault.path, fault.msg)}"
         log.warning("config: %s", why)
+        self._ports.recipes.keep(tried.found.config, self._ledger.good.config)
         self._ports.apply(self._ledger.good.config, self._ledger.good.rev)
         self._keep(lambda: self._ledger.roll_back(why))
         self.report()

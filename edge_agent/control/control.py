@@ -83,6 +83,7 @@ class Control:
             standings=agent.standings,
             show=agent.show,
             answer=self._told,
+            recipes=recipes,
             folder=agent.folder,
             topics=agent.topics,
         )

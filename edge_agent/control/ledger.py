@@ -126,12 +126,14 @@ class Ledger:
     def adopt(self, file_config: Config) -> None:
         """Make what the config file says now the last good config, also where the disk refuses."""
         tree = candidates.tree_of(file_config)
-        self.file_config, self.interrupted = file_config, None
-        self.document = self._kept(_anew(self.document, tree, digest(tree)))
+        anew = _anew(self.document, tree, digest(tree))
+        self.file_config = file_config
+        self.document = self._kept(msgspec.structs.replace(anew, trial=self.interrupted))
         self.good = InForce(self.document.good.rev, file_config, tree)
 
     def roll_back(self, why: str) -> None:
         """Forget what was tried, but not why."""
+        self.interrupted = None
         self._write(
             msgspec.structs.replace(self.document, trial=None, status="rolled_back", last_error=why)
         )
@@ -154,8 +156,9 @@ class Ledger:
         fresh = Document(file_hash=file_hash, highest_rev=1, good=Revision(1, tree))
         kept = self._read()
         if kept is None:
-            return fresh
-        anew = _anew(kept, tree, file_hash)
+            return self._kept(fresh)  # or another config would get its number at the next start
+        # Whoever asked for what was on trial is yet to be told that it is over.
+        anew = msgspec.structs.replace(_anew(kept, tree, file_hash), trial=kept.trial)
         if kept.file_hash != file_hash:
             log.info("config: the file has changed: it is in force, as revision %d", anew.good.rev)
             return self._kept(anew)

@@ -5,9 +5,10 @@
                          trial, unconfirmed --failed--> steady, with the last good config
                          unconfirmed --not confirmed--> the same
 
-                         any --the file was read again--> steady, with what the file says
+    steady, trial, unconfirmed --the file was read again--> steady, with what the file says
 
 The agent starts in `interrupted` where it finds a trial on its disk: it ended in the midst of it.
+It stays there, whatever the file says, until whoever asked for the trial can be told.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ TABLE: dict[tuple[State, Event], Step] = {
     ("steady", "reloaded"): Step("steady", "adopt"),
     ("trial", "reloaded"): Step("steady", "adopt"),
     ("unconfirmed", "reloaded"): Step("steady", "adopt"),
-    ("interrupted", "reloaded"): Step("steady", "adopt"),
+    ("interrupted", "reloaded"): Step("interrupted", "adopt"),
 }
 
 

@@ -58,15 +58,26 @@ class Products:
         ]
 
     def configure(self, config: Config) -> None:
-        """Go over to another config: it may understand what was said in another way."""
+        """Go over to another config: it may understand what was said in another way.
+
+        What one pipeline heard on a topic holds for all that listen to it from now on: the broker
+        does not say it again for them.
+        """
         with self._lock:
-            before = self._said
+            before, on_topic = self._said, dict(self._said.values())
+            topics = {name: _topic(config, name) for name in config.pipelines}
             self._said = {
-                name: (topic, payload)
-                for name, (topic, payload) in before.items()
-                if topic == _topic(config, name)
+                name: (topic, on_topic[topic])
+                for name, topic in topics.items()
+                if topic is not None and topic in on_topic
+            }
+            # Another one may not have come to the newest word yet: each keeps its own.
+            self._said |= {
+                name: heard for name, heard in before.items() if topics.get(name) == heard[0]
             }
             said = dict(self._said)
+        for name in self._meant.keys() - said.keys():
+            del self._meant[name]
         for name, (_, payload) in said.items():
             options = config.pipelines[name]
             if self._meant.get(name) != _meaning(payload, options):

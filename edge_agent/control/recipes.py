@@ -46,6 +46,17 @@ class Recipes:
             self._chosen[pipeline] = choice
         self._changed()
 
+    def keep(self, before: Config, after: Config) -> None:
+        """Let what was chosen under one config hold under another, which takes its place.
+
+        What the line makes, and what a person asked for, is not taken back with a config.
+        """
+        for name, choice in self.chosen.items():
+            if name in before.pipelines and name in after.pipelines:
+                was, will = before.pipelines[name].recipe, after.pipelines[name].recipe
+                if choice.instead_of == was != will:
+                    self.choose(name, Choice(choice.code, will))
+
     def of(self, config: Config) -> Config:
         """Return a config with the choices made, as far as their variants are there."""
         chosen = self.chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from array import array
 from collections import defaultdict
@@ -55,7 +56,7 @@ class Scores:
 
     def add(self, verdict: Verdict) -> None:
         """Take the score of an inspected item."""
-        if verdict.outcome != "error":
+        if verdict.outcome != "error" and math.isfinite(verdict.score):
             with self._lock:
                 self._parts[verdict.pipeline].add(verdict)
 

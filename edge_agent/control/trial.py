@@ -101,8 +101,10 @@ class Trial:
         how = f"{now.state}: {now.detail}".removesuffix(": ")
         if now.state in GIVEN_UP:
             return Judgement("failed", name, how)
-        if now.state not in WORKS and not (now.state == "waiting" and name in self.excused):
+        waits = now.state == "waiting" and name in self.excused
+        if now.state not in WORKS and not waits:
             return Judgement("pending", name, how)
-        if now.errors and now.errors == now.items:
+        # That its source is away is told by an error verdict, too.
+        if not waits and now.errors and now.errors == now.items:
             return Judgement("pending", name, "every item so far ended in an error verdict")
         return Judgement("well")

@@ -49,6 +49,8 @@ class Delivery:
         """The pipelines whose newest verdict is retained; None: all."""
         self.published: dict[str, Histogram] = {}
         """By pipeline: from decision to the broker's word, of what was sent live."""
+        self.refused: frozenset[str] = frozenset()
+        """The topics of states that the broker does not take; they are sent again now and then."""
         self._connection = connection
         self._outbox = outbox
         self._outgoing = outgoing
@@ -68,6 +70,7 @@ class Delivery:
         """Begin a connection: tell all states, and what the outbox holds."""
         self._sending.begin()
         self._refusals.clear()
+        self.refused = frozenset()
         self._gap_id = 0
         self._states_due = {status.topic: status} | self._states
         self.begin_lanes()
@@ -90,6 +93,10 @@ class Delivery:
         """Take the newest of a retained topic."""
         self._states[publish.topic] = publish
         self._states_due[publish.topic] = publish
+
+    def show_refused(self) -> None:
+        """Send once more what the broker refused: it may allow it by now."""
+        self._states_due |= {topic: self._states[topic] for topic in self.refused}
 
     def show_last(self, mono_s: float) -> None:
         """Take the newest verdict of each pipeline, not too often."""
@@ -161,11 +168,7 @@ class Delivery:
             answered = self._sending.answered(token, reason)
             if answered is None:
                 continue
-            if answered.reason is not None:
-                self._note_refusal(answered.letter.publish.topic, answered.reason)
-            elif answered.letter.publish.retain:
-                for take in self._on_shown:
-                    take(answered.letter.publish.topic, answered.letter.publish.payload)
+            self._take_word(answered.letter.publish, answered.reason)
             match answered.done:
                 case GapDone(gap_id):
                     self._outbox.gap_acked(gap_id)
@@ -177,6 +180,17 @@ class Delivery:
                     self._outbox.parked(seq, why)
         if done:
             self._outbox.acked(done)
+
+    def _take_word(self, publish: Publish, refusal: str | None) -> None:
+        topic = publish.topic
+        if refusal is not None:
+            self._note_refusal(topic, refusal)
+            if self._states.get(topic) is publish:
+                self.refused |= {topic}
+        elif publish.retain:
+            self.refused -= {topic}
+            for take in self._on_shown:
+                take(topic, publish.payload)
 
     def _time(self, letter: Letter, at_ns: int) -> None:
         if letter.live is not None:

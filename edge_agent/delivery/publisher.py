@@ -119,8 +119,9 @@ class Publisher:
 
     @property
     def detail(self) -> str:
-        """What is wrong with the connection, or ""."""
-        return self._connection.detail
+        """What is wrong with the connection, or with what is shown on it; or ""."""
+        refused = self._delivery.refused
+        return self._connection.detail or (f"refused: {min(refused)}" if refused else "")
 
     @property
     def published(self) -> dict[str, Histogram]:
@@ -222,6 +223,7 @@ class Publisher:
         if due:
             self._status_s = mono_s + STATUS_EVERY_S
             self._delivery.show(self._outgoing.online(self._outbox))
+            self._delivery.show_refused()
             if stranded:
                 # Nothing should be left then; but a verdict must not wait for the next reconnect.
                 self._delivery.begin_lanes()

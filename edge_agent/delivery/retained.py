@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from edge_agent.durable import write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from edge_agent.config import Config
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RETRY_S = 10.0
+
 
 class Retained:
     """The file; `taken` may come from any thread, all else from the agent's own."""
 
-    def __init__(self, path: Path, topics: Topics) -> None:
+    def __init__(
+        self, path: Path, topics: Topics, mono_s: Callable[[], float] = time.monotonic
+    ) -> None:
         """Read the file; topics of another device are none of ours to clear."""
         self._path = path
         self._root = f"{topics.root}/"
@@ -36,6 +41,8 @@ class Retained:
         self._gone = self._written
         self._changed = False
         self._lock = threading.Lock()
+        self._mono_s = mono_s
+        self._retry_s = 0.0  # when to write again after the disk refused, if it did
 
     def shows(self, topics: Iterable[str]) -> frozenset[str]:
         """Note that these are used from now on; return those that are to be cleared."""
@@ -58,18 +65,21 @@ class Retained:
 
     def step(self) -> None:
         """Write the file where something has changed; often called, seldom with anything to do."""
-        if not self._changed:
+        if not self._changed or self._mono_s() < self._retry_s:
             return
         with self._lock:
             self._changed = False
             found = self._shown | self._gone
         if found == self._written:
             return
-        self._written = found
         try:
             write_file(self._path, msgspec.json.encode(sorted(found)))
         except OSError as error:
-            log.warning("retained topics: cannot be kept: %s", error)
+            if not self._retry_s:
+                log.warning("retained topics: cannot be kept: %s", error)
+            self._changed, self._retry_s = True, self._mono_s() + RETRY_S
+        else:
+            self._written, self._retry_s = found, 0.0
 
 
 def topics_of(config: Config, topics: Topics) -> list[str]:

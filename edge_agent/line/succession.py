@@ -190,9 +190,15 @@ class Succession:
         with new.lock:
             if back:
                 self._stand.exchange(ready)
-            else:
+                return
+            if not new.given_up:
                 new.ready = ready
                 self._begin_trial(new, ready)
+                return
+            new.phase = "reverted"
+        # It was given up while it was loaded: now it makes room in turn.
+        ready.model.backend.close()
+        self._pause(new)
 
     # ------------------------------------------------------------------ any thread
 

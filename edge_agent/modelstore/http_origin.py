@@ -11,9 +11,7 @@ import base64
 import contextlib
 import http.client
 import re
-import socket
 import ssl
-import threading
 import urllib.request
 import zlib
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from edge_agent.errors import SyncError
+from edge_agent.modelstore.http_watchdog import Watchdog
 from edge_agent.modelstore.origin import CHUNK_BYTES
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ BUSY = {http.client.TOO_MANY_REQUESTS, http.client.SERVICE_UNAVAILABLE}
 MISSING = {http.client.FORBIDDEN, http.client.NOT_FOUND, http.client.GONE}
 ERROR_PAGE_BYTES = 1 << 16
 SAFE = "/%"
+# RFC 3986, 3.3: as it is written there, but for what cannot be sent at all.
+SAFE_IN_ADDRESS = "/%:@!$&'()*+,;=~"
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
 
 
@@ -128,23 +129,22 @@ class HttpOrigin:
         method: str = "GET",
         body: bytes | Iterable[bytes] | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
-        connection = self._connected()
-        watchdog = threading.Timer(limit_s, _hang_up, [connection])
-        watchdog.daemon = True
-        watchdog.start()
+        watchdog = Watchdog(limit_s)
         answer: http.client.HTTPResponse | None = None
         try:
+            connection = self._connected()
+            watchdog.start(connection)
             send = partial(
                 connection.request, method, self._whole(target), body, self._headers(headers)
             )
             answer = _answer(connection, send)
             yield answer
-        except (OSError, http.client.HTTPException) as error:
+        # ValueError: an address, of the config or of somebody's answer, that HTTP has no room for.
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise SyncError("offline", f"{target}: {_reason(error)}") from None
         finally:
-            in_time = not watchdog.finished.is_set()
-            watchdog.cancel()
-            if answer is None or not in_time or not _is_read(answer):
+            watchdog.stop()
+            if answer is None or watchdog.bit or not _is_read(answer):
                 self.close()
             if answer is not None:
                 # One that ends its connection has the socket to itself: an error that is kept
@@ -157,7 +157,7 @@ class HttpOrigin:
         return self._connection
 
     def _whole(self, target: str) -> str:
-        whole = self._url.path + target
+        whole = quote(self._url.path, safe=SAFE_IN_ADDRESS) + target
         # A proxy for plain HTTP is told the whole address; for HTTPS it only opens a tunnel.
         if self._proxy is not None and self._url.scheme == "http":
             return f"http://{self._url.netloc.rpartition('@')[2]}{whole}"
@@ -229,14 +229,6 @@ def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
 def _basic(url: SplitResult) -> str:
     user = f"{unquote(url.username or '')}:{unquote(url.password or '')}"
     return f"Basic {base64.b64encode(user.encode()).decode()}"
-
-
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    """Break the connection from another thread: whoever reads it sees the end."""
-    if connection.sock is not None:
-        with contextlib.suppress(OSError):
-            # Past TLS on purpose: its own goodbye would wait for the other side.
-            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
 
 def _is_read(answer: http.client.HTTPResponse) -> bool:

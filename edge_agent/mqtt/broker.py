@@ -178,6 +178,7 @@ class Connection:
         detail = "stopped by an unexpected exception"
         life = Life(self._plan_of_next_life(), self._opened, self._on_acked, self.counters)
         self._life = life
+        life.resubscribe(self._plan.subscriptions)  # which may be others by now
         try:
             if not self._stopping.is_set():
                 detail = life.run(self._stopping)

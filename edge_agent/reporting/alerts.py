@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 # A disk may take its time; one that hangs is not waited for.
 CLOSE_S = 5.0
+RETRY_S = 5.0  # after it refused
+RETRY_S = 5.0  # after the disk refused
 
 GONE = "nothing can raise it any more: its pipeline, or what it is about, has left the config"
 
@@ -196,7 +198,7 @@ class Alerts:
     def _save_on(self) -> None:
         closing = refused = False
         while not closing:
-            self._changed.wait()
+            self._changed.wait(RETRY_S if refused else None)
             self._changed.clear()
             closing = self._closing
             try:

@@ -44,7 +44,9 @@ class Watching:
 
     def take(self, name: str, family: Family, report: WatchReport) -> None:
         """Take a pipeline's report; changes are shown at once."""
-        pipeline = self._pipelines.setdefault(name, _Watched(name, family))
+        pipeline = self._pipelines.get(name)
+        if pipeline is None or pipeline.family != family:
+            pipeline = self._pipelines[name] = _Watched(name, family)
         before = pipeline.report.source if pipeline.report else None
         pipeline.report = report
         if before is None or _words(before) != _words(report.source):

@@ -9,7 +9,8 @@
 
     of the gateway
     agent_alive            a thread of the agent ended, or its loop has stopped turning
-    broker_acknowledging   away, silent, or refusing verdicts
+    broker_acknowledging   away, silent, or refusing verdicts; a subscription or a state that it
+                           refuses is a warning
     disk_room              little left, or the disk refuses the outbox
     clock_sane             it is before this version was made; a clock that was set is a warning
     evidence_uploaded      never; with [upload] it warns while evidence cannot be sent
@@ -213,7 +214,7 @@ def _broker(facts: GatewayFacts, options: HealthOptions, mono_s: float) -> tuple
         return "fail", f"connected, nothing acknowledged for {silent_s:.0f} s"
     if facts.parked:
         return "fail", f"it refuses {facts.parked} verdicts"
-    return "ok", facts.broker_detail
+    return ("warn" if facts.broker_detail else "ok"), facts.broker_detail
 
 
 def _disk(facts: GatewayFacts, options: HealthOptions) -> tuple[State, str]:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from edge_agent import pointer
 from edge_agent.errors import BadInput, ConfigError, FieldError
+from edge_agent.lazy import lazy_module
 from edge_agent.mqtt.ingest import Ingest
 from edge_agent.options import StrictOptions, Topic
 from edge_agent.sensing.joining import Joiner, JoinRule
@@ -20,12 +21,18 @@ from edge_agent.sensing.timestamps import TimeUnit
 from edge_agent.sensing.windowing import Clock, Timing, Windower
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
     from edge_agent.inference.preprocess import WindowPreprocess
     from edge_agent.metrics import Counters
     from edge_agent.mqtt.broker import Message
-    from edge_agent.sensing.sensor_payload import Decoder
+    from edge_agent.sensing.sensor_payload import Decoder, Rows
     from edge_agent.sources.base import Capture, SourceContext
     from edge_agent.types import Window
+else:
+    np = lazy_module("numpy")
 
 
 def _checked_pointer(text: str) -> str:
@@ -199,7 +206,7 @@ class MqttSensorSource:
         if time_ns is None:
             time_ns = time.monotonic_ns()
         elif self._first_ns_per_row:
-            time_ns += round((len(values) - 1) * self._first_ns_per_row)
+            time_ns += round((_rows_in(values) - 1) * self._first_ns_per_row)
         self._heard[message.topic] = self._counters.silent_from_s = time.monotonic()
         for done in self._stream.push(topic, values, time_ns, part_id):
             self._ingest.put(done)
@@ -209,6 +216,11 @@ class MqttSensorSource:
         if self._options.clock == "arrival":
             for done in self._stream.new_series():
                 self._ingest.put(done)
+
+
+def _rows_in(values: Sequence[float] | Rows) -> int:
+    """Return how many there are: plain numbers are one, with a number for each channel."""
+    return len(values) if isinstance(values, np.ndarray) else 1
 
 
 def create(options: Options, context: SourceContext) -> MqttSensorSource:

@@ -56,8 +56,9 @@ class Allowance:
         """
         if self.today_bytes and self.today_bytes + count > self._bytes_per_day:
             return False
-        self._day = Day(self._today(), self.today_bytes + count)
-        write_file(self._file, msgspec.json.encode(self._day))
+        day = Day(self._today(), self.today_bytes + count)
+        write_file(self._file, msgspec.json.encode(day))
+        self._day = day
         return True
 
     def wait_s(self, count: int) -> float:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.modelstore.origin import Origin
+    from tests.conftest import WaitFor
     from tests.modelstore.servers import Answer, Behaviour
 
 CONTENT = random.Random(6).randbytes(100_000)
@@ -141,12 +142,17 @@ def test_a_drip_above_the_rate_floor_ends_by_the_deadline(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("answer", [servers.drip_head, servers.silence])
 def test_a_server_that_never_comes_to_its_answer_is_hung_up_on(
-    tmp_path: Path, answer: Callable[[Answer], None]
+    tmp_path: Path, answer: Callable[[Answer], None], wait_for: WaitFor
 ) -> None:
     settings = HttpSettings(silence_s=0.1, stream_s=0.1)
     behaviour = servers.Behaviour(CONTENT, answer)
-    _, code = fetch_from(tmp_path, behaviour, settings=settings)
-    assert code == "offline"
+    with serving(servers.server(behaviour)) as url:
+        made = fetcher(tmp_path, HttpOrigin(url, settings))
+        with pytest.raises(SyncError, match="offline"):
+            made.fetch(SHA256, len(CONTENT))
+        made.origin.close()
+        # It may come to the last of them only when it has been given up.
+        wait_for(lambda: len(behaviour.ranges) >= MAX_BARREN_REQUESTS)
     assert len(behaviour.ranges) == MAX_BARREN_REQUESTS
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.monitoring.report import ReferenceOrigin
+    from edge_agent.reporting.topics import Family
 
 
 class Shown:
@@ -35,6 +36,7 @@ class Shown:
         state: str = "connected",
         origin: ReferenceOrigin = "bundle",
         judged: bool = True,
+        family: Family = "qc",
         **raised: bool | None,
     ) -> None:
         alerts = [
@@ -44,7 +46,7 @@ class Shown:
         source = SourceReport(kind="camera", state=state, detail="", since_ns=10**18)
         drift = DriftReport(origin=origin, items=300, figures=[])
         report = WatchReport(source=source, drift=drift, alerts=alerts if judged else None)
-        self.watching.take("camera", "qc", report)
+        self.watching.take("camera", family, report)
 
 
 @pytest.fixture
@@ -57,6 +59,17 @@ def test_a_state_is_shown_when_it_changes_and_not_with_every_report(shown: Shown
         shown.take(state=state)
     states = [m["state"] for leaf, m in shown.messages if leaf == "source"]
     assert states == ["connected", "dark", "connected"]
+
+
+def test_a_pipeline_of_another_family_is_told_of_on_its_own_topics(tmp_path: Path) -> None:
+    shown = Shown(tmp_path)
+    shown.take(drift=True)
+    shown.told.alerts.watch(frozenset({about("drift", machine=True)}))
+    shown.take(drift=True, family="pdm")
+    assert [each["alert"] for each in shown.told.heard()] == ["raised", "cleared", "raised"]
+    shown.messages.clear()
+    shown.watching.publish()
+    assert {message["family"] for _, message in shown.messages} == {"pdm"}
 
 
 def test_an_alert_is_raised_and_cleared_once_with_one_id(shown: Shown) -> None:

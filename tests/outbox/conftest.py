@@ -63,7 +63,7 @@ def gaps(outbox: Outbox) -> list[Gap]:
 
 def fill(outbox: Outbox, count: int, first: int = 0) -> None:
     outbox.append(verdict(number) for number in range(first, first + count))
-    assert outbox.flush(10)
+    assert outbox.flush(60)
 
 
 class Clock:
@@ -87,7 +87,7 @@ def say(kind, rows):
     sys.stdout.write("".join(f"{kind} {row.seq} {row.verdict.id}\\n" for row in rows))
     sys.stdout.flush()
 outbox.start(on_live=lambda rows: say("told", rows))
-outbox.flush(10)
+outbox.flush(60)
 outbox.patient(patient=True)
 number = 0
 while True:
@@ -96,7 +96,7 @@ while True:
     if number % 3 == 0:
         outbox.acked([outbox.last_seq])
     if number % 50 == 0:
-        outbox.flush(10)
+        outbox.flush(60)
         say("kept", outbox.pending(0, 1 << 62, 1_000_000))
 """
 
@@ -109,7 +109,7 @@ def run_and_kill(arguments: list[str], *, after_lines: int) -> list[str]:
         assert process.stdout is not None
         text = b""
         while text.count(b"\n") < after_lines:
-            assert select.select([process.stdout], [], [], 20)[0], "it tells nothing"
+            assert select.select([process.stdout], [], [], 60)[0], "it tells nothing"
             text += os.read(process.stdout.fileno(), 1 << 16)
         os.kill(process.pid, signal.SIGKILL)
         text += process.stdout.read()

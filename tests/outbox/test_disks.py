@@ -51,7 +51,7 @@ def test_a_full_disk_costs_passes_first_is_said_and_heals_by_itself(
     assert len(lost) == sum(outbox.counters.totals().values())
     assert sum(gap.passes for gap in gaps(outbox)) == len(lost)
     outbox.append([verdict()])
-    assert outbox.flush(10)
+    assert outbox.flush(60)
     assert set(seqs(outbox)) | lost == set(range(1, appended + 2))
     assert not set(seqs(outbox)) & lost
 
@@ -65,7 +65,7 @@ def test_acknowledged_rows_can_be_deleted_on_a_full_disk_and_new_ones_take_their
     outbox.append(verdict(n) for n in range(1000))
     wait_for(lambda: "full" in outbox.detail)
     outbox.acked(range(1, 1001))
-    assert outbox.flush(10)
+    assert outbox.flush(60)
     assert seqs(outbox) == list(range(1001, 2001))
 
 
@@ -86,7 +86,7 @@ def test_on_a_disk_that_is_read_only_verdicts_go_out_and_no_number_twice(
     assert told == [told[0], told[0] + 1, told[2], told[2] + 1]
     assert 3 < told[0] < told[1] < told[2]
     remount(small_disk, "rw")
-    assert outbox.flush(10)
+    assert outbox.flush(60)
     assert outbox.detail == ""
     assert seqs(outbox) == [1, 2, 3, *told[2:]]
     assert named(gaps(outbox)) == set(range(4, told[2]))
@@ -113,7 +113,7 @@ def test_after_a_crash_and_on_a_full_disk_verdicts_go_out_and_no_number_twice(
     (small_disk / "filler").unlink()
     outbox = open_outbox(small_disk, told)
     outbox.append([verdict(1)])
-    assert outbox.flush(10)
+    assert outbox.flush(60)
     assert told == sorted(set(told))
     assert told[0] > highest
     skipped = set(range(1, told[-1])) - set(told) - set(range(1, highest + 1))
@@ -131,9 +131,9 @@ def test_a_gap_record_that_cannot_be_read_is_given_up_and_the_others_are_told(
         before = file.execute("SELECT id FROM gaps ORDER BY id").fetchall()
         file.execute("UPDATE gaps SET body = x'00' WHERE id = ?", before[0])
     outbox = open_outbox()
-    assert outbox.flush(10)
+    assert outbox.flush(60)
     assert [(gap_id,) for gap_id, _ in outbox.pending_gaps(0, 10)] == before[1:]
-    assert outbox.flush(10)
+    assert outbox.flush(60)
     outbox.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db")) as file:
         assert file.execute("SELECT id FROM gaps ORDER BY id").fetchall() == before[1:]
@@ -144,12 +144,12 @@ def test_gaps_of_a_new_file_come_after_those_of_the_damaged_one(
 ) -> None:
     run_and_kill([str(tmp_path / "outbox.db"), "a"], after_lines=100)
     outbox = open_outbox()
-    assert outbox.flush(10)
+    assert outbox.flush(60)
     known = outbox.pending_gaps(0, 10)[-1][0]
     outbox.close()
     (tmp_path / "outbox.db").write_bytes(b"no database" * 1000)
     outbox = open_outbox()
-    assert outbox.flush(10)
+    assert outbox.flush(60)
     assert [gap.reason for _, gap in outbox.pending_gaps(known, 10)] == ["new_file"]
 
 
@@ -163,5 +163,5 @@ def test_an_outbox_starts_on_a_folder_that_is_not_there_yet(
     assert outbox.pending_gaps(0, 10) == []
     assert outbox.oldest_age_s == 0
     (tmp_path / "later").mkdir()
-    assert outbox.flush(10)
+    assert outbox.flush(60)
     assert seqs(outbox) == [1]

@@ -30,7 +30,7 @@ def test_what_is_on_the_disk_survives_kills_and_no_number_comes_twice(
             else:
                 kept[int(seq)] = name
     outbox = open_outbox()
-    assert outbox.flush(10)
+    assert outbox.flush(60)
     rows = outbox.pending(0, ALL, 1_000_000)
     assert rows is not None
     there = {row.seq: row.verdict.id for row in rows}

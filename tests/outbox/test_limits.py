@@ -23,7 +23,7 @@ from tests.outbox.conftest import Clock, Open, fill, gaps, named, seqs
 def test_a_full_outbox_gives_up_passes_before_fails_and_says_which(open_outbox: Open) -> None:
     outbox = open_outbox(max_bytes=100_000)
     outbox.append(verdict(n, "fail" if n % 10 == 0 else "pass") for n in range(400))
-    assert outbox.flush(10)
+    assert outbox.flush(60)
     kept = set(seqs(outbox))
     lost = set(range(1, 401)) - kept
     assert outbox.bytes <= 100_000
@@ -39,7 +39,7 @@ def test_a_full_outbox_gives_up_passes_before_fails_and_says_which(open_outbox: 
 def test_when_no_passes_are_left_the_oldest_of_the_rest_go(open_outbox: Open) -> None:
     outbox = open_outbox(max_bytes=100_000)
     outbox.append(verdict(n, "fail" if n % 2 else "error") for n in range(400))
-    assert outbox.flush(10)
+    assert outbox.flush(60)
     kept = seqs(outbox)
     assert kept == list(range(kept[0], 401))
     assert named(gaps(outbox)) == set(range(1, kept[0]))
@@ -53,10 +53,10 @@ def test_a_gap_record_stays_until_it_is_acknowledged(open_outbox: Open) -> None:
     before = first.pending_gaps(0, 1000)
     first.close()
     second = open_outbox(max_bytes=50_000)
-    assert second.flush(5)
+    assert second.flush(60)
     assert second.pending_gaps(0, 1000) == before
     second.gap_acked(before[0][0])
-    assert second.flush(5)
+    assert second.flush(60)
     assert second.pending_gaps(0, 1000) == before[1:]
 
 

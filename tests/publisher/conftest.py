@@ -84,7 +84,7 @@ def last_run(folder: Path, count: int, max_bytes: int = 10**8) -> None:
     outbox = Outbox(folder / "outbox.db", max_bytes=max_bytes, max_age_s=3600)
     outbox.start()
     outbox.append(verdict(n) for n in range(count))
-    assert outbox.flush(5)
+    assert outbox.flush(60)
     outbox.close()
 
 
@@ -149,12 +149,14 @@ def read_packet(packets: BinaryIO) -> tuple[int, bytes] | None:
     if not head:
         return None
     length, shift = 0, 0
-    while True:
-        digit = packets.read(1)[0]
+    while read := packets.read(1):
+        digit = read[0]
         length |= (digit & 0x7F) << shift
         shift += 7
         if digit < 0x80:
-            return head[0], packets.read(length)
+            body = packets.read(length)
+            return (head[0], body) if len(body) == length else None
+    return None  # whoever sent it has hung up
 
 
 def rows(*numbers: int) -> list[Row]:

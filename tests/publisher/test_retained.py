@@ -40,6 +40,20 @@ def test_what_goes_and_comes_back_while_the_agent_runs_is_not_cleared_any_more(
     assert retained.shows([ONE, TWO]) == set()
 
 
+def test_what_a_full_disk_refused_is_written_once_there_is_room(tmp_path: Path) -> None:
+    now_s = [100.0]
+    file = tmp_path / "retained.json"
+    retained = Retained(file, topics(DEVICE), lambda: now_s[0])
+    file.mkdir()  # no file can take its place
+    retained.shows([ONE, TWO])
+    file.rmdir()
+    retained.step()
+    assert not file.exists(), "it is not tried at each look"
+    now_s[0] += 60
+    retained.step()
+    assert opened(tmp_path).shows([ONE]) == {TWO}
+
+
 def test_topics_of_another_device_and_a_damaged_file_are_left_alone(tmp_path: Path) -> None:
     other = topics(DEVICE.model_copy(update={"name": "gw12"}))
     Retained(tmp_path / "retained.json", other).shows([other.stats("qc", "one")])

@@ -182,6 +182,11 @@ def test_the_gateway_fails(check: str, facts: dict[str, Any], reason: str) -> No
     assert (found.state, found.reason) == ("fail", reason)
 
 
+def test_what_a_broker_refuses_beside_verdicts_is_a_warning() -> None:
+    found = of_gateway("broker_acknowledging", broker_detail="refused: plc/part")
+    assert (found.state, found.reason) == ("warn", "refused: plc/part")
+
+
 def test_a_clock_that_was_set_is_a_warning_for_a_minute() -> None:
     found = of_gateway("clock_sane", clock_step_s=-3600.0, clock_stepped_s=NOW_S - 59)
     assert (found.state, found.reason) == ("warn", "it was set by -3600 s")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,16 +71,34 @@ def test_the_page_has_every_metric() -> None:
 
 
 def test_figures_of_a_process_are_those_of_the_system() -> None:
-    found = process_figures(os.getpid())
-    assert found is not None
-    status = Path("/proc/self/status").read_text()
-    assert found.threads == int(re.findall(r"Threads:\s+(\d+)", status)[0])
+    code = """
+import sys, threading
+held = []
+for line in sys.stdin:
+    held.append(open("/dev/null"))
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    print(flush=True)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        found = []
+        for _ in range(2):
+            child.stdin.write(b"\n")
+            child.stdin.flush()
+            child.stdout.readline()
+            found.append(process_figures(child.pid))
+        status = Path(f"/proc/{child.pid}/status").read_text()
+        child.kill()
+    before, now = found
+    assert before is not None
+    assert now is not None
+    assert (before.threads, now.threads) == (2, 3)
+    assert now.descriptors == before.descriptors + 1
     resident_kb = int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
-    assert found.resident_bytes == pytest.approx(resident_kb * 1024, rel=0.2)
-    with Path("/dev/null").open():
-        more = process_figures(os.getpid())
-    assert more is not None
-    assert more.descriptors == found.descriptors + 1
+    assert now.resident_bytes == pytest.approx(resident_kb * 1024, rel=0.2)
 
 
 def test_a_process_that_is_gone_has_no_figures() -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge_agent.config import PipelineOptions
-from edge_agent.line.pipeline import Identity
-from edge_agent.line.pipeline_context import PipelineContext
-from edge_agent.line.pipeline_thread import PipelineThread
-from edge_agent.mqtt.broker_options import BrokerOptions
+from edge_agent.inference.model import load_model
 from edge_agent.processes.wire import Succeed
 from tests.agents import MODELS
+from tests.lone_pipeline import NAME, lone_pipeline, pipeline_options
 from tests.updating import odd_models, plant
 from tools.bundling.bundle import enter_doubts
 
@@ -21,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from edge_agent.inference.model import Model
     from edge_agent.line.succession_report import SuccessionReport
     from edge_agent.types import Verdict
     from tests.conftest import WaitFor
@@ -36,28 +34,17 @@ class Line:
         self._wait_for = wait_for
         tree = {
             "family": "qc",
-            "model": "conveyor-parts",
+            "model": str(MODELS / "conveyor-parts"),
             "source": SOURCE,
             "camera": {"on": False},
         }
-        self.options = PipelineOptions.model_validate_json(json.dumps(tree | fields))
-        context = PipelineContext(
-            identity=Identity("plates", "qc", 1),
-            device="gw",
-            folder=MODELS,
-            evidence_folder=folder / "evidence",
-            broker=BrokerOptions(),
-            emit=self.verdicts.append,
-            answer=lambda _: None,
-            taken=lambda _: None,
-            seen=lambda *_: None,
-        )
-        self.thread = PipelineThread(self.options, context)
+        self.options = pipeline_options(tree | fields)
+        self.thread = lone_pipeline(self.options, folder, self.verdicts.append)
         self.thread.start()
         wait_for(lambda: len(self.verdicts) > 3)
 
     def order(self, step: Any, bundle: Path) -> None:
-        self.thread.succeed(Succeed("plates", step, str(bundle)))
+        self.thread.succeed(Succeed(NAME, step, str(bundle)))
 
     def phase(self, *phases: str) -> SuccessionReport:
         """Return the report once it is in one of these."""
@@ -115,7 +102,7 @@ def test_a_model_that_its_maker_doubts_says_so_at_the_start_and_when_it_takes_ov
     enter_doubts(first, ["it only guesses"])
     enter_doubts(second, ["it rejects too much", "it is slow"])
     plates = line(model=str(first))
-    assert caplog.text.count("plates: the maker of its model doubts it: it only guesses") == 1
+    assert caplog.text.count(f"{NAME}: the maker of its model doubts it: it only guesses") == 1
     plates.order("load", second)
     plates.phase("agreed")
     assert "it is slow" not in caplog.text
@@ -182,7 +169,7 @@ def test_a_rule_that_the_config_changes_on_trial_holds_for_the_old_model_as_well
     plates.decided_by("2.0.0")
     tree = plates.options.model_dump(mode="json", exclude_unset=True)
     tree["rule"] = {"kind": "threshold", "fail_at": 0.001}
-    plates.thread.follow(PipelineOptions.model_validate_json(json.dumps(tree)), 2)
+    plates.thread.follow(pipeline_options(tree), 2)
     plates.order("revert", bundle)
     plates.decided_by("1.0.0")
     before = len(plates.verdicts)
@@ -197,6 +184,31 @@ def test_a_rule_that_the_config_changes_on_trial_holds_for_the_old_model_as_well
         (MODELS / "nothing", "no such folder"),
     ],
 )
+def test_a_model_that_is_recalled_while_it_is_loaded_never_decides(
+    tmp_path: Path, line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, plates = plant.changed(tmp_path, "2.0.0"), line()
+    loading, recalled = threading.Event(), threading.Event()
+
+    def slow(folder: Path, **how: Any) -> Model:
+        found = load_model(folder, **how)
+        if folder == bundle:
+            loading.set()
+            assert recalled.wait(60)
+        return found
+
+    monkeypatch.setattr("edge_agent.line.next_model.load_model", slow)
+    plates.thread.succeed(Succeed(NAME, "load", str(bundle), pause=True))
+    plates.order("swap", bundle)
+    assert loading.wait(60)
+    plates.order("revert", bundle)
+    recalled.set()
+    assert plates.phase("trial", "reverted").phase == "reverted"
+    before = len(plates.verdicts)
+    plates._wait_for(lambda: len(plates.verdicts) > before + 3)
+    assert {v.model_version for v in plates.verdicts} == {"1.0.0"}
+
+
 def test_what_cannot_run_here_is_given_up_before_it_sees_an_item(
     bundle: Path, words: str, line: Callable[..., Line]
 ) -> None:

@@ -155,6 +155,27 @@ def test_an_upload_that_is_broken_off_goes_on_at_the_next_start(
     assert bucket.files["/evidence/gw-01/camera/one.jpg"] == bytes(200_000)
 
 
+def test_an_address_with_letters_of_a_language_is_sent_as_urls_write_them(
+    tmp_path: Path, bucket: Bucket, start: Callable[..., Uploader], wait_for: WaitFor
+) -> None:
+    put(tmp_path / "spool", "one", b"picture")
+    start(url=f"{bucket.url}Prüfung/50%25/")
+    wait_for(lambda: not left(tmp_path))
+    assert bucket.files["/Pr%C3%BCfung/50%25/gw-01/camera/one.jpg"] == b"picture"
+
+
+def test_a_disk_that_refuses_costs_nothing_of_the_day(tmp_path: Path) -> None:
+    file = tmp_path / "today"
+    file.mkdir()  # no file can take its place
+    allowance = Allowance(file, 1e6, 100, lambda: 0.0)
+    for _ in range(3):
+        with pytest.raises(OSError, match="directory"):
+            allowance.enter(90)
+    file.rmdir()
+    assert allowance.enter(90)
+    assert not allowance.enter(90)
+
+
 def test_an_upload_takes_no_more_of_the_line_than_its_share(
     tmp_path: Path, start: Callable[..., Uploader], wait_for: WaitFor
 ) -> None:
@@ -265,7 +286,16 @@ def test_an_address_that_leads_nowhere_is_told_and_ends_nothing(
 
 
 @pytest.mark.parametrize(
-    "answer", [b"no json", b"{}", b'{"url": "file:///etc/passwd"}', b'{"url": "http://h:x/"}']
+    "answer",
+    [
+        b"no json",
+        b"{}",
+        b'{"url": "file:///etc/passwd"}',
+        b'{"url": "http://h:x/"}',
+        b'{"url": "http://bad host/x"}',
+        b'{"url": "http://' + b"h" * 64 + b'.example/x"}',
+        '{"url": "http://h/Prüfung?signature=a"}'.encode(),
+    ],
 )
 def test_a_signed_address_that_is_none_is_told_and_ends_nothing(
     tmp_path: Path,
