@@ -8,6 +8,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from edge_agent.clock import utc_text
 from tests.agents import ROOT, AgentProcess, workers
 from tests.control import Belt, Desk, camera, every_picture, inspected
 
@@ -295,17 +296,17 @@ def test_an_agent_that_is_killed_at_any_moment_of_a_change_has_the_old_or_the_ne
         else:
             time.sleep(after_s)
         agent.stop(signal.SIGKILL)
-        desk.until_status("offline")  # the broker's word; so it has read what that one had sent
+        killed_ts = utc_text(time.time_ns())
         answered = [answer["status"] for answer in desk.answers(correlation)]
         desk.client.messages.clear()
         agent.start()
         desk.until_running("one")
-        reported = desk.reported()
+        # The broker may still deliver what the killed one had sent.
+        reported = wait_for(lambda ts=killed_ts: (r := desk.reported())["ts"] > ts and r)  # type: ignore[misc]
         found = reported["config"]["pipelines"]["one"]["rule"]["fail_at"]
         assert found in {fail_at, wanted}
         if answered == ["applied"]:
             assert found == wanted
-        # The broker may still deliver what the killed one had sent.
         rev = reported["rev"]
         wait_for(
             lambda rev=rev: (  # type: ignore[misc]
