@@ -240,7 +240,10 @@ def test_a_write_that_ends_anywhere_leaves_the_old_or_the_new(tmp_path: Path) ->
             for rev in range(2, 10_000):
                 ledger.commit(changed(rev))
             os._exit(0)
-        while not (tmp_path / FILE).exists() or (delay and os.times().elapsed % 1 < delay / 100):
+        # At first it holds what the file says; then one change after the other.
+        while not (tmp_path / FILE).exists() or b'"mqtt"' not in (tmp_path / FILE).read_bytes():
+            pass
+        while delay and os.times().elapsed % 1 < delay / 100:
             pass
         os.kill(child, 9)
         os.waitpid(child, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import mimetypes
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -31,6 +32,8 @@ ANSWER_BYTES = 1 << 16
 OF_THE_FILE = {400, 413, 415, 422}
 WHO_WE_ARE = {401, 403}
 PASSES = {408, 425, 429}
+# As URLs are written (RFC 3986, 2): what is signed cannot be mended here.
+WRITTEN = re.compile(r"[!-~]+")
 
 
 class Refused(EdgeAgentError):
@@ -83,8 +86,11 @@ class Destination:
 
     def _signed(self, answer: bytes) -> tuple[HttpOrigin, str]:
         try:
-            parts = urlsplit(msgspec.json.decode(answer, type=Presigned).url)
-            good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+            url = msgspec.json.decode(answer, type=Presigned).url
+            parts = urlsplit(url)
+            host = (parts.hostname or "").encode("idna")  # raises for what no host can be
+            known = parts.scheme in {"http", "https"} and parts.port != 0
+            good = known and host and WRITTEN.fullmatch(url)
         except (msgspec.DecodeError, ValueError):
             good = False
         if not good:

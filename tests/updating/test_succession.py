@@ -177,13 +177,6 @@ def test_a_rule_that_the_config_changes_on_trial_holds_for_the_old_model_as_well
     assert {v.threshold for v in plates.verdicts[before + 1 :]} == {0.001}
 
 
-@pytest.mark.parametrize(
-    ("bundle", "words"),
-    [
-        (MODELS / "motor-bearing", "takes other items"),
-        (MODELS / "nothing", "no such folder"),
-    ],
-)
 def test_a_model_that_is_recalled_while_it_is_loaded_never_decides(
     tmp_path: Path, line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +202,13 @@ def test_a_model_that_is_recalled_while_it_is_loaded_never_decides(
     assert {v.model_version for v in plates.verdicts} == {"1.0.0"}
 
 
+@pytest.mark.parametrize(
+    ("bundle", "words"),
+    [
+        (MODELS / "motor-bearing", "takes other items"),
+        (MODELS / "nothing", "no such folder"),
+    ],
+)
 def test_what_cannot_run_here_is_given_up_before_it_sees_an_item(
     bundle: Path, words: str, line: Callable[..., Line]
 ) -> None:
