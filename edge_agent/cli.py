@@ -53,15 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    # The fork server imports numpy, OpenCV and LiteRT while this process reads the config.
-    from edge_agent.processes import forkserver  # noqa: PLC0415
+    from edge_agent.processes import forkserver, memory  # noqa: PLC0415
 
+    memory.without_caches()
+    # The fork server imports numpy, OpenCV and LiteRT while this process reads the config.
     forkserver.start()
     from edge_agent.agent import Agent  # noqa: PLC0415
-    from edge_agent.processes.memory import one_heap, return_memory  # noqa: PLC0415
 
-    one_heap()
-    return_memory()
+    memory.one_heap()
+    memory.return_memory()
 
     config = _read(options.config)
     folder = options.config.resolve().parent

@@ -107,10 +107,25 @@ def test_what_is_not_in_use_goes_back_to_the_kernel() -> None:
     kept = buffers.array((64 << 20,))
     kept[:] = 2
     del held
+    buffers.let_go()  # it was in use until now
     before = resident_bytes()
     buffers.let_go()
     assert before - resident_bytes() > 60 << 20
     assert kept.min() == kept.max() == 2
+
+
+def test_what_is_needed_now_and_again_stays_and_the_rest_goes() -> None:
+    buffers = Buffers()
+    places = {place(array) for array in [buffers.array(LARGE) for _ in range(5)]}
+    buffers.let_go()
+    for _ in range(3):
+        busy = [buffers.array(LARGE) for _ in range(2)]
+        assert {place(array) for array in busy} <= places
+        places = {place(array) for array in busy}
+        del busy
+        buffers.let_go()
+    buffers.let_go()  # by now nobody has wanted any for all of the time
+    assert not buffers._free
 
 
 def test_small_ones_stay_on_the_heap() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge_agent.pictures import image
-from edge_agent.processes.memory import FIRST_TIDY_S, TIDY_S, Tidy
+from edge_agent.processes.memory import FIRST_TIDY_S, NO_CACHES, TIDY_S, TUNABLES, Tidy
 from tests.agents import AgentProcess, workers
 from tests.faults.plant import camera
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Every other block is freed: holes between what stays, which glibc alone never gives back.
 HOLES = """
 import ctypes, pathlib, time
-from edge_agent.processes.memory import FIRST_TIDY_S, TIDY_S, Tidy
+from edge_agent.processes.memory import FIRST_TIDY_S, NO_CACHES, TIDY_S, TUNABLES, Tidy
 
 def resident_mb():
     pages = pathlib.Path("/proc/self/statm").read_text().split()[1]
@@ -138,5 +138,31 @@ def test_a_worker_gives_back_what_a_large_picture_took(
         wait_for(lambda: memory_mb(worker, "VmHWM") > 150)
         (folder / "0.jpg").unlink()  # no further picture
         wait_for(lambda: memory_mb(worker, "VmRSS") < memory_mb(worker, "VmHWM") - 80)
+    finally:
+        agent.end()
+
+
+@pytest.mark.parametrize("own", ["", "glibc.malloc.perturb=0"])
+def test_the_agent_alone_has_no_caches_of_freed_memory(
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    wait_for: WaitFor,
+    monkeypatch: pytest.MonkeyPatch,
+    own: str,
+) -> None:
+    if own:
+        monkeypatch.setenv(TUNABLES, own)
+    agent = AgentProcess(tmp_path, mosquitto, {"camera": camera(tmp_path / "none", 5)})
+    agent.start()
+    try:
+        worker = wait_for(lambda: workers(agent.pid).get("camera"))
+        # As they were started; glibc ends each tunable there by a zero byte.
+        of_agent, of_worker = (
+            Path(f"/proc/{pid}/environ").read_text() for pid in (agent.pid, worker)
+        )
+        assert NO_CACHES in of_agent
+        assert NO_CACHES not in of_worker
+        assert own in of_agent
+        assert own in of_worker
     finally:
         agent.end()

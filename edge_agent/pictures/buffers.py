@@ -37,6 +37,7 @@ class Buffers:
         # An array may go at any moment, also while its own thread holds the lock: all that is done
         # then is one step on each of these.
         self._free: deque[mmap.mmap] = deque()
+        self._never_needed = 0  # how many were free all the time since `let_go`
         self._shown: dict[int, _Shown] = {}
 
     def array(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -48,6 +49,7 @@ class Buffers:
             memory = self._free.pop() if self._free else None  # caches know the newest best
             if memory is None or len(memory) != size:
                 memory = self._fitting(size, memory)
+            self._never_needed = min(self._never_needed, len(self._free))
         # What is cut out of the array holds the array, since its memory is not numpy's.
         array: NDArray[np.uint8] = np.ndarray(shape, np.uint8, memory)
         shown = _Shown(array, self._gone)
@@ -56,9 +58,15 @@ class Buffers:
         return array
 
     def let_go(self) -> None:
-        """Give the kernel what is not in use."""
+        """Give the kernel what was not in use at any time since the last call.
+
+        All that is free at the moment would come back within seconds, one by one, as the next
+        pictures overlap by chance: a busy process would go to and fro by tens of megabytes.
+        """
         with self._lock:
-            self._free.clear()
+            for _ in range(self._never_needed):
+                self._free.popleft()  # the one that was used the longest time ago
+            self._never_needed = len(self._free)
 
     def _fitting(self, size: int, newest: mmap.mmap | None) -> mmap.mmap:
         free = [] if newest is None else [newest]

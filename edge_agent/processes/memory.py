@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,28 @@ if TYPE_CHECKING:
 
 # glibc's names for mallopt, from malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+# For ld.so and glibc (Tunables in glibc's manual).
+TUNABLES, NO_CACHES = "GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"
 # When what is free goes back to the kernel: after a start, what loading took; then now and again.
 FIRST_TIDY_S, TIDY_S = 5.0, 60.0
+
+
+def without_caches() -> None:
+    """Become a process in which glibc keeps no freed blocks for each thread; return in that one.
+
+    It keeps up to seven of each of 64 sizes and calls them used. Where many threads free what
+    others took, these fill up for hours. Only the environment of a program that begins can say so;
+    it does not reach the workers, for whom the caches are worth it.
+    """
+    if not hasattr(libc(), "gnu_get_libc_version"):  # musl has no such caches
+        return
+    said = [each for each in os.environ.pop(TUNABLES, "").split(":") if each]
+    others = ":".join(each for each in said if each != NO_CACHES)
+    if others:
+        os.environ[TUNABLES] = others
+    if NO_CACHES not in said:
+        os.environ[TUNABLES] = ":".join([*said, NO_CACHES])
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  ourselves
 
 
 def one_heap() -> None:
