@@ -25,8 +25,8 @@ def without_caches() -> None:
     """Become a process in which glibc keeps no freed blocks for each thread; return in that one.
 
     It keeps up to seven of each of 64 sizes and calls them used. Where many threads free what
-    others took, these fill up for hours. Only the environment of a program that begins can say so;
-    it does not reach the workers, for whom the caches are worth it.
+    others took, these fill up for hours (ADR 21). Only the environment of a program that begins
+    can say so; it does not reach the workers.
     """
     if not hasattr(libc(), "gnu_get_libc_version"):  # musl has no such caches
         return
