@@ -127,3 +127,18 @@ def test_what_was_chosen_before_a_change_holds_again_when_that_is_taken_back(
     gateway.change(recipe="P-3")
     gateway.expire()
     assert gateway.recipe == "P-2"
+
+
+def test_whoever_asked_for_what_was_cut_short_is_told_also_once_the_file_says_more(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    gateway.change(threads=2)
+    after = Gateway(tmp_path)  # it was killed, and begins anew
+    new = after.ledger.file_config.model_copy(update={"stats_every_s": 7.0})
+    after.changing.reload(new)  # before the broker is there
+    told: list[tuple[str, str]] = []
+    after.changing.start(lambda trial, result: told.append((trial.request_id, result.status)))
+    assert told == [("change", "rolled_back")]
+    assert after.applied.stats_every_s == 7.0
+    after.change(threads=2)
+    assert after.confirm()[0] == "applied"
