@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 # A disk may take its time; one that hangs is not waited for.
 CLOSE_S = 5.0
 RETRY_S = 5.0  # after it refused
-RETRY_S = 5.0  # after the disk refused
 
 GONE = "nothing can raise it any more: its pipeline, or what it is about, has left the config"
 
