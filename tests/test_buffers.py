@@ -124,6 +124,7 @@ def test_what_is_needed_now_and_again_stays_and_the_rest_goes() -> None:
         places = {place(array) for array in busy}
         del busy
         buffers.let_go()
+        assert len(buffers._free) == 2
     buffers.let_go()  # by now nobody has wanted any for all of the time
     assert not buffers._free
 
