@@ -53,8 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from edge_agent import reloading as reloads  # noqa: PLC0415
     from edge_agent.processes import forkserver, memory  # noqa: PLC0415
 
+    reloads.keep_waiting()
     memory.without_caches()
     # The fork server imports numpy, OpenCV and LiteRT while this process reads the config.
     forkserver.start()

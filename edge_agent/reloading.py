@@ -102,6 +102,12 @@ class Reloading:
         self._systemd.status(text)
 
 
+def keep_waiting() -> None:
+    """Have a SIGHUP wait for `listen`: from the start to there a small gateway needs seconds."""
+    if is_wanted():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
 def is_wanted() -> bool:
     """Return whether SIGHUP means a reload; in a terminal it means that the terminal is gone."""
     return not (sys.stdin is not None and sys.stdin.isatty())

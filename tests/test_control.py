@@ -128,7 +128,7 @@ def test_a_change_that_leaves_no_pipeline_or_names_no_folder_is_warned_of(
     config = desk.reported()["config"]
     config["pipelines"]["one"]["source"] = {"kind": "folder", "path": str(tmp_path / "none")}
     answer = desk.change(config=config, dry_run=True)
-    why = "a pipeline that has to wait for it has the change taken back"
+    why = "a pipeline that has to wait for it, and did not before, has the change taken back"
     assert answer["warnings"] == [
         {
             "path": "/pipelines/one/source/path",

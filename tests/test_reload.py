@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
+import re
 import signal
 import socket
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -21,7 +24,6 @@ from tests.faults.plant import camera, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.conftest import Mosquitto, Recorder, WaitFor
 
@@ -124,6 +126,19 @@ def test_what_needs_a_new_start_begins_in_the_same_process_and_loses_no_number(
     assert systemd.next("STOPPING").startswith("STOPPING=1\nEXTEND_TIMEOUT_USEC=")
     seqs = sorted(set(_seqs(mqtt_client)))
     assert seqs == list(range(1, seqs[-1] + 1))
+
+
+def test_a_reload_that_comes_while_the_agent_begins_waits_until_it_can_be_answered(
+    agent: AgentProcess, systemd: Notifications, wait_for: WaitFor
+) -> None:
+    assert agent.stop() == 0
+    agent.start()
+    status = Path(f"/proc/{agent.pid}/status")
+    hangup = 1 << (signal.SIGHUP - 1)
+    wait_for(lambda: int(re.findall(r"SigBlk:\s+(\w+)", status.read_text())[0], 16) & hangup)
+    os.kill(agent.pid, signal.SIGHUP)
+    assert "the file says nothing new" in systemd.next("STATUS=reload")
+    assert agent.stop() == 0
 
 
 @pytest.mark.parametrize(
@@ -230,7 +245,8 @@ def test_a_reload_takes_back_what_is_on_trial_and_tells_who_asked(
     request = {"v": 1, "id": "a", "base_rev": 1, "patch": patch, "confirm_within_s": 60.0}
     correlation = desk.send("config/set", request)
     wait_for(lambda: desk.answers(correlation), 30)
-    reload(line, systemd, stats_every_s=1.0)
+    status = reload(line, systemd, stats_every_s=1.0)
+    assert "revision 2, which was on trial, is taken back; " in status
     answers = wait_for(lambda: (a := desk.answers(correlation))[1:] and a, 30)
     assert (answers[1]["status"], answers[1]["rev"]) == ("rolled_back", 3)
     reported = desk.until_reported(rev=3, source="file")

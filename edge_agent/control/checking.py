@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHECK_S = 30.0
 LEAVE_S = 1.0
-TAKEN_BACK = "a pipeline that has to wait for it has the change taken back"
+TAKEN_BACK = "a pipeline that has to wait for it, and did not before, has the change taken back"
 
 
 @dataclass(frozen=True, slots=True)

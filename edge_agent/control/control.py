@@ -126,10 +126,13 @@ class Control:
             return self._unchanged()
         if not same_start(self._ledger.file_config, config):
             return ""
-        before = self._changing.config
+        before, dropped = self._changing.config, ""
         done = threading.Event()
 
         def reload() -> None:
+            nonlocal dropped
+            if (tried := self._changing.rev) != self._ledger.good.rev:
+                dropped = f"revision {tried}, which was on trial, is taken back; "
             self._changing.reload(config)
             done.set()
 
@@ -139,7 +142,8 @@ class Control:
         by_s = time.monotonic() + FOLLOW_S
         while time.monotonic() < by_s and not self._followed():
             time.sleep(TICK_S / 2)
-        return f"revision {self._changing.rev} is in force; {differences(before, config)}"
+        changes = differences(before, config)
+        return f"revision {self._changing.rev} is in force; {dropped}{changes}"
 
     def reload_refused(self, why: str) -> None:
         """Report why what the config file says now is not in force; any thread."""

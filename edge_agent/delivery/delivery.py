@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from edge_agent.delivery.lanes import Lanes
+from edge_agent.delivery.refused import RefusedVerdicts
 from edge_agent.delivery.sending import WINDOW, GapDone, Letter, RowDone, Sending
 from edge_agent.metrics import Histogram
 from edge_agent.reporting.last_verdicts import LastVerdicts
@@ -51,6 +52,7 @@ class Delivery:
         """By pipeline: from decision to the broker's word, of what was sent live."""
         self.refused: frozenset[str] = frozenset()
         """The topics of states that the broker does not take; they are sent again now and then."""
+        self.refused_verdicts = RefusedVerdicts()
         self._connection = connection
         self._outbox = outbox
         self._outgoing = outgoing
@@ -70,6 +72,7 @@ class Delivery:
         """Begin a connection: tell all states, and what the outbox holds."""
         self._sending.begin()
         self._refusals.clear()
+        self.refused_verdicts = RefusedVerdicts()
         self.refused = frozenset()
         self._gap_id = 0
         self._states_due = {status.topic: status} | self._states
@@ -169,6 +172,9 @@ class Delivery:
             if answered is None:
                 continue
             self._take_word(answered.letter.publish, answered.reason)
+            if answered.letter.seq:
+                topic, refused = answered.letter.publish.topic, answered.reason is not None
+                self.refused_verdicts.answered(topic, refused=refused)
             match answered.done:
                 case GapDone(gap_id):
                     self._outbox.gap_acked(gap_id)

@@ -224,6 +224,8 @@ class Publisher:
             self._status_s = mono_s + STATUS_EVERY_S
             self._delivery.show(self._outgoing.online(self._outbox))
             self._delivery.show_refused()
+            if self._delivery.refused_verdicts.offer_again(mono_s):
+                self._outbox.unpark()  # found as stranded at the next status
             if stranded:
                 # Nothing should be left then; but a verdict must not wait for the next reconnect.
                 self._delivery.begin_lanes()

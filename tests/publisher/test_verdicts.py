@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.delivery import publisher as publishing
+from edge_agent.delivery.refused import RefusedVerdicts
+from tests.conftest import Recorder
 from tests.verdicts import verdict
 
 if TYPE_CHECKING:
@@ -12,7 +17,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.conftest import Mosquitto, Recorder, WaitFor
+    from tests.conftest import Mosquitto, WaitFor
 
 from tests.publisher.conftest import ROOT, VERDICTS, MosquittoWith, Start, last_run, read, seqs
 
@@ -132,6 +137,47 @@ def test_a_refused_verdict_is_parked_named_and_sent_after_it_is_allowed(
     broker.start()
     wait_for(lambda: outbox.depth == 0)
     assert publisher.counters.totals()["parked"] == 2
+
+
+def test_refused_verdicts_come_once_the_broker_takes_others_of_their_topic(
+    tmp_path: Path,
+    mosquitto_with: MosquittoWith,
+    start: Start,
+    wait_for: WaitFor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publishing, "STATUS_EVERY_S", 0.1)
+    acl = tmp_path / "acl"
+    acl.write_text(f"topic readwrite #\ntopic deny {VERDICTS}\n")
+    broker = mosquitto_with(f"allow_anonymous true\nacl_file {acl}")
+    client = Recorder(broker.host, broker.port)
+    client.subscribe("#")
+    outbox, publisher = start(broker)
+    outbox.append([verdict(0), verdict(1)])
+    wait_for(lambda: outbox.parked_depth == 2)
+    acl.write_text("topic readwrite #\n")
+    os.kill(broker.pid, signal.SIGHUP)  # reads it again, and closes no connection
+    outbox.append([verdict(2, family="pdm")])
+    wait_for(lambda: outbox.depth == 2)
+    assert outbox.parked_depth == 2, "that another topic is taken is no sign"
+    outbox.append([verdict(3)])
+    wait_for(lambda: outbox.depth == 0)
+    found = {each["id"]: each["replay"] for each in read(client, VERDICTS)}
+    assert found == {"0": True, "1": True, "3": False}
+    assert publisher.connected
+    client.close()
+
+
+def test_a_verdict_that_is_refused_itself_is_offered_ever_more_seldom() -> None:
+    refused = RefusedVerdicts()
+    tried_s: list[int] = []
+    for now_s in range(86_400):
+        refused.answered("a", refused=not tried_s or tried_s[-1] == now_s - 1)
+        refused.answered("a", refused=False)  # the next one of its topic is taken
+        if refused.offer_again(now_s):
+            tried_s.append(now_s)
+    assert tried_s[:4] == [0, 5, 15, 35]
+    assert len(tried_s) < 40
 
 
 def test_gap_records_are_published_until_they_are_acknowledged(
