@@ -35,6 +35,7 @@ EXIT_NOT_AGREED = 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
     options = parser().parse_args(arguments)
+    options.is_program = arguments is None
     logs.set_up(options.log_level.upper(), options.log_format, os.environ)
     try:
         status = COMMANDS[options.command](options)
@@ -56,8 +57,9 @@ def _run(options: argparse.Namespace) -> int:
     from edge_agent import reloading as reloads  # noqa: PLC0415
     from edge_agent.processes import forkserver, memory  # noqa: PLC0415
 
-    reloads.keep_waiting()
-    memory.without_caches()
+    if options.is_program:  # and not called by another one, which is not ours to exchange
+        reloads.keep_waiting()
+        memory.without_caches()
     # The fork server imports numpy, OpenCV and LiteRT while this process reads the config.
     forkserver.start()
     from edge_agent.agent import Agent  # noqa: PLC0415
